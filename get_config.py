@@ -1,0 +1,102 @@
+"""Fit the ensemble's weights on out-of-fold predictions: assets/*.pth -> model_configs.pkl."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.cli import make_parser, run
+from models.config_file import EnsembleConfig, ModelEntry, relative_path, write_config
+from models.errors import InputError
+from models.files import sha256_of_file
+from models.metrics import log_loss
+from models.tables import base_rate_loss
+
+if TYPE_CHECKING:
+    from models.checkpoint import Checkpoint
+    from models.ensemble import Blend
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = make_parser(
+        "Find the weights, at least 0 and summing to 1, with which the models' blended out-of-fold predictions have the lowest "
+        "log loss, and write them with the checkpoints' checksums. Every model must have all its folds.",
+        "python get_config.py --assets_dir assets --output model_configs.pkl",
+    )
+    parser.add_argument(
+        "--assets_dir", type=Path, default=Path("assets"), help="folder with the .pth files (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("model_configs.pkl"), help="what to write (default: %(default)s)"
+    )
+    return parser.parse_args()
+
+
+def read_sound_assets(assets_dir: Path) -> "dict[Path, Checkpoint]":
+    """All checkpoints of a folder, which must be readable and trained on the same data with the same voice."""
+    from models.ensemble import read_assets
+    from models.voices import same_voice
+
+    checkpoints: dict[Path, Checkpoint] = {}
+    for path, item in read_assets(assets_dir).items():
+        if isinstance(item, InputError):
+            raise item
+        checkpoints[path] = item
+    first_path, first = next(iter(checkpoints.items()))
+    for path, item in checkpoints.items():
+        alike = (item.n_folds, item.data_fingerprint) == (first.n_folds, first.data_fingerprint)
+        if not alike or not same_voice(item.voice, first.voice):
+            raise InputError(
+                f"{path} and {first_path}: trained on other data, with other n_folds or another voice; see check_models.py"
+            )
+    return checkpoints
+
+
+def make_entry(name: str, weight: float, checkpoints: "dict[Path, Checkpoint]", output: Path) -> ModelEntry:
+    own = sorted((item.fold, path) for path, item in checkpoints.items() if item.recipe.name == name)
+    recipe = checkpoints[own[0][1]].recipe
+    return ModelEntry(
+        name=name,
+        weight=weight,
+        paths=[relative_path(path, output) for _, path in own],
+        folds=[fold for fold, _ in own],
+        sha256=[sha256_of_file(path) for _, path in own],
+        max_seconds=recipe.max_seconds,
+        batch_size=recipe.batch_size,
+    )
+
+
+def print_losses(blend: "Blend", weights: "np.ndarray") -> None:
+    from models.ensemble import cross_fitted_loss
+
+    labels, predictions = blend.labels, blend.predictions
+    print(f"log loss over {len(labels)} clips; the base rate gives {base_rate_loss(labels):.4f}")
+    for index, name in enumerate(blend.models):
+        print(f"  {name:<32} {log_loss(labels, predictions[:, index]):.4f}   weight {weights[index]:.4f}")
+    print(f"  {'all, equal weights':<32} {log_loss(labels, predictions.mean(axis=1)):.4f}")
+    print(f"  {'all, fitted weights':<32} {log_loss(labels, predictions @ weights):.4f}")
+    print(
+        f"  {'the same, cross-fitted':<32} {cross_fitted_loss(blend):.4f}   (each fold scored with weights of the other folds)"
+    )
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    from models.ensemble import fit_weights, gather_blend
+
+    checkpoints = read_sound_assets(arguments.assets_dir)
+    blend = gather_blend(list(checkpoints.values()))
+    weights = fit_weights(blend.labels, blend.predictions)
+    print_losses(blend, weights)
+    first = next(iter(checkpoints.values()))
+    entries = [
+        make_entry(name, float(weight), checkpoints, arguments.output)
+        for name, weight in zip(blend.models, weights, strict=True)
+    ]
+    write_config(arguments.output, EnsembleConfig(first.n_folds, first.voice, first.data_fingerprint, entries))
+    print(f"wrote {arguments.output}: {int(np.count_nonzero(weights))} models with a weight")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,97 @@
+"""Score the test clips with the ensemble: data/test_metadata.csv -> submission.csv."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models.audio import check_audio_files
+from models.cli import add_data_arguments, add_device_arguments, make_parser, positive, run
+from models.config_file import EnsembleConfig, read_config
+from models.errors import InputError
+from models.files import replace_when_done
+from models.references import load_references, missing_texts, read_identity, speak_references
+from models.tables import clip_paths, read_test_table
+from models.voices import VoiceOptions, add_voice_arguments, describe_voice, same_voice
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = make_parser(
+        "Give every clip of test_metadata.csv the ensemble's probability that the answer was right, in the order of "
+        "submission_format.csv. Expected texts without a reference are spoken with the voice that the models were trained with.",
+        "python infer.py --folds_per_model 3",
+    )
+    add_data_arguments(parser)
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("model_configs.pkl"),
+        help="the ensemble, from get_config.py (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("submission.csv"), help="what to write (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--folds_per_model",
+        type=positive,
+        help="how many folds of each model to use, spread evenly; the published submission used 3 of 6 (default: all)",
+    )
+    add_device_arguments(parser)
+    add_voice_arguments(parser, default_voice=None)
+    return parser.parse_args()
+
+
+def prepare_references(tts_dir: Path, texts: list[str], config: EnsembleConfig, arguments: argparse.Namespace) -> None:
+    """Make sure that every text has a reference by the voice that the models know."""
+    if (tts_dir / "voice.json").exists():
+        found = read_identity(tts_dir)
+        if not same_voice(found, config.voice):
+            raise InputError(
+                f"{tts_dir}: spoken by another voice ({describe_voice(found)}) than the models were trained with "
+                f"({describe_voice(config.voice)}); give the references of that voice as --tts_dir"
+            )
+    missing = missing_texts(tts_dir, config.voice, texts)
+    if not missing:
+        return
+    source = arguments.voice or config.voice["source"]
+    options = VoiceOptions(source, config.voice["speed"], arguments.speaker_embedding, arguments.vocoder)
+    try:
+        speak_references(tts_dir, texts, options, expected=config.voice)
+    except InputError as error:
+        raise InputError(
+            f"{len(missing)} expected texts have no reference in {tts_dir}, the first {missing[0]!r}, and the voice can't speak "
+            f"them here: {error}\n"
+            f"Speak them where the voice is (preprocess.py) and copy {tts_dir}, or say where it is with --voice."
+        ) from error
+
+
+def write_submission(path: Path, table: "pd.DataFrame", scores: "np.ndarray") -> None:
+    with replace_when_done(path) as temporary:
+        table[["filename"]].assign(score=scores).to_csv(temporary, index=False)
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    table = read_test_table(arguments.data_dir)
+    config = read_config(arguments.config)
+    check_audio_files(clip_paths(arguments.data_dir, table["filename"]))
+    prepare_references(arguments.tts_dir, table["expected_text"].tolist(), config, arguments)
+    references = load_references(arguments.tts_dir, table["expected_text"])
+
+    from models.device import resolve_device, resolve_precision
+    from models.inference import load_members, score_clips
+
+    device = resolve_device(arguments.device)
+    precision = resolve_precision(arguments.precision, device)
+    members = load_members(config, arguments.config.parent, arguments.folds_per_model)
+    print(f"{len(table)} clips, {len(members)} checkpoints, {device} in {precision}")
+    scores = score_clips(members, table, arguments.data_dir, references, device, precision, arguments.num_workers)
+    write_submission(arguments.output, table, scores)
+    print(f"wrote {arguments.output}: {len(scores)} scores, {scores.mean():.3f} on average")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,88 @@
+"""Audio files in and out: any format, rate and channel count that libsndfile reads; 16 kHz mono float32 inside."""
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from models.errors import InputError
+from models.files import replace_when_done
+
+SAMPLE_RATE_HZ = 16_000
+
+Waveform = NDArray[np.float32]
+
+
+def read_audio(path: Path, max_seconds: float | None = None) -> Waveform:
+    """Decode a file to mono at 16 kHz, at most its first `max_seconds`.
+
+    returns : float32 [shape=(n,)], in [-1, 1] for integer formats
+    raises : InputError naming the file, where it is missing, unreadable, empty or not finite
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such audio file")
+    try:
+        with soundfile.SoundFile(path) as file:
+            rate_hz = file.samplerate
+            frames = -1 if max_seconds is None else int(np.ceil(max_seconds * rate_hz))
+            samples = file.read(frames, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise InputError(f"{path}: not readable as audio ({error}); convert it to WAV or FLAC") from error
+    if len(samples) == 0:
+        raise InputError(f"{path}: the audio is empty (0 samples); record it again or take its row out")
+    mono = samples.mean(axis=1, dtype=np.float32)
+    if not np.isfinite(mono).all():
+        raise InputError(f"{path}: the audio holds NaN or infinite samples; convert it again from its source")
+    return resample(mono, rate_hz)
+
+
+def resample(waveform: Waveform, rate_hz: int) -> Waveform:
+    """To 16 kHz, band-limited (soxr, high quality)."""
+    if rate_hz == SAMPLE_RATE_HZ:
+        return waveform
+    resampled = soxr.resample(waveform, rate_hz, SAMPLE_RATE_HZ, quality="HQ")
+    return np.asarray(resampled if len(resampled) else np.zeros(1), dtype=np.float32)
+
+
+def write_wav(path: Path, waveform: Waveform) -> None:
+    """16-bit mono WAV at 16 kHz; the file appears whole or not at all. Samples beyond [-1, 1] are clipped."""
+    pcm = np.round(np.clip(waveform, -1.0, 1.0) * 32767).astype(np.int16)
+    with replace_when_done(path) as temporary:
+        soundfile.write(temporary, pcm, SAMPLE_RATE_HZ, subtype="PCM_16", format="WAV")
+
+
+def check_audio_files(paths: Iterable[Path]) -> list[float]:
+    """Decode every file once, in threads, so that a broken one is found before any long work.
+
+    returns : the length of each file in seconds
+    raises : InputError naming the first broken file and how many there are
+    """
+    paths = list(paths)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(
+            tqdm(
+                pool.map(_length_or_error, paths),
+                "checking audio",
+                len(paths),
+                unit=" clips",
+                disable=None,
+            )
+        )
+    errors = [result for result in results if isinstance(result, InputError)]
+    if errors:
+        others = f"; {len(errors) - 1} more files are broken too" if len(errors) > 1 else ""
+        raise InputError(f"{errors[0]}{others}")
+    return [result for result in results if isinstance(result, float)]
+
+
+def _length_or_error(path: Path) -> float | InputError:
+    try:
+        return len(read_audio(path)) / SAMPLE_RATE_HZ
+    except InputError as error:
+        return error

@@ -1,0 +1,156 @@
+"""Checkpoints: `<model>_<fold>.pth`, tensors and plain values only, written whole or not at all.
+
+Everything after training works from what a checkpoint holds: the recipe, the fold, float16 weights, the encoder's
+architecture, the out-of-fold (OOF) predictions, the voice, a fingerprint of the data, library versions.
+"""
+
+import pickle
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.encoder import build_encoder
+from models.errors import InputError
+from models.files import replace_when_done, sha256_of_file
+from models.network import ComparisonNetwork, load_weights
+from models.recipe import Recipe, recipe_from_dict
+from models.voices import Identity
+
+FORMAT = "speech-text-comparison checkpoint 1"
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Predictions for the clips that a fold held out, in one order.
+
+    labels, predictions : float64 [shape=(clips,)]; predictions are probabilities
+    """
+
+    filenames: list[str]
+    tasks: list[str]
+    grades: list[str]
+    labels: NDArray[np.float64]
+    predictions: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One trained fold.
+
+    options : command-line options that differ from the defaults, to train another fold in the same way
+    history : per epoch, `epoch`, `train_loss`, `validation_log_loss`, `validation_auc`, `seconds`
+    """
+
+    recipe: Recipe
+    fold: int
+    n_folds: int
+    weights: dict[str, Tensor]
+    encoder: dict[str, Any]
+    oof: OutOfFold
+    voice: Identity
+    data_fingerprint: str
+    options: dict[str, Any]
+    history: list[dict[str, float]]
+    versions: dict[str, str]
+
+    @property
+    def file_name(self) -> str:
+        return checkpoint_name(self.recipe.name, self.fold)
+
+
+def checkpoint_name(model: str, fold: int) -> str:
+    return f"{model}_{fold}.pth"
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    broken = [name for name, tensor in checkpoint.weights.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise InputError(
+            f"{path}: not written, since {len(broken)} weights are not finite in float16, such as {broken[0]}"
+        )
+    content = {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint)}
+    oof = checkpoint.oof
+    content |= {
+        "format": FORMAT,
+        "recipe": checkpoint.recipe.to_dict(),
+        "oof": {
+            "filenames": oof.filenames,
+            "tasks": oof.tasks,
+            "grades": oof.grades,
+            "labels": torch.tensor(oof.labels),
+            "predictions": torch.tensor(oof.predictions),
+        },
+    }
+    with replace_when_done(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load_checkpoint(path: Path, sha256: str | None = None) -> Checkpoint:
+    """Read and check a checkpoint; the weights stay on disk until they are used.
+
+    sha256 : what the file's checksum must be. torch before 2.6 can be made to run code by a crafted file even with
+        `weights_only=True` (CVE-2025-32434), so there it is required.
+    raises : InputError where the file is missing, truncated, not ours or not as the checksum says
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint")
+    _check_trust(path, sha256)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path}: truncated, or not a checkpoint of this project ({_first_line(error)}); train it again"
+        ) from error
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        raise InputError(f"{path}: not a checkpoint of this project (expected '{FORMAT}'); train it again")
+    return _from_content(path, content)
+
+
+def build_network(checkpoint: Checkpoint) -> ComparisonNetwork:
+    """The trained network on the CPU in float32, in evaluation mode."""
+    network = ComparisonNetwork(build_encoder(checkpoint.encoder), checkpoint.recipe)
+    load_weights(network, checkpoint.weights)
+    return network.eval()
+
+
+def _from_content(path: Path, content: dict[str, Any]) -> Checkpoint:
+    try:
+        oof = dict(content.pop("oof"))
+        arrays = {name: oof.pop(name).numpy() for name in ("labels", "predictions")}
+        recipe = recipe_from_dict(content.pop("recipe"))
+        checkpoint = Checkpoint(recipe=recipe, oof=OutOfFold(**oof, **arrays), **content)
+    except (KeyError, TypeError, AttributeError, InputError) as error:
+        raise InputError(
+            f"{path}: a checkpoint of this project, but its content is not complete ({error}); train it again"
+        ) from error
+    _check_oof(path, checkpoint.oof)
+    return checkpoint
+
+
+def _check_oof(path: Path, oof: OutOfFold) -> None:
+    lengths = {len(values) for values in (oof.filenames, oof.tasks, oof.grades, oof.labels, oof.predictions)}
+    if len(lengths) != 1 or not np.isfinite(oof.predictions).all():
+        raise InputError(f"{path}: its out-of-fold predictions are not complete or not finite; train it again")
+
+
+def _check_trust(path: Path, sha256: str | None) -> None:
+    if sha256 is not None:
+        found = sha256_of_file(path)
+        if found != sha256:
+            raise InputError(
+                f"{path}: its checksum {found[:12]}… is not the configuration's {sha256[:12]}…; "
+                "the file is damaged or another one: copy it again, or run get_config.py again"
+            )
+    elif tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 6):
+        raise InputError(
+            f"{path}: torch {torch.__version__} can't read it safely without a checksum; use torch 2.6 or newer"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,90 @@
+"""What the scripts share: how they start, how they fail, options that several of them have."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from models.errors import InputError
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Call a script's main function and exit: 0 on success, 1 with a message where the input is wrong, 130 on Ctrl-C."""
+    try:
+        sys.exit(main() or 0)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def make_parser(description: str, example: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        description=description,
+        epilog=f"example: {example}",
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data_dir",
+        type=Path,
+        default=Path("data"),
+        help="folder with the metadata, the labels and the audio files (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--tts_dir", type=Path, default=Path("tts_data"), help="folder with the references (default: %(default)s)"
+    )
+
+
+def add_device_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="auto, cpu, cuda or cuda:N; auto takes the GPU if there is one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "bf16", "fp16", "fp32"),
+        default="auto",
+        help="number format of the encoder's arithmetic; auto: bf16 on a GPU that has it, fp16 on another, fp32 on the CPU "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--num_workers",
+        type=non_negative,
+        default=default_workers(),
+        help="processes that load and transform audio (default: %(default)s, this machine's cores up to 8)",
+    )
+
+
+def to_arguments(options: Mapping[str, Any]) -> list[str]:
+    """Options back to what would be typed."""
+    return [text for name, value in options.items() for text in (f"--{name}", str(value))]
+
+
+def default_workers() -> int:
+    return min(8, os.cpu_count() or 1)
+
+
+def non_negative(text: str) -> int:
+    return _at_least(text, 0)
+
+
+def positive(text: str) -> int:
+    return _at_least(text, 1)
+
+
+def _at_least(text: str, low: int) -> int:
+    try:
+        value = int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from error
+    if value < low:
+        raise argparse.ArgumentTypeError(f"{value} is less than {low}")
+    return value

@@ -1,0 +1,95 @@
+"""`model_configs.pkl`: which checkpoints make the ensemble, with which weights. A pickle of plain values.
+
+It is read through an unpickler that refuses every global, so reading a stranger's file runs nothing.
+"""
+
+import io
+import os
+import pickle
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from models.errors import InputError
+from models.files import replace_when_done
+from models.voices import Identity
+
+FORMAT = "speech-text-comparison ensemble 1"
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model of the ensemble; `paths` are relative to the configuration's folder and lie beside `folds` and `sha256`."""
+
+    name: str
+    weight: float
+    paths: list[str]
+    folds: list[int]
+    sha256: list[str]
+    max_seconds: float
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class EnsembleConfig:
+    n_folds: int
+    voice: Identity
+    data_fingerprint: str
+    models: list[ModelEntry]
+
+
+def write_config(path: Path, config: EnsembleConfig) -> None:
+    with replace_when_done(path) as temporary:
+        temporary.write_bytes(pickle.dumps({"format": FORMAT, **asdict(config)}, protocol=4))
+
+
+def read_config(path: Path) -> EnsembleConfig:
+    """raises : InputError where the file is missing, not plain values, or not an ensemble of this project."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such configuration; make it: python get_config.py --output {path}")
+    try:
+        content = _PlainUnpickler(io.BytesIO(path.read_bytes())).load()
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except Exception as error:  # a damaged pickle can fail in almost any way
+        raise InputError(
+            f"{path}: truncated, or not a configuration ({type(error).__name__}: {error}); run get_config.py again"
+        ) from error
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        raise InputError(f"{path}: not an ensemble of this project (expected '{FORMAT}'); run get_config.py again")
+    try:
+        models = [ModelEntry(**entry) for entry in content.pop("models")]
+        config = EnsembleConfig(models=models, **content)
+        _check(config)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: its content is not complete ({error}); run get_config.py again") from error
+    return config
+
+
+def relative_path(checkpoint: Path, config_path: Path) -> str:
+    """How a configuration names a checkpoint: from its own folder, with forward slashes."""
+    return Path(os.path.relpath(checkpoint, config_path.parent)).as_posix()
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        raise InputError(
+            f"refused: it asks for {module_name}.{global_name}, but a configuration holds plain values only"
+        )
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise InputError("refused: it refers to outside objects, but a configuration holds plain values only")
+
+
+def _check(config: EnsembleConfig) -> None:
+    if not config.models:
+        raise ValueError("no models")
+    for entry in config.models:
+        if not len(entry.paths) == len(entry.folds) == len(entry.sha256) > 0:
+            raise ValueError(f"{entry.name}: paths, folds and checksums differ in number")
+        if not 0.0 <= entry.weight <= 1.0:
+            raise ValueError(f"{entry.name}: weight {entry.weight} outside [0, 1]")
+        if entry.batch_size < 1 or entry.max_seconds <= 0:
+            raise ValueError(f"{entry.name}: batch_size {entry.batch_size}, max_seconds {entry.max_seconds}")
+    if abs(sum(entry.weight for entry in config.models) - 1.0) > 1e-6:
+        raise ValueError("the weights do not sum to 1")

@@ -1,0 +1,46 @@
+"""Which device computes, and in which number format."""
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from models.errors import InputError
+
+AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def resolve_device(name: str) -> torch.device:
+    """auto, cpu, cuda or cuda:N to a device that is there. Under torchrun, `auto` is the process's own GPU."""
+    if name == "auto":
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"--device {name}: must be auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"--device {name}: must be auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"--device {name}: this machine has {torch.cuda.device_count()} GPUs that torch can use; try --device auto"
+        )
+    return device
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """auto to bf16, fp16 or fp32. bf16 keeps float32's range, so no loss scaling can go wrong: it comes first."""
+    if precision == "fp16" and device.type == "cpu":
+        raise InputError("--precision fp16: not for the CPU; use fp32 or bf16")
+    if precision != "auto":
+        return precision
+    if device.type == "cpu":
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=AUTOCAST_TYPES[precision])

@@ -1,0 +1,98 @@
+"""The Whisper encoder: loaded from the hub or a folder, without its decoder, cut to the positions that are needed."""
+
+import os
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, WhisperConfig, WhisperModel
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from models.errors import InputError
+from models.features import ENCODER_STRIDE
+
+# What makes an encoder, and nothing that changes its name between versions of transformers.
+ARCHITECTURE = (
+    "d_model",
+    "encoder_layers",
+    "encoder_attention_heads",
+    "encoder_ffn_dim",
+    "num_mel_bins",
+    "max_source_positions",
+    "activation_function",
+    "dropout",
+    "attention_dropout",
+    "activation_dropout",
+    "encoder_layerdrop",
+    "scale_embedding",
+)
+
+
+def load_encoder(source: str, max_frames: int) -> WhisperEncoder:
+    """A pretrained encoder in float32 for at most `max_frames` spectrogram frames.
+
+    source : a hub id, or a folder written by `save_pretrained` of any Whisper model or of a bare encoder
+    raises : InputError saying how to get the weights where they can't be reached
+    """
+    if not os.path.isdir(source) and (source.count("/") > 1 or source.startswith((".", "/", "~"))):
+        raise InputError(f"--encoder {source}: no such folder")
+    try:
+        encoder = _read_encoder(source)
+    except (OSError, ValueError) as error:
+        raise InputError(_how_to_get(source, error)) from error
+    _cut_positions(encoder, max_frames // ENCODER_STRIDE, source)
+    return encoder
+
+
+def architecture(encoder: WhisperEncoder) -> dict[str, Any]:
+    """Plain values from which `build_encoder` makes the same encoder again, without its weights."""
+    return {name: getattr(encoder.config, name) for name in ARCHITECTURE}
+
+
+def build_encoder(settings: dict[str, Any]) -> WhisperEncoder:
+    """An encoder with weights yet to be loaded."""
+    return WhisperEncoder(WhisperConfig(**{name: settings[name] for name in ARCHITECTURE}, decoder_layers=0))
+
+
+def encode(encoder: WhisperEncoder, log_mel: Tensor) -> Tensor:
+    """Frames [shape=(batch, n_frames // 2, d_model)] of a log-mel [shape=(batch, n_mels, n_frames)] of the full length."""
+    frames: Tensor = encoder(log_mel).last_hidden_state
+    return frames
+
+
+def _read_encoder(source: str) -> WhisperEncoder:
+    config = AutoConfig.from_pretrained(source)
+    if config.model_type != "whisper":
+        raise InputError(f"--encoder {source}: a model of type '{config.model_type}', not a Whisper")
+    bare = "WhisperEncoder" in (config.architectures or [])
+    kind, options = (WhisperEncoder, {}) if bare else (WhisperModel, {"decoder_layers": 0})
+    model, loading = kind.from_pretrained(source, output_loading_info=True, **options)
+    missing = [name for name in loading["missing_keys"] if bare or "encoder." in name]
+    if missing:
+        raise InputError(
+            f"--encoder {source}: its weights lack {len(missing)} tensors of the encoder, such as {missing[0]}"
+        )
+    encoder = model if bare else model.get_encoder()
+    return encoder.to(torch.float32)
+
+
+def _cut_positions(encoder: WhisperEncoder, n_positions: int, source: str) -> None:
+    """Keep the first rows of the position table, as they were pretrained; the encoder then takes that length alone."""
+    table = encoder.embed_positions
+    if n_positions > table.num_embeddings:
+        raise InputError(
+            f"--encoder {source}: has {table.num_embeddings} positions ({table.num_embeddings / 50:g} s), "
+            f"but --max_seconds asks for {n_positions} ({n_positions / 50:g} s); give a smaller --max_seconds"
+        )
+    encoder.embed_positions = nn.Embedding.from_pretrained(table.weight[:n_positions].detach().clone(), freeze=True)
+    encoder.config.max_source_positions = encoder.max_source_positions = n_positions
+
+
+def _how_to_get(source: str, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0]
+    folder = source.split("/")[-1]
+    return (
+        f"--encoder {source}: the weights could not be loaded ({reason}).\n"
+        f"Without network, run on another machine: hf download {source} config.json model.safetensors --local-dir {folder}\n"
+        f"copy the folder here, and train with --encoder {folder} (any path will do)."
+    )

@@ -1,0 +1,167 @@
+"""The espeak-ng speech synthesiser through ctypes, from the pip package `espeakng-loader`.
+
+The library keeps state from one utterance to the next (flutter and noise tables, wave-generator history), so the same text
+spoken twice by one instance differs slightly. `Espeak(fresh=True)` reloads the shared library before each utterance, which
+sets all of it back: the same bytes on every run. One instance per process at a time: the library is not thread-safe.
+espeak-ng is GPL-3; it is installed by the user and loaded at run time, and no part of it is shipped.
+"""
+
+import _ctypes
+import ctypes
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import InputError
+
+SAMPLE_RATE_HZ = 22050
+NORMAL_RATE_WPM = 175  # espeak-ng's own default, in words per minute
+NORMAL_PITCH = 50  # espeak-ng's own default, 0-99
+
+_OUTPUT_SYNCHRONOUS = 2
+_OPTION_PHONEME_EVENTS = 0x0001
+_OPTION_DONT_EXIT = 0x8000
+_PARAMETER_RATE, _PARAMETER_PITCH, _PARAMETER_RANGE = 1, 3, 4
+_FLAG_UTF8 = 1
+_EVENT_END_OF_LIST, _EVENT_PHONEME = 0, 7
+
+
+class _EventId(ctypes.Union):
+    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8)]
+
+
+class _Event(ctypes.Structure):
+    _fields_ = [
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position_ms", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", _EventId),
+    ]
+
+
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
+
+
+@dataclass(frozen=True)
+class Phone:
+    """One phone as espeak-ng names it (its own ASCII mnemonics; `_:` and the like are pauses)."""
+
+    name: str
+    start_sample: int
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """Speech at `SAMPLE_RATE_HZ`.
+
+    samples : int16 [shape=(n,)]
+    phones : in order of time, each starting where the one before ends
+    """
+
+    samples: NDArray[np.int16]
+    phones: tuple[Phone, ...]
+
+
+class Espeak:
+    """A loaded espeak-ng. Use as a context manager, or call `close`."""
+
+    def __init__(self, fresh: bool = True) -> None:
+        self._fresh = fresh
+        self._library: ctypes.CDLL | None = None
+        self._used = False  # has spoken since it was loaded
+        self._chunks: list[NDArray[np.int16]] = []
+        self._phones: list[Phone] = []
+        self._callback = _Callback(self._receive)
+        self._load()
+
+    def __enter__(self) -> "Espeak":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def speak(
+        self,
+        text: str,
+        voice: str = "en-us",
+        rate_wpm: int = NORMAL_RATE_WPM,
+        pitch: int = NORMAL_PITCH,
+        pitch_range: int = 50,
+    ) -> Utterance:
+        """Speak `text`. `voice` is a language with an optional variant, such as `en-us+f3`; pitch and range lie in 0-99."""
+        if self._fresh and self._used:
+            self.close()
+            self._load()
+        library = self._library
+        assert library is not None
+        if library.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise InputError(f"espeak-ng has no voice '{voice}'; 'en-us' and 'en-us+f3' are examples that it has")
+        for parameter, value in (
+            (_PARAMETER_RATE, rate_wpm),
+            (_PARAMETER_PITCH, pitch),
+            (_PARAMETER_RANGE, pitch_range),
+        ):
+            library.espeak_SetParameter(parameter, int(value), 0)
+        self._chunks, self._phones, self._used = [], [], True
+        encoded = text.encode() + b"\0"
+        status = library.espeak_Synth(encoded, len(encoded), 0, 0, 0, _FLAG_UTF8, None, None)
+        if status != 0 or library.espeak_Synchronize() != 0:
+            raise InputError(f"espeak-ng could not speak the text {text!r} with the voice '{voice}'")
+        samples = np.concatenate(self._chunks) if self._chunks else np.zeros(0, np.int16)
+        return Utterance(samples, tuple(self._phones))
+
+    @property
+    def version(self) -> str:
+        """espeak-ng's own version, such as 1.52.0."""
+        assert self._library is not None
+        self._library.espeak_Info.restype = ctypes.c_char_p
+        return self._library.espeak_Info(None).decode().split()[0]
+
+    def close(self) -> None:
+        """Unload the library, and its state with it."""
+        if self._library is not None:
+            self._library.espeak_Terminate()
+            handle, self._library = self._library._handle, None
+            _unload(handle)
+
+    def _load(self) -> None:
+        try:
+            import espeakng_loader
+        except ImportError as error:
+            raise InputError("the espeak voice needs a package: pip install espeakng-loader") from error
+        library = ctypes.CDLL(espeakng_loader.get_library_path())
+        options = _OPTION_PHONEME_EVENTS | _OPTION_DONT_EXIT
+        rate = library.espeak_Initialize(_OUTPUT_SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), options)
+        if rate != SAMPLE_RATE_HZ:
+            raise InputError(
+                f"espeak-ng did not start (it answered {rate}); reinstall it: pip install --force-reinstall espeakng-loader"
+            )
+        library.espeak_SetSynthCallback(self._callback)
+        self._library, self._used = library, False
+
+    def _receive(self, wav: "ctypes._Pointer[ctypes.c_short]", count: int, events: "ctypes._Pointer[_Event]") -> int:
+        """Collect a buffer of samples and the events that lie in it; 0 asks espeak-ng to go on."""
+        if wav and count > 0:
+            self._chunks.append(np.ctypeslib.as_array(wav, (count,)).astype(np.int16))
+        index = 0
+        while events[index].type != _EVENT_END_OF_LIST:
+            event = events[index]
+            if event.type == _EVENT_PHONEME and event.id.string:
+                self._phones.append(Phone(event.id.string.decode("ascii", "replace"), int(event.sample)))
+            index += 1
+        return 0
+
+
+def _unload(handle: int) -> None:
+    if hasattr(_ctypes, "dlclose"):
+        _ctypes.dlclose(handle)
+    else:  # Windows
+        _ctypes.FreeLibrary(handle)  # type: ignore[attr-defined]

@@ -1,0 +1,132 @@
+"""Scoring clips with an ensemble.
+
+Clips are taken in chunks: their features are computed once, then every checkpoint in turn reads the chunk. So memory
+grows neither with the number of clips nor with the number of checkpoints.
+"""
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from models.audio import Waveform
+from models.checkpoint import Checkpoint, build_network, load_checkpoint
+from models.config_file import EnsembleConfig, ModelEntry
+from models.dataset import Clip, ComparisonDataset, collate_fixed
+from models.device import autocast
+from models.ensemble import spread_folds
+from models.errors import InputError
+from models.features import frames_for_seconds
+from models.metrics import Values, clip_probabilities, sigmoid
+from models.voices import same_voice
+
+CHUNK_CLIPS = 2048  # features of that many clips are held at once: about 0.4 GB, at most 1.1 GB
+
+
+@dataclass(frozen=True)
+class Member:
+    """A checkpoint's part in the ensemble: `share` of the whole."""
+
+    checkpoint: Checkpoint
+    batch_size: int
+    share: float
+
+    @property
+    def features(self) -> tuple[int, int]:
+        """What it reads: mel bands and the largest number of frames."""
+        return int(self.checkpoint.encoder["num_mel_bins"]), frames_for_seconds(self.checkpoint.recipe.max_seconds)
+
+
+def load_members(config: EnsembleConfig, config_dir: Path, folds_per_model: int | None) -> list[Member]:
+    """The checkpoints to use, each checked against the configuration; models of no weight are left out.
+
+    folds_per_model : how many of each model's folds, spread evenly; None means all
+    """
+    members: list[Member] = []
+    for index, entry in enumerate(model for model in config.models if model.weight > 0):
+        picked = _pick_folds(entry, index, folds_per_model)
+        for position in picked:
+            checkpoint = load_checkpoint(config_dir / entry.paths[position], entry.sha256[position])
+            _check_member(checkpoint, entry, entry.folds[position], config)
+            members.append(Member(checkpoint, entry.batch_size, entry.weight / len(picked)))
+    return members
+
+
+def score_clips(
+    members: Sequence[Member],
+    table: pd.DataFrame,
+    data_dir: Path,
+    references: Mapping[str, Waveform],
+    device: torch.device,
+    precision: str,
+    num_workers: int,
+) -> Values:
+    """The ensemble's probability for each row of `table`: float64 [shape=(rows,)], inside (0, 1)."""
+    blended = np.zeros(len(table))
+    by_features: dict[tuple[int, int], list[Member]] = {}
+    for member in members:
+        by_features.setdefault(member.features, []).append(member)
+    with tqdm(total=len(table) * len(members), desc="scoring", unit=" clip×model", disable=None) as bar:
+        for (n_mels, max_frames), alike in by_features.items():
+            dataset = ComparisonDataset(table, data_dir, references, n_mels, max_frames)
+            start = 0
+            for clips in _chunks(dataset, num_workers):
+                rows = slice(start, start + len(clips))
+                for member in alike:
+                    blended[rows] += member.share * _score_chunk(member, clips, device, precision)
+                    bar.update(len(clips))
+                start = rows.stop
+    return clip_probabilities(blended)
+
+
+def _chunks(dataset: ComparisonDataset, num_workers: int) -> Iterator[list[Clip]]:
+    """The clips in order, with their features, up to CHUNK_CLIPS at a time."""
+    options: dict[str, Any] = {"multiprocessing_context": "fork", "prefetch_factor": 4} if num_workers else {}
+    loader = DataLoader(dataset, batch_size=16, collate_fn=list, num_workers=num_workers, **options)
+    chunk: list[Clip] = []
+    for clips in loader:
+        chunk += clips
+        if len(chunk) >= CHUNK_CLIPS:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _score_chunk(member: Member, clips: Sequence[Clip], device: torch.device, precision: str) -> Values:
+    """One checkpoint's probabilities for a chunk: float64 [shape=(clips,)]."""
+    network = build_network(member.checkpoint).to(device)
+    collate = functools.partial(collate_fixed, n_frames=member.features[1])
+    logits = []
+    with torch.inference_mode(), autocast(precision, device):
+        for start in range(0, len(clips), member.batch_size):
+            batch = collate(clips[start : start + member.batch_size])
+            logits.append(network(batch["log_mel"].to(device), batch["scalars"].to(device))["logits"])
+    values = torch.cat(logits).double().cpu().numpy()
+    if not np.isfinite(values).all():
+        raise InputError(
+            f"{member.checkpoint.file_name}: gives scores that are not finite; try --precision fp32, or train it again"
+        )
+    return sigmoid(values)
+
+
+def _pick_folds(entry: ModelEntry, index: int, folds_per_model: int | None) -> list[int]:
+    n_available = len(entry.folds)
+    return list(range(n_available)) if folds_per_model is None else spread_folds(index, n_available, folds_per_model)
+
+
+def _check_member(checkpoint: Checkpoint, entry: ModelEntry, fold: int, config: EnsembleConfig) -> None:
+    expected = (entry.name, fold, config.n_folds, config.data_fingerprint)
+    found = (checkpoint.recipe.name, checkpoint.fold, checkpoint.n_folds, checkpoint.data_fingerprint)
+    if expected != found or not same_voice(checkpoint.voice, config.voice):
+        raise InputError(
+            f"{checkpoint.file_name}: does not fit the configuration (model, fold, n_folds, data: expected {expected}, "
+            f"found {found}; or another voice); run get_config.py again"
+        )

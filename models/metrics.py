@@ -1,0 +1,51 @@
+"""Figures for predictions: log loss, AUC, accuracy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+Values = NDArray[np.float64]
+
+SMALLEST_PROBABILITY = 1e-7  # far enough from 0 and 1 for a finite loss, and exact in float32
+
+
+def sigmoid(logits: Values) -> Values:
+    """Probabilities inside (0, 1), in float64."""
+    logits = np.asarray(logits, dtype=np.float64)
+    return clip_probabilities(0.5 * (1.0 + np.tanh(0.5 * logits)))
+
+
+def clip_probabilities(probabilities: Values) -> Values:
+    return np.clip(probabilities, SMALLEST_PROBABILITY, 1.0 - SMALLEST_PROBABILITY)
+
+
+def clip_losses(labels: Values, probabilities: Values) -> Values:
+    """The log loss of each clip, in nats."""
+    right = np.where(labels > 0.5, probabilities, 1.0 - probabilities)
+    return -np.log(np.maximum(right, SMALLEST_PROBABILITY))
+
+
+def log_loss(labels: Values, probabilities: Values) -> float:
+    return float(clip_losses(labels, probabilities).mean())
+
+
+@dataclass(frozen=True)
+class Figures:
+    """auc is NaN where all labels are the same."""
+
+    clips: int
+    log_loss: float
+    auc: float
+    accuracy: float
+
+
+def figures(labels: Values, probabilities: Values) -> Figures:
+    both = len(np.unique(labels)) == 2
+    return Figures(
+        clips=len(labels),
+        log_loss=log_loss(labels, probabilities),
+        auc=float(roc_auc_score(labels, probabilities)) if both else float("nan"),
+        accuracy=float(((probabilities > 0.5) == (labels > 0.5)).mean()),
+    )

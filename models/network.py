@@ -1,0 +1,123 @@
+"""The comparison network: encoder, pooling, task and grade, head, one logit."""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from models.encoder import encode
+from models.recipe import Recipe, head_width
+
+N_SCALARS = 2  # task and grade
+
+
+class MeanPooling(nn.Module):
+    """The average frame."""
+
+    width_factor = 1
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return frames.mean(dim=1)
+
+
+class AttentionPooling(nn.Module):
+    """One linear score per frame, softmax over the frames, weighted sum (Safari et al. 2020, self-attention pooling)."""
+
+    width_factor = 1
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(width, 1)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        weights = self.score(frames).softmax(dim=1)  # (batch, frames, 1)
+        return (weights * frames).sum(dim=1)
+
+
+class AttentionAndMeanPooling(nn.Module):
+    """Both, side by side."""
+
+    width_factor = 2
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.attention = AttentionPooling(width)
+        self.mean = MeanPooling()
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return torch.cat([self.attention(frames), self.mean(frames)], dim=-1)
+
+
+class ComparisonNetwork(nn.Module):
+    """Joint reading of reference and response: the probability that the answer was right is the logit's sigmoid.
+
+    From pooling on everything is computed in float32, whatever precision the encoder runs in.
+    """
+
+    def __init__(self, encoder: WhisperEncoder, recipe: Recipe) -> None:
+        super().__init__()
+        width = int(encoder.config.d_model)
+        self.encoder = encoder
+        self.pooling = _make_pooling(recipe.pooling, width)
+        self.frame_dropout = nn.Dropout(recipe.dropout if recipe.dropout_on == "frames" else 0.0)
+        self.pooled_dropout = nn.Dropout(recipe.dropout if recipe.dropout_on == "pooled" else 0.0)
+        self.head = _make_head(recipe, self.pooling.width_factor * width + N_SCALARS, width)
+
+    def forward(self, log_mel: Tensor, scalars: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """
+        log_mel : [shape=(batch, n_mels, frames)]
+        scalars : [shape=(batch, 2)]
+        labels : [shape=(batch,)], 0 or 1
+        returns : `logits` [shape=(batch,)] in float32 and, with labels, `loss`, the mean binary cross-entropy
+        """
+        frames = encode(self.encoder, log_mel)
+        with torch.autocast(frames.device.type, enabled=False):
+            pooled = self.pooled_dropout(self.pooling(self.frame_dropout(frames.float())))
+            logits = self.head(torch.cat([pooled, scalars.float()], dim=-1)).squeeze(-1)
+        outputs = {"logits": logits}
+        if labels is not None:
+            outputs["loss"] = nn.functional.binary_cross_entropy_with_logits(logits, labels.float())
+        return outputs
+
+
+def parameter_groups(network: ComparisonNetwork, weight_decay: float) -> list[dict[str, Any]]:
+    """Two groups for AdamW: no weight decay on biases, layer norms and the head."""
+    decayed: list[Tensor] = []
+    free: list[Tensor] = []
+    norms = {id(p) for module in network.modules() if isinstance(module, nn.LayerNorm) for p in module.parameters()}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            is_free = id(parameter) in norms or name.endswith("bias") or not name.startswith("encoder.")
+            (free if is_free else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+
+
+def half_weights(network: ComparisonNetwork) -> dict[str, Tensor]:
+    """The weights in float16 on the CPU, contiguous, as checkpoints hold them."""
+    return {name: tensor.detach().cpu().to(torch.float16).contiguous() for name, tensor in network.state_dict().items()}
+
+
+def load_weights(network: ComparisonNetwork, weights: Mapping[str, Tensor]) -> None:
+    """Put weights of any precision in place, all of them, in the network's own precision."""
+    network.load_state_dict({name: tensor.to(torch.float32) for name, tensor in weights.items()}, strict=True)
+
+
+def _make_pooling(kind: str, width: int) -> Any:
+    if kind == "mean":
+        return MeanPooling()
+    return AttentionPooling(width) if kind == "attention" else AttentionAndMeanPooling(width)
+
+
+def _make_head(recipe: Recipe, n_inputs: int, encoder_width: int) -> nn.Sequential:
+    """One or two linear layers with no activation between them."""
+    hidden = head_width(recipe.head, encoder_width)
+    widths = [n_inputs, 1] if hidden is None else [n_inputs, hidden, 1]
+    layers = [nn.Linear(n_in, n_out) for n_in, n_out in itertools.pairwise(widths)]
+    if recipe.head_init_std is not None:
+        for layer in layers:
+            nn.init.normal_(layer.weight, std=recipe.head_init_std)
+            nn.init.zeros_(layer.bias)
+    return nn.Sequential(*layers)

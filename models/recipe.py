@@ -1,0 +1,127 @@
+"""A recipe: everything that makes one model of the ensemble differ from another. Needs no torch."""
+
+import argparse
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, get_args, get_origin
+
+from models.errors import InputError
+
+# The models of the published ensemble, in the order of the design's table; `train.py` trains them by default.
+PUBLISHED = (
+    "model3mapd",
+    "model3mcp",
+    "model3mb",
+    "model3scp",
+    "model3dsap",
+    "model2m",
+    "model2dm",
+    "model2s",
+    "model2ds",
+    "model1m",
+)
+
+
+def _setting(text: str, **default: Any) -> Any:
+    return field(metadata={"help": text}, **default)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One model: encoder, pooling, head, optimisation, augmentation. A recipe script states what differs from the defaults.
+
+    A run's random seed is `seed + fold`; `data_seed` draws the folds.
+    """
+
+    name: str = _setting("name of the model, and of its checkpoints")
+    encoder: str = _setting("Whisper encoder: a Hugging Face hub id, or a folder written by save_pretrained")
+    pooling: Literal["mean", "attention", "attention+mean"] = _setting("how the frames become one vector")
+    seed: int = _setting("random seed of fold 0; fold k uses seed + k")
+    data_seed: int = _setting("random seed of the folds")
+    head: str = _setting(
+        "layers after pooling: linear, or hidden-N for a hidden layer of N units, or hidden-d for one as wide as the encoder",
+        default="linear",
+    )
+    head_init_std: float | None = _setting(
+        "standard deviation of the head's initial weights; PyTorch's own initialisation if not given", default=None
+    )
+    dropout: float = _setting("dropout probability before the head", default=0.4)
+    dropout_on: Literal["frames", "pooled"] = _setting("what dropout acts on", default="frames")
+    batch_size: int = _setting("clips per optimiser step, over all devices", default=16)
+    epochs: int = _setting("epochs to train", default=4)
+    schedule_epochs: int = _setting("epochs that the learning-rate schedule is laid out for", default=4)
+    schedule_cycles: float = _setting("cosine cycles over the schedule: 0.5 ends at zero, 0.25 at half", default=0.5)
+    learning_rate: float = _setting("peak learning rate, at the first step", default=1e-5)
+    weight_decay: float = _setting("AdamW weight decay; never on biases, layer norms or the head", default=1e-3)
+    max_grad_norm: float = _setting("gradient clipping: the largest total norm", default=1.0)
+    augment: Literal["both", "response", "none"] = _setting("which segments are augmented in training", default="both")
+    max_seconds: float = _setting("longest input, reference and response together, in seconds", default=16.0)
+
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            _check_choice(setting.name, getattr(self, setting.name), setting.type)
+        head_width(self.head, 1)
+        for name in ("batch_size", "epochs", "schedule_epochs", "learning_rate", "schedule_cycles", "max_grad_norm"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "must be greater than 0")
+        for name in ("weight_decay", "seed", "data_seed"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "must be at least 0")
+        _require(0 <= self.dropout < 1, "dropout", self.dropout, "must lie in [0, 1)")
+        _require(0.1 <= self.max_seconds <= 30, "max_seconds", self.max_seconds, "must lie in [0.1, 30], as in Whisper")
+        _require(self.epochs <= self.schedule_epochs, "epochs", self.epochs, "must not exceed schedule_epochs")
+        _require(self.name.isidentifier(), "name", self.name, "must consist of letters, digits and underscores")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def recipe_from_dict(values: dict[str, Any]) -> Recipe:
+    """The inverse of `Recipe.to_dict`."""
+    try:
+        return Recipe(**values)
+    except TypeError as error:
+        raise InputError(f"not a recipe: {error}") from error
+
+
+def head_width(head: str, encoder_width: int) -> int | None:
+    """The width of a head's hidden layer, or None for a linear head."""
+    if head == "linear":
+        return None
+    if head == "hidden-d":
+        return encoder_width
+    kind, _, width = head.partition("-")
+    _require(
+        kind == "hidden" and width.isdecimal() and int(width) > 0, "head", head, "must be linear, hidden-d or hidden-N"
+    )
+    return int(width)
+
+
+def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
+    """One `--field` for each field of `Recipe` but its name; not given means the recipe's own value."""
+    group = parser.add_argument_group("recipe", "settings that replace the recipe's own")
+    for setting in fields(Recipe):
+        if setting.name == "name":
+            continue
+        choices = get_args(setting.type) if get_origin(setting.type) is Literal else None
+        kind = setting.type if setting.type in (int, float, str) else str if choices else float
+        group.add_argument(f"--{setting.name}", type=kind, choices=choices, help=setting.metadata["help"])
+
+
+def override_recipe(recipe: Recipe, arguments: argparse.Namespace) -> Recipe:
+    """The recipe with every setting that was given on the command line put in its place.
+
+    `--epochs` beyond the schedule stretches the schedule too, unless `--schedule_epochs` says otherwise.
+    """
+    names = [setting.name for setting in fields(Recipe) if setting.name != "name"]
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    if "epochs" in given and "schedule_epochs" not in given:
+        given["schedule_epochs"] = max(given["epochs"], recipe.schedule_epochs)
+    return replace(recipe, **given)
+
+
+def _check_choice(name: str, value: object, kind: object) -> None:
+    if get_origin(kind) is Literal:
+        _require(value in get_args(kind), name, value, f"must be one of {', '.join(get_args(kind))}")
+
+
+def _require(condition: bool, name: str, value: object, rule: str) -> None:
+    if not condition:
+        raise InputError(f"recipe setting {name}={value!r}: {rule}")

@@ -1,0 +1,147 @@
+"""The references: one spoken file per distinct expected text, in `tts_data/`.
+
+`<hash of voice and text>.wav` holds the speech, `data_paths.csv` (`path,text`) says which is which, `voice.json` who spoke.
+A file is written whole or not at all, so one that is there is finished, and a run that was cut off goes on.
+"""
+
+import csv
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from models.audio import Waveform, read_audio, write_wav
+from models.errors import InputError
+from models.files import replace_when_done
+from models.voices import Identity, Voice, VoiceOptions, describe_voice, make_voice, same_voice, voice_key
+
+VOICE_FILE = "voice.json"
+PATHS_FILE = "data_paths.csv"
+
+
+def read_identity(tts_dir: Path) -> Identity:
+    """The voice that spoke the references in `tts_dir`."""
+    file = tts_dir / VOICE_FILE
+    if not file.is_file():
+        raise InputError(
+            f"{file}: missing, so there are no references in {tts_dir}; make them: python preprocess.py --tts_dir {tts_dir}"
+        )
+    try:
+        identity = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file}: not JSON ({error}); delete the folder and run preprocess.py again") from error
+    if not isinstance(identity, dict) or not {"engine", "speed", "source"} <= identity.keys():
+        raise InputError(f"{file}: does not name a voice; delete the folder and run preprocess.py again")
+    return identity
+
+
+def reference_path(tts_dir: Path, identity: Identity, text: str) -> Path:
+    key = f"{voice_key(identity)}\n{text}"
+    return tts_dir / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.wav"
+
+
+def missing_texts(tts_dir: Path, identity: Identity, texts: Iterable[str]) -> list[str]:
+    """The texts without a reference, each once, in the order given."""
+    return [text for text in dict.fromkeys(texts) if not reference_path(tts_dir, identity, text).is_file()]
+
+
+def speak_references(
+    tts_dir: Path, texts: list[str], options: VoiceOptions, jobs: int = 1, expected: Identity | None = None
+) -> int:
+    """Make what is missing of the references for `texts`; returns how many were made.
+
+    expected : the voice that the options must lead to
+    raises : InputError where `tts_dir` holds another voice's references, or the voice says nothing
+    """
+    voice = make_voice(options)
+    if expected is not None and not same_voice(voice.identity, expected):
+        raise InputError(
+            f"the voice '{options.voice}' ({describe_voice(voice.identity)}) is not {describe_voice(expected)}"
+        )
+    _claim_folder(tts_dir, voice.identity)
+    missing = missing_texts(tts_dir, voice.identity, texts)
+    spoken = (
+        _speak_here(voice, missing) if jobs == 1 or len(missing) < 2 else _speak_in_processes(options, missing, jobs)
+    )
+    for text, waveform in tqdm(spoken, "speaking", len(missing), unit=" texts", disable=None if missing else True):
+        if len(waveform) == 0:
+            raise InputError(
+                f"the voice says nothing for the expected text {text!r}; take it out, or choose another --voice"
+            )
+        write_wav(reference_path(tts_dir, voice.identity, text), waveform)
+    _write_paths(tts_dir, voice.identity, texts)
+    return len(missing)
+
+
+def load_references(tts_dir: Path, texts: Iterable[str]) -> dict[str, Waveform]:
+    """The waveform of each distinct text: float32 [shape=(n,)] at 16 kHz."""
+    identity = read_identity(tts_dir)
+    texts = list(dict.fromkeys(texts))
+    missing = missing_texts(tts_dir, identity, texts)
+    if missing:
+        raise InputError(
+            f"{tts_dir}: no reference for {len(missing)} of {len(texts)} expected texts, the first {missing[0]!r}; "
+            f"make them: python preprocess.py --tts_dir {tts_dir}, with the --data_dir that holds these texts"
+        )
+    return {text: read_audio(reference_path(tts_dir, identity, text)) for text in texts}
+
+
+def _speak_here(voice: Voice, texts: list[str]) -> Iterator[tuple[str, Waveform]]:
+    return ((text, voice.speak(text)) for text in texts)
+
+
+def _speak_in_processes(options: VoiceOptions, texts: list[str], jobs: int) -> Iterator[tuple[str, Waveform]]:
+    """Each process builds its own voice: the synthesisers are not thread-safe, nor safe to fork."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(min(jobs, len(texts)), _start_worker, (options,)) as pool:
+        yield from pool.imap(_speak_in_worker, texts, chunksize=4)
+
+
+_worker_voice: Voice  # of a worker process
+
+
+def _start_worker(options: VoiceOptions) -> None:
+    global _worker_voice
+    _worker_voice = make_voice(options)
+
+
+def _speak_in_worker(text: str) -> tuple[str, Waveform]:
+    return text, _worker_voice.speak(text)
+
+
+def _claim_folder(tts_dir: Path, identity: Identity) -> None:
+    """Write down who speaks, or make sure that it is who spoke before."""
+    if (tts_dir / VOICE_FILE).is_file():
+        before = read_identity(tts_dir)
+        if not same_voice(before, identity):
+            raise InputError(
+                f"{tts_dir}: holds references by another voice ({describe_voice(before)}) than the one asked for "
+                f"({describe_voice(identity)}); give another --tts_dir, or delete the folder"
+            )
+        return
+    with replace_when_done(tts_dir / VOICE_FILE) as temporary:
+        temporary.write_text(json.dumps(identity, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _write_paths(tts_dir: Path, identity: Identity, texts: list[str]) -> None:
+    """`data_paths.csv`: what was listed before and is still there, and the texts of this run."""
+    known = dict.fromkeys([*_listed_texts(tts_dir), *texts])
+    rows = [(path.name, text) for text in known if (path := reference_path(tts_dir, identity, text)).is_file()]
+    with (
+        replace_when_done(tts_dir / PATHS_FILE) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(("path", "text"))
+        writer.writerows(rows)
+
+
+def _listed_texts(tts_dir: Path) -> list[str]:
+    file = tts_dir / PATHS_FILE
+    if not file.is_file():
+        return []
+    with open(file, newline="", encoding="utf-8") as stream:
+        return [row["text"] for row in csv.DictReader(stream) if row.get("text")]

@@ -1,0 +1,287 @@
+"""Training one fold with the Hugging Face Trainer.
+
+Mixed precision, gradient accumulation, clipping of unscaled gradients, resuming, TensorBoard and DDP are the Trainer's;
+what is set here is what the recipes ask for: optimiser, schedule, order of the clips, and what is kept.
+"""
+
+import functools
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from torch.utils.data import Sampler
+from transformers import EvalPrediction, Trainer, TrainingArguments, set_seed
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from models.audio import SAMPLE_RATE_HZ, Waveform, check_audio_files
+from models.checkpoint import Checkpoint, OutOfFold, save_checkpoint
+from models.dataset import ComparisonDataset, EpochShuffle, collate_fixed
+from models.device import resolve_device, resolve_precision
+from models.encoder import architecture, load_encoder
+from models.errors import InputError
+from models.features import frames_for_seconds
+from models.files import replace_when_done
+from models.job import TrainingJob
+from models.metrics import figures, sigmoid
+from models.network import ComparisonNetwork, half_weights, load_weights, parameter_groups
+from models.progress import EpochReport, QuietProgress
+from models.recipe import Recipe
+from models.references import load_references, read_identity
+from models.tables import clip_paths
+
+ADAM_BETAS = (0.9, 0.999)
+ADAM_EPS = 1e-6
+SHORTEST_RESPONSE_SECONDS = 0.5  # what must be left of the input after the longest reference
+
+
+class FoldTrainer(Trainer):  # type: ignore[misc]
+    """The Trainer with a recipe's optimiser, schedule and order of clips."""
+
+    optimizer: Any
+    lr_scheduler: Any
+
+    def __init__(self, recipe: Recipe, **arguments: Any) -> None:
+        self.recipe = recipe
+        super().__init__(**arguments)
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            groups = parameter_groups(self.model, self.recipe.weight_decay)
+            self.optimizer = torch.optim.AdamW(groups, lr=self.recipe.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPS)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> torch.optim.lr_scheduler.LRScheduler:
+        """Cosine without warm-up over the schedule's epochs, which may be more than are trained."""
+        if self.lr_scheduler is None:
+            self.lr_scheduler = transformers.get_cosine_schedule_with_warmup(
+                optimizer or self.optimizer,
+                num_warmup_steps=0,
+                num_training_steps=schedule_steps(len(self.train_dataset), self.recipe),
+                num_cycles=self.recipe.schedule_cycles,
+            )
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        return EpochShuffle(len(self.train_dataset), self.recipe.batch_size, self.args.seed)
+
+
+def schedule_steps(n_train: int, recipe: Recipe) -> int:
+    """Optimiser steps over which the learning rate falls."""
+    return int(n_train / recipe.batch_size * recipe.schedule_epochs)
+
+
+def train_fold(job: TrainingJob, restart: bool = False) -> Path:
+    """Train, keep the epoch with the lowest validation log loss, write the checkpoint; a run that was cut off goes on.
+
+    restart : forget what an earlier, unfinished run left
+    returns : the checkpoint's path
+    """
+    recipe, run_seed = job.recipe, job.recipe.seed + job.fold
+    device = resolve_device(job.device)
+    references = load_references(job.tts_dir, [*job.train["expected_text"], *job.validation["expected_text"]])
+    _check_lengths(job, references)
+    set_seed(run_seed)
+    encoder = load_encoder(recipe.encoder, frames_for_seconds(recipe.max_seconds))
+    network = ComparisonNetwork(encoder, recipe)
+    make_dataset = functools.partial(
+        ComparisonDataset,
+        data_dir=job.data_dir,
+        references=references,
+        n_mels=encoder.config.num_mel_bins,
+        max_frames=frames_for_seconds(recipe.max_seconds),
+        seed=run_seed,
+    )
+    train, validation = make_dataset(job.train, augment=recipe.augment), make_dataset(job.validation)
+    trainer = _make_trainer(job, network, train, validation, device)
+    last_state = _prepare_run_dir(job, restart) if trainer.is_world_process_zero() else None
+    trainer.train(resume_from_checkpoint=_agree_on(last_state))
+    return _finish(job, trainer, network, validation)
+
+
+def _make_trainer(
+    job: TrainingJob,
+    network: ComparisonNetwork,
+    train: ComparisonDataset,
+    validation: ComparisonDataset,
+    device: torch.device,
+) -> FoldTrainer:
+    arguments = _training_arguments(job, device)
+    trainer = FoldTrainer(
+        job.recipe,
+        model=network,
+        args=arguments,
+        train_dataset=train,
+        eval_dataset=validation,
+        data_collator=functools.partial(collate_fixed, n_frames=train.max_frames),
+        compute_metrics=_validation_figures,
+        callbacks=[EpochReport(train)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    if trainer.pop_callback(ProgressCallback) is not None:
+        trainer.add_callback(QuietProgress)
+    return trainer
+
+
+def _training_arguments(job: TrainingJob, device: torch.device) -> TrainingArguments:
+    recipe = job.recipe
+    precision = resolve_precision(job.precision, device)
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.run_dir / "tensorboard")
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    parts = job.gradient_accumulation_steps * world_size
+    if recipe.batch_size % parts:
+        raise InputError(
+            f"--batch_size {recipe.batch_size}: can't be split evenly over {world_size} processes × "
+            f"{job.gradient_accumulation_steps} accumulation steps"
+        )
+    arguments = TrainingArguments(
+        output_dir=str(job.run_dir),
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=recipe.batch_size // parts,
+        per_device_eval_batch_size=recipe.batch_size // parts,
+        gradient_accumulation_steps=job.gradient_accumulation_steps,
+        max_grad_norm=recipe.max_grad_norm,
+        seed=recipe.seed + job.fold,
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        use_cpu=device.type == "cpu",
+        dataloader_num_workers=job.num_workers,
+        dataloader_drop_last=True,
+        dataloader_pin_memory=device.type == "cuda",
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=1,  # and the best one, if that is another
+        load_best_model_at_end=True,
+        metric_for_best_model="log_loss",
+        greater_is_better=False,
+        logging_steps=max(1, len(job.train) // recipe.batch_size // 20),
+        logging_nan_inf_filter=False,  # it would hide a loss that is not finite
+        remove_unused_columns=False,
+        label_names=["labels"],
+        report_to="tensorboard",
+        disable_tqdm=not os.isatty(2),
+    )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # several GPUs are used through torchrun, never by DataParallel
+    return arguments
+
+
+def _validation_figures(prediction: EvalPrediction) -> dict[str, float]:
+    logits = np.asarray(prediction.predictions, dtype=np.float64).reshape(-1)
+    if not np.isfinite(logits).all():
+        raise InputError(
+            "the network's output is not finite any more; try a lower --learning_rate, another --seed or --precision fp32"
+        )
+    scores = figures(np.asarray(prediction.label_ids, dtype=np.float64), sigmoid(logits))
+    return {"log_loss": scores.log_loss, "auc": scores.auc, "accuracy": scores.accuracy}
+
+
+def _check_lengths(job: TrainingJob, references: Mapping[str, Waveform]) -> None:
+    """Every clip decodes and some of it is heard after its reference; says how many are cut."""
+    text, reference = max(references.items(), key=lambda item: len(item[1]))
+    max_seconds, longest_seconds = job.recipe.max_seconds, len(reference) / SAMPLE_RATE_HZ
+    if longest_seconds + SHORTEST_RESPONSE_SECONDS > max_seconds:
+        raise InputError(
+            f"--max_seconds {max_seconds:g}: the reference of {text!r} takes {longest_seconds:.1f} s of it and leaves the "
+            "response no room; give more seconds, or speak faster references (preprocess.py --speed)"
+        )
+    filenames = [*job.train["filename"], *job.validation["filename"]]
+    texts = [*job.train["expected_text"], *job.validation["expected_text"]]
+    lengths = check_audio_files(clip_paths(job.data_dir, filenames))
+    joined = [seconds + len(references[text]) / SAMPLE_RATE_HZ for seconds, text in zip(lengths, texts, strict=True)]
+    cut = sum(seconds > max_seconds for seconds in joined)
+    print(
+        f"{job.recipe.name} fold {job.fold}: {len(job.train)} training and {len(job.validation)} validation clips, "
+        f"{sum(lengths) / 3600:.2f} h; {cut} inputs are longer than {max_seconds:g} s and are cut"
+    )
+
+
+def _prepare_run_dir(job: TrainingJob, restart: bool) -> str | None:
+    """The state to resume from, if an earlier run of the very same job left one; anything else there is removed."""
+    description = json.dumps(
+        {
+            "recipe": job.recipe.to_dict(),
+            "n_folds": job.n_folds,
+            "data": job.data_fingerprint,
+            "voice": read_identity(job.tts_dir),
+            "grouping": [str(value) for value in job.grouping],
+        },
+        indent=2,
+        sort_keys=True,
+    )
+    file = job.run_dir / "run.json"
+    if restart or not file.is_file() or file.read_text(encoding="utf-8") != description:
+        shutil.rmtree(job.run_dir, ignore_errors=True)
+        with replace_when_done(file) as temporary:
+            temporary.write_text(description, encoding="utf-8")
+        return None
+    states = [folder for folder in job.run_dir.glob("checkpoint-*") if _is_whole(folder)]
+    latest = max(states, key=lambda folder: int(folder.name.split("-")[1]), default=None)
+    if latest is not None:
+        print(f"going on from {latest}")
+    return str(latest) if latest else None
+
+
+def _is_whole(state_dir: Path) -> bool:
+    """The Trainer writes its own state last: if that can be read, the rest is there."""
+    try:
+        json.loads((state_dir / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _agree_on(value: str | None) -> str | None:
+    """The first process's value, in every process of a distributed run."""
+    if not torch.distributed.is_initialized():
+        return value
+    values = [value]
+    torch.distributed.broadcast_object_list(values, src=0)
+    return values[0]
+
+
+def _finish(job: TrainingJob, trainer: FoldTrainer, network: ComparisonNetwork, validation: ComparisonDataset) -> Path:
+    """Predict the held-out clips with the weights as they are saved, in float16, and write the checkpoint."""
+    weights = half_weights(network)
+    load_weights(network, weights)
+    logits = trainer.predict(validation).predictions
+    if trainer.is_world_process_zero():
+        checkpoint = Checkpoint(
+            recipe=job.recipe,
+            fold=job.fold,
+            n_folds=job.n_folds,
+            weights=weights,
+            encoder=architecture(network.encoder),
+            oof=_out_of_fold(job, np.asarray(logits, dtype=np.float64).reshape(-1)),
+            voice=read_identity(job.tts_dir),
+            data_fingerprint=job.data_fingerprint,
+            options=job.options,
+            history=EpochReport.history(trainer.state),
+            versions={
+                "python": platform.python_version(),
+                "torch": str(torch.__version__),
+                "transformers": transformers.__version__,
+            },
+        )
+        save_checkpoint(job.checkpoint_path, checkpoint)
+        for state_dir in job.run_dir.glob("checkpoint-*"):
+            shutil.rmtree(state_dir)
+        print(f"wrote {job.checkpoint_path}")
+    return job.checkpoint_path
+
+
+def _out_of_fold(job: TrainingJob, logits: np.ndarray[Any, Any]) -> OutOfFold:
+    table = job.validation
+    return OutOfFold(
+        filenames=table["filename"].tolist(),
+        tasks=table["task"].tolist(),
+        grades=table["grade"].tolist(),
+        labels=table["score"].to_numpy(np.float64),
+        predictions=sigmoid(logits),
+    )

@@ -1,0 +1,74 @@
+"""Score a submission against labels: log loss and AUC with bootstrap intervals, beside the prior's."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from models.cli import run
+from models.errors import InputError
+from models.metrics import clip_losses, figures
+from models.tables import read_groups, read_labels
+
+RESAMPLES = 2000
+
+
+def read_scored(submission: Path, labels: Path) -> pd.DataFrame:
+    """Filename, label and predicted score of every labelled clip."""
+    predictions = pd.read_csv(submission, dtype={"filename": str})
+    table = read_labels(labels).merge(predictions, on="filename", how="left", suffixes=("", "_predicted"))
+    if table["score_predicted"].isna().any():
+        raise InputError(
+            f"{submission}: lacks a score for {int(table['score_predicted'].isna().sum())} clips of {labels}"
+        )
+    return table
+
+
+def interval(labels: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> dict[str, tuple[float, float]]:
+    """95 % bootstrap intervals over clips for log loss and AUC."""
+    losses = clip_losses(labels, scores)
+    draws = rng.integers(0, len(labels), (RESAMPLES, len(labels)))
+    aucs = [figures(labels[draw], scores[draw]).auc for draw in draws]
+    spread = {"log loss": losses[draws].mean(axis=1), "AUC": np.array(aucs)}
+    return {name: tuple(np.nanpercentile(values, (2.5, 97.5))) for name, values in spread.items()}
+
+
+def describe(name: str, labels: np.ndarray, scores: np.ndarray) -> str:
+    found = figures(labels, scores)
+    prior = figures(labels, np.full(len(labels), labels.mean())).log_loss
+    ranges = interval(labels, scores, np.random.default_rng(0))
+    low, high = ranges["log loss"]
+    text = f"{name}: {found.clips} clips, log loss {found.log_loss:.4f} [{low:.4f}, {high:.4f}] (prior {prior:.4f})"
+    if np.isfinite(found.auc):
+        text += f", AUC {found.auc:.3f} [{ranges['AUC'][0]:.3f}, {ranges['AUC'][1]:.3f}], accuracy {found.accuracy:.3f}"
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: python tools/score.py submission.csv test_labels.csv"
+    )
+    parser.add_argument("submission", type=Path, help="CSV with filename and score")
+    parser.add_argument("labels", type=Path, help="CSV with filename and the true score")
+    parser.add_argument(
+        "--groups", type=Path, metavar="FILE", help="CSV with filename and COLUMN: score each group by itself too"
+    )
+    parser.add_argument("--group_by", metavar="COLUMN", help="the column of --groups")
+    arguments = parser.parse_args()
+    if (arguments.groups is None) != (arguments.group_by is None):
+        parser.error("--groups and --group_by belong together")
+    table = read_scored(arguments.submission, arguments.labels)
+    labels, scores = table["score"].to_numpy(), table["score_predicted"].to_numpy()
+    print(describe("all", labels, scores))
+    if arguments.groups:
+        groups = np.array(read_groups(arguments.groups, arguments.group_by, table["filename"]))
+        for group in np.unique(groups):
+            print(describe(f"  {group}", labels[groups == group], scores[groups == group]))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,93 @@
+"""Train every model and fold; what is finished already is skipped."""
+
+import argparse
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from models.cli import make_parser, run, to_arguments
+from models.errors import InputError
+from models.job import is_finished, make_job
+from models.recipe import PUBLISHED, Recipe
+from models.train_cli import add_training_arguments, given_options
+
+HERE = Path(__file__).resolve().parent
+
+
+def make_training_parser() -> argparse.ArgumentParser:
+    parser = make_parser(
+        "Train folds of models, one after the other, each in a process of its own: by default all ten published models × six "
+        "folds. Finished folds are skipped, an unfinished one goes on where it was cut off, and a fold that fails does not "
+        "stop the others. Every other option is passed on to the models' own scripts.",
+        "python train.py --models model3mapd model2s --folds 0 1 2",
+    )
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        metavar="NAME",
+        help="models to train, or 'all' for every train_<NAME>.py (default: the published ten)",
+    )
+    parser.add_argument("--folds", nargs="+", type=int, metavar="K", help="folds to train, from 0 (default: all)")
+    add_training_arguments(parser)
+    return parser
+
+
+def find_recipes(names: list[str] | None) -> list[Recipe]:
+    """The recipes of the scripts beside this one, by name."""
+    there = sorted(path.stem.removeprefix("train_") for path in HERE.glob("train_*.py"))
+    wanted = list(PUBLISHED) if names is None else there if names == ["all"] else names
+    unknown = [name for name in wanted if name not in there]
+    if unknown:
+        raise InputError(f"--models {unknown[0]}: there is no train_{unknown[0]}.py; there are: {', '.join(there)}")
+    return [importlib.import_module(f"train_{name}").recipe for name in dict.fromkeys(wanted)]
+
+
+def train_one(recipe: Recipe, fold: int, arguments: argparse.Namespace, options: dict[str, Any]) -> str:
+    """Train a fold in a process of its own; returns 'trained', 'skipped' or 'failed'."""
+    try:
+        job = make_job(recipe, fold, arguments, options)
+        if not arguments.overwrite and is_finished(job):
+            return "skipped"
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return "failed"
+    command = [
+        sys.executable,
+        str(HERE / f"train_{recipe.name}.py"),
+        "--fold",
+        str(fold),
+        "--n_folds",
+        str(arguments.n_folds),
+    ]
+    command += ["--output_dir", str(arguments.output_dir), *to_arguments(options)]
+    finished = subprocess.run([*command, "--overwrite"] if arguments.overwrite else command, check=False)
+    return "trained" if finished.returncode == 0 else "failed"
+
+
+def main() -> int:
+    parser = make_training_parser()
+    arguments = parser.parse_args()
+    recipes = find_recipes(arguments.models)
+    folds = list(range(arguments.n_folds)) if arguments.folds is None else list(dict.fromkeys(arguments.folds))
+    options = given_options(arguments, parser)
+    outcomes: dict[str, str] = {}
+    for recipe in recipes:
+        for fold in folds:
+            print(f"{recipe.name} fold {fold} ({len(outcomes) + 1} of {len(recipes) * len(folds)})", flush=True)
+            outcomes[f"{recipe.name} fold {fold}"] = train_one(recipe, fold, arguments, options)
+    counts = {
+        kind: [name for name, outcome in outcomes.items() if outcome == kind]
+        for kind in ("trained", "skipped", "failed")
+    }
+    print(
+        f"{len(counts['trained'])} folds trained, {len(counts['skipped'])} finished already, {len(counts['failed'])} failed"
+    )
+    for name in counts["failed"]:
+        print(f"  failed: {name}")
+    return 1 if counts["failed"] else 0
+
+
+if __name__ == "__main__":
+    run(main)
