@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, WhisperConfig, WhisperModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
@@ -38,7 +39,7 @@ def load_encoder(source: str, max_frames: int) -> WhisperEncoder:
         raise InputError(f"--encoder {source}: no such folder")
     try:
         encoder = _read_encoder(source)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(_how_to_get(source, error)) from error
     _cut_positions(encoder, max_frames // ENCODER_STRIDE, source)
     return encoder

@@ -2,14 +2,17 @@
 
 The library keeps state from one utterance to the next (flutter and noise tables, wave-generator history), so the same text
 spoken twice by one instance differs slightly. `Espeak(fresh=True)` reloads the shared library before each utterance, which
-sets all of it back: the same bytes on every run. One instance per process at a time: the library is not thread-safe.
+sets all of it back: the same bytes on every run. There is one library in a process, and its state with it: instances take
+turns, and one that loads it unloads the other's first. It is not thread-safe.
 espeak-ng is GPL-3; it is installed by the user and loaded at run time, and no part of it is shipped.
 """
 
 import _ctypes
 import ctypes
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +21,7 @@ from models.errors import InputError
 
 SAMPLE_RATE_HZ = 22050
 NORMAL_RATE_WPM = 175  # espeak-ng's own default, in words per minute
+SLOWEST_RATE_WPM = 80  # espeak-ng takes a lower rate for this one
 NORMAL_PITCH = 50  # espeak-ng's own default, 0-99
 
 _OUTPUT_SYNCHRONOUS = 2
@@ -71,6 +75,10 @@ class Utterance:
 class Espeak:
     """A loaded espeak-ng. Use as a context manager, or call `close`."""
 
+    _holder: ClassVar["Espeak | None"] = (
+        None  # the instance whose library is loaded; a second load would share its state
+    )
+
     def __init__(self, fresh: bool = True) -> None:
         self._fresh = fresh
         self._library: ctypes.CDLL | None = None
@@ -99,10 +107,9 @@ class Espeak:
         """Speak `text`. `voice` is a language with an optional variant, such as `en-us+f3`; pitch and range lie in 0-99."""
         if self._fresh and self._used:
             self.close()
-            self._load()
-        library = self._library
-        assert library is not None
-        if library.espeak_SetVoiceByName(voice.encode()) != 0:
+        library = self._ready()
+        self._chunks, self._phones, self._used = [], [], True
+        if not _has_variant(voice) or library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise InputError(f"espeak-ng has no voice '{voice}'; 'en-us' and 'en-us+f3' are examples that it has")
         for parameter, value in (
             (_PARAMETER_RATE, rate_wpm),
@@ -110,7 +117,6 @@ class Espeak:
             (_PARAMETER_RANGE, pitch_range),
         ):
             library.espeak_SetParameter(parameter, int(value), 0)
-        self._chunks, self._phones, self._used = [], [], True
         encoded = text.encode() + b"\0"
         status = library.espeak_Synth(encoded, len(encoded), 0, 0, 0, _FLAG_UTF8, None, None)
         if status != 0 or library.espeak_Synchronize() != 0:
@@ -121,22 +127,30 @@ class Espeak:
     @property
     def version(self) -> str:
         """espeak-ng's own version, such as 1.52.0."""
-        assert self._library is not None
-        self._library.espeak_Info.restype = ctypes.c_char_p
-        return self._library.espeak_Info(None).decode().split()[0]
+        library = self._ready()
+        library.espeak_Info.restype = ctypes.c_char_p
+        return library.espeak_Info(None).decode().split()[0]
 
     def close(self) -> None:
         """Unload the library, and its state with it."""
         if self._library is not None:
             self._library.espeak_Terminate()
-            handle, self._library = self._library._handle, None
+            handle, self._library, Espeak._holder = self._library._handle, None, None
             _unload(handle)
+
+    def _ready(self) -> ctypes.CDLL:
+        if self._library is None:
+            self._load()
+        assert self._library is not None
+        return self._library
 
     def _load(self) -> None:
         try:
             import espeakng_loader
         except ImportError as error:
             raise InputError("the espeak voice needs a package: pip install espeakng-loader") from error
+        if Espeak._holder is not None:
+            Espeak._holder.close()
         library = ctypes.CDLL(espeakng_loader.get_library_path())
         options = _OPTION_PHONEME_EVENTS | _OPTION_DONT_EXIT
         rate = library.espeak_Initialize(_OUTPUT_SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), options)
@@ -145,7 +159,7 @@ class Espeak:
                 f"espeak-ng did not start (it answered {rate}); reinstall it: pip install --force-reinstall espeakng-loader"
             )
         library.espeak_SetSynthCallback(self._callback)
-        self._library, self._used = library, False
+        self._library, self._used, Espeak._holder = library, False, self
 
     def _receive(self, wav: "ctypes._Pointer[ctypes.c_short]", count: int, events: "ctypes._Pointer[_Event]") -> int:
         """Collect a buffer of samples and the events that lie in it; 0 asks espeak-ng to go on."""
@@ -158,6 +172,14 @@ class Espeak:
                 self._phones.append(Phone(event.id.string.decode("ascii", "replace"), int(event.sample)))
             index += 1
         return 0
+
+
+def _has_variant(voice: str) -> bool:
+    """Whether the variant of a voice such as `en-us+f3` is there; espeak-ng itself passes over one that it does not know."""
+    import espeakng_loader
+
+    variant = voice.partition("+")[2]
+    return "+" not in voice or (Path(espeakng_loader.get_data_path()) / "voices" / "!v" / variant).is_file()
 
 
 def _unload(handle: int) -> None:

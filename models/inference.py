@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from models.audio import Waveform
-from models.checkpoint import Checkpoint, build_network, load_checkpoint
+from models.checkpoint import Checkpoint, load_checkpoint
 from models.config_file import EnsembleConfig, ModelEntry
 from models.dataset import Clip, ComparisonDataset, collate_fixed
 from models.device import autocast
@@ -25,6 +25,7 @@ from models.ensemble import spread_folds
 from models.errors import InputError
 from models.features import frames_for_seconds
 from models.metrics import Values, clip_probabilities, sigmoid
+from models.network import rebuild_network
 from models.voices import same_voice
 
 CHUNK_CLIPS = 2048  # features of that many clips are held at once: about 0.4 GB, at most 1.1 GB
@@ -102,7 +103,7 @@ def _chunks(dataset: ComparisonDataset, num_workers: int) -> Iterator[list[Clip]
 
 def _score_chunk(member: Member, clips: Sequence[Clip], device: torch.device, precision: str) -> Values:
     """One checkpoint's probabilities for a chunk: float64 [shape=(clips,)]."""
-    network = build_network(member.checkpoint).to(device)
+    network = rebuild_network(member.checkpoint).to(device)
     collate = functools.partial(collate_fixed, n_frames=member.features[1])
     logits = []
     with torch.inference_mode(), autocast(precision, device):

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from models.encoder import encode
+from models.checkpoint import Checkpoint
+from models.encoder import build_encoder, encode
 from models.recipe import Recipe, head_width
 
 N_SCALARS = 2  # task and grade
@@ -81,6 +82,13 @@ class ComparisonNetwork(nn.Module):
         if labels is not None:
             outputs["loss"] = nn.functional.binary_cross_entropy_with_logits(logits, labels.float())
         return outputs
+
+
+def rebuild_network(checkpoint: Checkpoint) -> ComparisonNetwork:
+    """The trained network on the CPU in float32, in evaluation mode."""
+    network = ComparisonNetwork(build_encoder(checkpoint.encoder), checkpoint.recipe)
+    load_weights(network, checkpoint.weights)
+    return network.eval()
 
 
 def parameter_groups(network: ComparisonNetwork, weight_decay: float) -> list[dict[str, Any]]:

@@ -8,9 +8,17 @@ import csv
 import hashlib
 import json
 import multiprocessing
-from collections.abc import Iterable, Iterator
+import os
+import signal
+import threading
+import time
+from collections.abc import Generator, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, suppress
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from models.audio import Waveform, read_audio, write_wav
@@ -20,6 +28,8 @@ from models.voices import Identity, Voice, VoiceOptions, describe_voice, make_vo
 
 VOICE_FILE = "voice.json"
 PATHS_FILE = "data_paths.csv"
+LEFTOVER_SECONDS = 60  # a temporary file older than this belongs to a run that was killed
+SILENCE = 1e-4  # -80 dB of full scale: what stays below it holds no speech
 
 
 def read_identity(tts_dir: Path) -> Identity:
@@ -54,7 +64,7 @@ def speak_references(
     """Make what is missing of the references for `texts`; returns how many were made.
 
     expected : the voice that the options must lead to
-    raises : InputError where `tts_dir` holds another voice's references, or the voice says nothing
+    raises : InputError where `tts_dir` holds another voice's references, or the voice says nothing for a text
     """
     voice = make_voice(options)
     if expected is not None and not same_voice(voice.identity, expected):
@@ -62,16 +72,15 @@ def speak_references(
             f"the voice '{options.voice}' ({describe_voice(voice.identity)}) is not {describe_voice(expected)}"
         )
     _claim_folder(tts_dir, voice.identity)
+    _delete_leftovers(tts_dir)
     missing = missing_texts(tts_dir, voice.identity, texts)
     spoken = (
         _speak_here(voice, missing) if jobs == 1 or len(missing) < 2 else _speak_in_processes(options, missing, jobs)
     )
-    for text, waveform in tqdm(spoken, "speaking", len(missing), unit=" texts", disable=None if missing else True):
-        if len(waveform) == 0:
-            raise InputError(
-                f"the voice says nothing for the expected text {text!r}; take it out, or choose another --voice"
-            )
-        write_wav(reference_path(tts_dir, voice.identity, text), waveform)
+    with closing(spoken):  # on an error nothing more is spoken
+        for text, waveform in tqdm(spoken, "speaking", len(missing), unit=" texts", disable=None if missing else True):
+            _check_speech(text, waveform)
+            write_wav(reference_path(tts_dir, voice.identity, text), waveform)
     _write_paths(tts_dir, voice.identity, texts)
     return len(missing)
 
@@ -86,18 +95,44 @@ def load_references(tts_dir: Path, texts: Iterable[str]) -> dict[str, Waveform]:
             f"{tts_dir}: no reference for {len(missing)} of {len(texts)} expected texts, the first {missing[0]!r}; "
             f"make them: python preprocess.py --tts_dir {tts_dir}, with the --data_dir that holds these texts"
         )
-    return {text: read_audio(reference_path(tts_dir, identity, text)) for text in texts}
+    return {text: _read_reference(reference_path(tts_dir, identity, text)) for text in texts}
 
 
-def _speak_here(voice: Voice, texts: list[str]) -> Iterator[tuple[str, Waveform]]:
+def _read_reference(path: Path) -> Waveform:
+    try:
+        return read_audio(path)
+    except InputError as error:
+        raise InputError(f"the reference is broken: {error}. Delete it and run preprocess.py again") from error
+
+
+def _check_speech(text: str, waveform: Waveform) -> None:
+    if not np.isfinite(waveform).all():
+        raise InputError(
+            f"the voice answers the expected text {text!r} with NaN or infinite samples; choose another --voice"
+        )
+    if np.abs(waveform).max(initial=0) < SILENCE:
+        raise InputError(
+            f"the voice says nothing for the expected text {text!r}; take it out, or choose another --voice"
+        )
+
+
+def _speak_here(voice: Voice, texts: list[str]) -> Generator[tuple[str, Waveform], None, None]:
     return ((text, voice.speak(text)) for text in texts)
 
 
-def _speak_in_processes(options: VoiceOptions, texts: list[str], jobs: int) -> Iterator[tuple[str, Waveform]]:
+def _speak_in_processes(
+    options: VoiceOptions, texts: list[str], jobs: int
+) -> Generator[tuple[str, Waveform], None, None]:
     """Each process builds its own voice: the synthesisers are not thread-safe, nor safe to fork."""
     context = multiprocessing.get_context("spawn")
-    with context.Pool(min(jobs, len(texts)), _start_worker, (options,)) as pool:
-        yield from pool.imap(_speak_in_worker, texts, chunksize=4)
+    try:
+        with ProcessPoolExecutor(min(jobs, len(texts)), context, _start_worker, (options,)) as pool:
+            yield from pool.map(_speak_in_worker, texts)
+    except BrokenProcessPool as error:
+        raise InputError(
+            f"a process that speaks has died, perhaps for want of memory; run again with fewer --jobs than {jobs}: it goes on "
+            "with what is missing"
+        ) from error
 
 
 _worker_voice: Voice  # of a worker process
@@ -105,11 +140,29 @@ _worker_voice: Voice  # of a worker process
 
 def _start_worker(options: VoiceOptions) -> None:
     global _worker_voice
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C it is the main process that ends the work
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker_voice = make_voice(options)
+
+
+def _end_with_parent() -> None:
+    """A worker doesn't notice that the main process was killed, and would wait for texts forever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _speak_in_worker(text: str) -> tuple[str, Waveform]:
     return text, _worker_voice.speak(text)
+
+
+def _delete_leftovers(tts_dir: Path) -> None:
+    """What a killed run was about to write; writing a file takes far less than a minute."""
+    for temporary in tts_dir.glob(".*.tmp"):
+        with suppress(FileNotFoundError):
+            if time.time() - temporary.stat().st_mtime > LEFTOVER_SECONDS:
+                temporary.unlink()
 
 
 def _claim_folder(tts_dir: Path, identity: Identity) -> None:
@@ -143,5 +196,7 @@ def _listed_texts(tts_dir: Path) -> list[str]:
     file = tts_dir / PATHS_FILE
     if not file.is_file():
         return []
-    with open(file, newline="", encoding="utf-8") as stream:
+    with open(
+        file, newline="", encoding="utf-8", errors="replace"
+    ) as stream:  # a text that was changed has no reference
         return [row["text"] for row in csv.DictReader(stream) if row.get("text")]

@@ -15,7 +15,7 @@ from models.cli import to_arguments
 from models.errors import InputError
 from models.metrics import clip_losses, figures
 from models.tables import GRADES, TASKS
-from models.voices import same_voice
+from models.voices import voice_key
 
 # A fold stands out where its loss lies above the median of the others by more than each of these:
 _MEDIAN_SHARE = 0.1  # of that median
@@ -112,8 +112,6 @@ def _find_strangers(checkpoints: Sequence[Checkpoint], assets_dir: Path) -> list
     problems = []
     for checkpoint in checkpoints:
         differences = [name for name, value in _setting(checkpoint).items() if value != _setting(usual)[name]]
-        if not same_voice(checkpoint.voice, usual.voice):
-            differences.append("voice")
         if differences:
             what = f"{checkpoint.file_name}: not trained like the others: another {' and another '.join(differences)}"
             command = _retrain(checkpoint.recipe.name, checkpoint.fold, usual.n_folds, usual.options, assets_dir)
@@ -157,6 +155,7 @@ def _setting(checkpoint: Checkpoint) -> dict[str, Any]:
         "n_folds": checkpoint.n_folds,
         "set of training data": checkpoint.data_fingerprint,
         "grouping": (checkpoint.options.get("group_by"), checkpoint.options.get("groups")),
+        "voice": voice_key(checkpoint.voice),
     }
 
 

@@ -6,8 +6,10 @@ nothing else are the same.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +18,7 @@ import numpy as np
 
 from models.audio import Waveform, resample
 from models.errors import InputError
-from models.espeak import NORMAL_RATE_WPM, SAMPLE_RATE_HZ, Espeak
+from models.espeak import NORMAL_RATE_WPM, SAMPLE_RATE_HZ, SLOWEST_RATE_WPM, Espeak
 from models.files import sha256_of_file
 
 Identity = dict[str, Any]
@@ -102,17 +104,40 @@ def text_seed(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")
 
 
+@contextlib.contextmanager
+def reproducible(seed: int) -> Iterator[None]:
+    """Seed the global generators of PyTorch and NumPy, from which voices draw, and compute in one thread: the order of
+    additions, and with it the last bit, depends on the number of threads. Afterwards all is as it was."""
+    import torch
+
+    threads, numpy_state = torch.get_num_threads(), np.random.get_state()  # noqa: NPY002 - not ours to choose
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            np.random.seed(seed)  # noqa: NPY002
+            yield
+    finally:
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        torch.set_num_threads(threads)
+
+
 class EspeakVoice:
     """espeak-ng's American English at `speed` times its normal 175 words per minute."""
 
     def __init__(self, speed: float) -> None:
-        self._espeak = Espeak()
         self._rate_wpm = round(speed * NORMAL_RATE_WPM)
+        if self._rate_wpm < SLOWEST_RATE_WPM:
+            raise InputError(
+                f"--speed {speed}: espeak-ng speaks no slower than {SLOWEST_RATE_WPM} of its {NORMAL_RATE_WPM} words per "
+                f"minute; give at least {SLOWEST_RATE_WPM / NORMAL_RATE_WPM:.2f}"
+            )
+        self._espeak = Espeak()
         self.identity: Identity = {
             "engine": "espeak-ng",
             "version": self._espeak.version,
             "language": "en-us",
-            "speed": speed,
+            "speed": float(speed),
             "source": "espeak",
         }
 
@@ -139,22 +164,26 @@ class MeloVoice:
                 "in an environment of its own if its old pins clash; the references it makes are plain files"
             ) from error
         self._speed = speed
-        self._tts = TTS(
-            language="EN_NEWEST", device="cpu", use_hf=False, config_path=str(config), ckpt_path=str(weights)
-        )
+        try:
+            self._tts = TTS(
+                language="EN_NEWEST", device="cpu", use_hf=False, config_path=str(config), ckpt_path=str(weights)
+            )
+        except (
+            Exception
+        ) as error:  # whatever MeloTTS and PyTorch raise for files that are cut short or of another model
+            raise InputError(
+                f"{folder}: MeloTTS could not load config.json and checkpoint.pth ({error}); copy them again"
+            ) from error
         self.identity: Identity = {
             "engine": "MeloTTS",
             "language": "EN_NEWEST",
-            "speed": speed,
+            "speed": float(speed),
             "weights_sha256": sha256_of_file(weights),
             "source": "melo",
         }
 
     def speak(self, text: str) -> Waveform:
-        import torch
-
-        torch.manual_seed(text_seed(text))
-        np.random.seed(text_seed(text))  # noqa: NPY002 - MeloTTS draws from the global generators
         speaker = next(iter(dict(self._tts.hps.data.spk2id).values()))
-        samples = self._tts.tts_to_file(text, speaker, None, speed=self._speed, quiet=True)
+        with reproducible(text_seed(text)):
+            samples = self._tts.tts_to_file(text, speaker, None, speed=self._speed, quiet=True)
         return resample(np.asarray(samples, dtype=np.float32), self._tts.hps.data.sampling_rate)

@@ -73,7 +73,9 @@ def write_part(folder: Path, part: str, n_clips: int, rng: np.random.Generator) 
     for index in range(n_clips):
         task = list(TEXTS)[index % 4]
         text = TEXTS[task][index // 4 % 3]
-        rows.append((f"{part}{index}.wav", task, text, ("KG", "1", "2", "3")[index // 2 % 4], float(index % 2), f"s{index % 6}"))
+        rows.append(
+            (f"{part}{index}.wav", task, text, ("KG", "1", "2", "3")[index // 2 % 4], float(index % 2), f"s{index % 6}")
+        )
         soundfile.write(folder / rows[-1][0], tone(0.3, 200 + 50 * index, rng), 16000)
     table = pd.DataFrame(rows, columns=["filename", "task", "expected_text", "grade", "score", "speaker"])
     table = table.sample(frac=1, random_state=1)
@@ -81,7 +83,9 @@ def write_part(folder: Path, part: str, n_clips: int, rng: np.random.Generator) 
     table[["filename", "score"]].to_csv(folder / f"{part}_labels.csv", index=False)
     table[["filename", "speaker"]].to_csv(folder / f"{part}_source.csv", index=False)
     if part == "test":
-        table[["filename"]].sample(frac=1, random_state=2).assign(score=0.5).to_csv(folder / "submission_format.csv", index=False)
+        table[["filename"]].sample(frac=1, random_state=2).assign(score=0.5).to_csv(
+            folder / "submission_format.csv", index=False
+        )
 
 
 def tone(seconds: float, frequency_hz: float, rng: np.random.Generator) -> np.ndarray:

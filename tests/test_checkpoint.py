@@ -1,0 +1,191 @@
+"""Checkpoints and the ensemble's configuration: what goes in comes out, and nothing else is let in.
+
+Run: .venv/bin/python -m pytest tests/test_checkpoint.py
+"""
+
+import pickle
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from simulate import VOICE, checkpoints, trained_checkpoint
+
+from models.checkpoint import FORMAT, load_checkpoint, save_checkpoint
+from models.config_file import EnsembleConfig, ModelEntry, read_config, relative_path, write_config
+from models.errors import InputError
+from models.files import replace_when_done, sha256_of_file
+from models.network import rebuild_network
+
+
+class Payload:
+    """Unpickling this leaves a file behind."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.marker,)
+
+
+def test_round_trip(encoder_dir: Path, tmp_path: Path) -> None:
+    saved = trained_checkpoint(encoder_dir)
+    save_checkpoint(tmp_path / "model2s_0.pth", saved)
+    found = load_checkpoint(tmp_path / "model2s_0.pth", sha256_of_file(tmp_path / "model2s_0.pth"))
+    for field in (
+        "recipe",
+        "fold",
+        "n_folds",
+        "encoder",
+        "voice",
+        "data_fingerprint",
+        "options",
+        "history",
+        "versions",
+    ):
+        assert getattr(found, field) == getattr(saved, field), field
+    assert found.oof.filenames == saved.oof.filenames
+    np.testing.assert_array_equal(found.oof.predictions, saved.oof.predictions)
+    assert {name: tensor.dtype for name, tensor in found.weights.items()} == dict.fromkeys(saved.weights, torch.float16)
+    log_mel, scalars = torch.randn(2, 80, 400), torch.rand(2, 2)
+    with torch.no_grad():
+        expected = rebuild_network(saved)(log_mel, scalars)["logits"]
+        torch.testing.assert_close(rebuild_network(found)(log_mel, scalars)["logits"], expected, atol=0, rtol=0)
+
+
+def test_file_is_plain(encoder_dir: Path, tmp_path: Path) -> None:
+    """Anyone can read it with torch alone, and nothing in it is code."""
+    save_checkpoint(tmp_path / "a.pth", trained_checkpoint(encoder_dir))
+    content = torch.load(tmp_path / "a.pth", weights_only=True)
+    assert content["format"] == FORMAT
+    assert content["recipe"]["name"] == "model2s"
+    assert all(tensor.dtype == torch.float16 for tensor in content["weights"].values())
+
+
+def test_weights_that_are_not_finite_are_not_saved(encoder_dir: Path, tmp_path: Path) -> None:
+    checkpoint = trained_checkpoint(encoder_dir)
+    checkpoint.weights["head.0.bias"].fill_(float("inf"))
+    with pytest.raises(InputError, match=r"head\.0\.bias"):
+        save_checkpoint(tmp_path / "a.pth", checkpoint)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_pickle_with_a_payload_is_refused_and_does_not_run(tmp_path: Path) -> None:
+    for index, write in enumerate((torch.save, lambda value, path: path.write_bytes(pickle.dumps(value)))):
+        path, marker = tmp_path / f"{index}.pth", tmp_path / f"ran{index}"
+        write({"format": FORMAT, "weights": Payload(marker)}, path)
+        with pytest.raises(InputError, match=path.name):
+            load_checkpoint(path)
+        assert not marker.exists()
+    torch.load(tmp_path / "0.pth", weights_only=False)
+    assert (tmp_path / "ran0").exists()  # the payload works, so the check above could have failed
+
+
+def test_damaged_and_foreign_files_are_refused(encoder_dir: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    save_checkpoint(path, trained_checkpoint(encoder_dir))
+    whole = path.read_bytes()
+    content = torch.load(path, weights_only=True)
+    for damaged in (whole[:-100], whole[: len(whole) // 2], b"", b"\x00" * 1000, whole[100:]):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"a\.pth"):
+            load_checkpoint(path)
+    for foreign in (
+        {"weights": {}},
+        [1, 2],
+        {**content, "format": "other"},
+        {**content, "oof": {}},
+        {**content, "recipe": {}},
+    ):
+        torch.save(foreign, path)
+        with pytest.raises(InputError, match=r"a\.pth"):
+            load_checkpoint(path)
+    with pytest.raises(InputError, match=r"b\.pth"):
+        load_checkpoint(tmp_path / "b.pth")
+
+
+def test_another_checksum_is_refused_before_the_file_is_read(tmp_path: Path) -> None:
+    path, marker = tmp_path / "a.pth", tmp_path / "ran"
+    torch.save(Payload(marker), path)
+    with pytest.raises(InputError, match="checksum"):
+        load_checkpoint(path, "0" * 64)
+    assert not marker.exists()
+
+
+def test_old_torch_needs_the_checksum(encoder_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.pth"
+    save_checkpoint(path, trained_checkpoint(encoder_dir))
+    monkeypatch.setattr(torch, "__version__", "2.4.1+cu121")
+    with pytest.raises(InputError, match="checksum"):
+        load_checkpoint(path)
+    assert load_checkpoint(path, sha256_of_file(path)).fold == 0
+
+
+def test_files_appear_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "file.txt"
+    with replace_when_done(target) as temporary:
+        temporary.write_text("old")
+
+    def die_halfway() -> None:
+        with replace_when_done(target) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        die_halfway()
+    assert target.read_text() == "old"
+    assert [path.name for path in target.parent.iterdir()] == ["file.txt"]
+
+
+def config() -> EnsembleConfig:
+    entry = ModelEntry("model2s", 1.0, ["assets/model2s_0.pth"], [0], ["0" * 64], 16.0, 8)
+    return EnsembleConfig(6, VOICE, "data", [entry])
+
+
+def test_configuration_round_trip_of_plain_values(tmp_path: Path) -> None:
+    path = tmp_path / "model_configs.pkl"
+    write_config(path, config())
+    assert read_config(path) == config()
+    assert asdict(config())["models"][0] == pickle.loads(path.read_bytes())["models"][0]
+    assert relative_path(tmp_path / "assets" / "x.pth", tmp_path / "model_configs.pkl") == "assets/x.pth"
+
+
+def test_a_configuration_with_a_payload_is_refused_and_does_not_run(tmp_path: Path) -> None:
+    path, marker = tmp_path / "model_configs.pkl", tmp_path / "ran"
+    path.write_bytes(pickle.dumps({"models": Payload(marker)}))
+    with pytest.raises(InputError, match="refused"):
+        read_config(path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"models": []},
+        {"models": [asdict(config().models[0]) | {"weight": 0.5}]},
+        {"models": [asdict(config().models[0]) | {"weight": float("nan")}]},
+        {"models": [asdict(config().models[0]) | {"folds": [0, 1]}]},
+        {"models": [asdict(config().models[0]) | {"batch_size": 0}]},
+        {"models": [{"name": "model2s"}]},
+        {"format": "another"},
+        {"unheard_of": 1},
+    ],
+)
+def test_a_configuration_of_wrong_content_is_refused(change: dict[str, object], tmp_path: Path) -> None:
+    path = tmp_path / "model_configs.pkl"
+    write_config(path, config())
+    path.write_bytes(pickle.dumps(pickle.loads(path.read_bytes()) | change))
+    with pytest.raises(InputError, match=r"model_configs\.pkl"):
+        read_config(path)
+
+
+def test_oof_predictions_must_be_whole(tmp_path: Path) -> None:
+    sound = checkpoints()[0]
+    for oof in (
+        replace(sound.oof, predictions=sound.oof.predictions[:-1]),
+        replace(sound.oof, predictions=sound.oof.predictions * np.nan),
+    ):
+        save_checkpoint(tmp_path / "a.pth", replace(sound, oof=oof))
+        with pytest.raises(InputError, match="out-of-fold"):
+            load_checkpoint(tmp_path / "a.pth")

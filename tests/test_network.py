@@ -1,0 +1,163 @@
+"""The comparison network: one contract for every recipe, and the parts that tell them apart.
+
+Run: .venv/bin/python -m pytest tests/test_network.py
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT
+from test_recipe import DESIGN, load
+from torch import nn
+
+from models.encoder import encode, load_encoder
+from models.network import (
+    AttentionAndMeanPooling,
+    AttentionPooling,
+    ComparisonNetwork,
+    MeanPooling,
+    half_weights,
+    load_weights,
+    parameter_groups,
+)
+
+WIDTH = 16
+ALL = sorted(path.stem.removeprefix("train_") for path in ROOT.glob("train_*.py"))
+
+
+def make(name: str, encoder_dir: Path, **changes: object) -> ComparisonNetwork:
+    torch.manual_seed(0)
+    return ComparisonNetwork(load_encoder(str(encoder_dir), 400), replace(load(name), **changes))
+
+
+def batch(n_clips: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(n_clips, 80, 400, generator=generator), torch.rand(n_clips, 2, generator=generator)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_contract(name: str, encoder_dir: Path) -> None:
+    """Shape, type, independence of the neighbours in a batch, gradients everywhere, weights that survive a checkpoint."""
+    network = make(name, encoder_dir)
+    log_mel, scalars = batch()
+    network.train()(log_mel, scalars, torch.tensor([1.0, 0.0, 1.0]))["loss"].backward()
+    trainable = {key: parameter for key, parameter in network.named_parameters() if parameter.requires_grad}
+    assert not [
+        key for key, parameter in trainable.items() if parameter.grad is None or not parameter.grad.abs().sum() > 0
+    ]
+    assert "encoder.embed_positions.weight" not in trainable
+
+    network.eval()
+    with torch.no_grad():
+        together = network(log_mel, scalars)["logits"]
+        alone = torch.cat([network(log_mel[row : row + 1], scalars[row : row + 1])["logits"] for row in range(3)])
+        other = make(name, encoder_dir, seed=7).eval()
+        load_weights(other, half_weights(network))
+        rounded = other(log_mel, scalars)["logits"]
+    assert together.shape == (3,)
+    assert together.dtype == torch.float32
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+    torch.testing.assert_close(together, rounded, atol=1e-2, rtol=0)
+    assert "loss" not in network(log_mel, scalars)
+
+
+@pytest.mark.parametrize("name", DESIGN)
+def test_parts_are_the_recipes(name: str, encoder_dir: Path) -> None:
+    network = make(name, encoder_dir)
+    pooling, head, init_std, dropout, where = DESIGN[name][1:6]
+    kinds = {"mean": MeanPooling, "attention": AttentionPooling, "attention+mean": AttentionAndMeanPooling}
+    assert type(network.pooling) is kinds[pooling]
+    n_inputs = (2 if pooling == "attention+mean" else 1) * WIDTH + 2
+    widths = {"linear": [n_inputs, 1], "hidden-d": [n_inputs, WIDTH, 1], "hidden-128": [n_inputs, 128, 1]}[head]
+    assert [type(layer) for layer in network.head] == [nn.Linear] * (len(widths) - 1)  # no activation between them
+    assert [layer.in_features for layer in network.head] + [1] == widths
+    assert (network.frame_dropout.p, network.pooled_dropout.p) == ((dropout, 0) if where == "frames" else (0, dropout))
+    if init_std:
+        assert float(network.head[0].weight.detach().std()) == pytest.approx(init_std, rel=0.1)
+        assert not network.head[0].bias.any()
+
+
+def test_mean_pooling() -> None:
+    frames = torch.randn(2, 7, WIDTH)
+    torch.testing.assert_close(MeanPooling()(frames), frames.sum(1) / 7)
+
+
+def test_attention_pooling_is_a_softmax_of_one_score_per_frame() -> None:
+    pooling, frames = AttentionPooling(WIDTH), torch.randn(2, 7, WIDTH)
+    scores = frames @ pooling.score.weight[0] + pooling.score.bias
+    weights = scores.exp() / scores.exp().sum(1, keepdim=True)
+    torch.testing.assert_close(pooling(frames), torch.einsum("bt,btd->bd", weights, frames))
+    assert pooling.score.weight.shape == (1, WIDTH)
+
+
+def test_both_poolings_side_by_side() -> None:
+    pooling, frames = AttentionAndMeanPooling(WIDTH), torch.randn(2, 7, WIDTH)
+    pooled = pooling(frames)
+    torch.testing.assert_close(pooled[:, :WIDTH], pooling.attention(frames))
+    torch.testing.assert_close(pooled[:, WIDTH:], frames.mean(1))
+
+
+def test_task_and_grade_enter_after_pooling(encoder_dir: Path) -> None:
+    network = make("model2m", encoder_dir).eval()
+    log_mel, scalars = batch()
+    with torch.no_grad():
+        pooled = encode(network.encoder, log_mel).mean(1)
+        expected = network.head[0](torch.cat([pooled, scalars], 1))[:, 0]
+        torch.testing.assert_close(network(log_mel, scalars)["logits"], expected)
+
+
+def test_loss_is_binary_cross_entropy_and_finite_far_out(encoder_dir: Path) -> None:
+    network = make("model2m", encoder_dir).eval()
+    log_mel, scalars = batch()
+    labels = torch.tensor([1.0, 0.0, 1.0])
+    with torch.no_grad():
+        outputs = network(log_mel, scalars, labels)
+        p = outputs["logits"].sigmoid()
+        expected = -(labels * p.log() + (1 - labels) * (1 - p).log()).mean()
+        torch.testing.assert_close(outputs["loss"], expected)
+        network.head[0].bias.fill_(1e4)
+        assert float(network(log_mel, scalars, labels)["loss"]) == pytest.approx(1e4 / 3, rel=0.01)
+
+
+def test_logits_stay_float32_under_autocast(encoder_dir: Path) -> None:
+    network = make("model3mcp", encoder_dir).eval()
+    log_mel, scalars = batch()
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        frames = encode(network.encoder, log_mel)
+        mixed = network(log_mel, scalars)["logits"]
+        network.head[-1].bias.fill_(20.0)
+        shifted = network(log_mel, scalars)["logits"]
+    assert frames.dtype == torch.bfloat16 or network.encoder.layer_norm.weight.dtype == torch.float32
+    assert mixed.dtype == torch.float32
+    assert len(set(shifted.tolist())) == 3  # bf16 could not tell 20.01 from 20.02
+
+
+def test_what_weight_decay_reaches(encoder_dir: Path) -> None:
+    network = make("model3mcp", encoder_dir)
+    decayed, free = parameter_groups(network, 0.1)
+    assert (decayed["weight_decay"], free["weight_decay"]) == (0.1, 0.0)
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    with_decay = {names[id(parameter)] for parameter in decayed["params"]}
+    without = {names[id(parameter)] for parameter in free["params"]}
+    trainable = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    assert with_decay | without == trainable
+    assert not with_decay & without
+    assert "encoder.layers.0.fc1.weight" in with_decay
+    assert "encoder.conv1.weight" in with_decay
+    assert {
+        "encoder.layers.0.fc1.bias",
+        "encoder.layer_norm.weight",
+        "encoder.layers.1.final_layer_norm.weight",
+    } <= without
+    assert {"head.0.weight", "head.1.weight", "pooling.attention.score.weight"} <= without
+
+
+def test_dropout_acts_in_training_only(encoder_dir: Path) -> None:
+    for name in ("model3mapd", "model3mb"):
+        network = make(name, encoder_dir)
+        log_mel, scalars = batch()
+        with torch.no_grad():
+            assert not torch.equal(network.train()(log_mel, scalars)["logits"], network(log_mel, scalars)["logits"])
+            assert torch.equal(network.eval()(log_mel, scalars)["logits"], network(log_mel, scalars)["logits"])

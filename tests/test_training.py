@@ -1,0 +1,253 @@
+"""Training a fold: optimiser and schedule of the recipe, the best epoch kept, runs that go on, precision, torchrun.
+
+Run: .venv/bin/python -m pytest tests/test_training.py
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, TEXTS
+from test_recipe import load
+
+from models.checkpoint import Checkpoint, load_checkpoint
+from models.features import frames_for_seconds
+from models.job import TrainingJob
+from models.metrics import log_loss, sigmoid
+from models.network import rebuild_network
+from models.references import load_references, speak_references
+from models.tables import read_training_table
+from models.training import FoldTrainer, schedule_steps, train_fold
+from models.voices import VoiceOptions
+
+
+@pytest.fixture
+def make_job(make_data: Callable[..., Path], encoder_dir: Path, tmp_path: Path) -> Callable[..., TrainingJob]:
+    """A job on tones: 24 training and 12 validation clips unless told otherwise."""
+    data_dir, tts_dir = make_data(train=36), tmp_path / "tts_data"
+    speak_references(tts_dir, [text for texts in TEXTS.values() for text in texts], VoiceOptions())
+    table = read_training_table(data_dir)
+
+    def make(name: str = "model2s", n_train: int = 24, **changes: object) -> TrainingJob:
+        settings = {
+            "encoder": str(encoder_dir),
+            "max_seconds": 2.5,
+            "batch_size": 4,
+            "epochs": 2,
+            "learning_rate": 1e-3,
+        }
+        fields = {key: changes.pop(key) for key in list(changes) if key in TrainingJob.__dataclass_fields__}
+        job = TrainingJob(
+            recipe=replace(load(name), **{**settings, **changes}),  # type: ignore[arg-type]
+            fold=0,
+            n_folds=3,
+            train=table.iloc[:n_train].reset_index(drop=True),
+            validation=table.iloc[24:].reset_index(drop=True),
+            data_fingerprint="data",
+            data_dir=data_dir,
+            tts_dir=tts_dir,
+            output_dir=tmp_path / "out",
+            device="cpu",
+            precision="fp32",
+            num_workers=0,
+            gradient_accumulation_steps=1,
+            options={},
+        )
+        return replace(job, **fields)  # type: ignore[arg-type]
+
+    return make
+
+
+def same_weights(one: Checkpoint, other: Checkpoint) -> bool:
+    return all(torch.equal(tensor, other.weights[name]) for name, tensor in one.weights.items())
+
+
+def test_checkpoint_holds_what_the_rest_needs(make_job: Callable[..., TrainingJob]) -> None:
+    job = make_job("model3mapd", epochs=3)
+    found = load_checkpoint(train_fold(job))
+    assert found.recipe == job.recipe
+    assert (found.fold, found.n_folds, found.data_fingerprint) == (0, 3, "data")
+    assert found.oof.filenames == job.validation["filename"].tolist()
+    assert found.oof.tasks == job.validation["task"].tolist()
+    np.testing.assert_array_equal(found.oof.labels, job.validation["score"])
+    assert len(found.history) == 3
+    losses = [row["validation_log_loss"] for row in found.history]
+    assert log_loss(found.oof.labels, found.oof.predictions) == pytest.approx(min(losses), abs=2e-3)
+    assert not list(job.run_dir.glob("checkpoint-*"))
+    assert list(job.run_dir.rglob("events.out.tfevents*"))
+
+
+def test_oof_predictions_are_those_of_the_saved_weights(make_job: Callable[..., TrainingJob]) -> None:
+    from models.dataset import ComparisonDataset, collate_fixed
+
+    job = make_job()
+    found = load_checkpoint(train_fold(job))
+    references = load_references(job.tts_dir, job.validation["expected_text"])
+    n_frames = frames_for_seconds(job.recipe.max_seconds)
+    dataset = ComparisonDataset(job.validation, job.data_dir, references, 80, n_frames)
+    batch = collate_fixed([dataset[row] for row in range(len(dataset))], n_frames)
+    with torch.no_grad():
+        logits = rebuild_network(found)(batch["log_mel"], batch["scalars"])["logits"]
+    np.testing.assert_allclose(found.oof.predictions, sigmoid(logits.numpy()), atol=1e-6)
+
+
+def test_best_epoch_is_kept(make_job: Callable[..., TrainingJob], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the losses are, the weights kept are those of the epoch with the lowest."""
+    kept, evaluated = [], []
+    evaluate = FoldTrainer.evaluate
+
+    def spoil(self: FoldTrainer, *arguments: object, **more: object) -> dict[str, float]:
+        metrics = evaluate(self, *arguments, **more)
+        evaluated.append({name: tensor.clone() for name, tensor in self.model.state_dict().items()})
+        metrics["eval_log_loss"] = [0.5, 0.3, 0.4][len(evaluated) - 1]
+        return metrics
+
+    monkeypatch.setattr(FoldTrainer, "evaluate", spoil)
+    kept = load_checkpoint(train_fold(make_job(epochs=3))).weights
+    assert all(torch.equal(tensor, evaluated[1][name].half()) for name, tensor in kept.items())
+    assert not all(torch.equal(tensor, evaluated[2][name].half()) for name, tensor in kept.items())
+
+
+@pytest.mark.parametrize("name", ["model3mapd", "model2m"])
+def test_optimiser_and_schedule_are_the_recipes(make_job: Callable[..., TrainingJob], name: str) -> None:
+    rates, optimizers = [], []
+
+    def watch(self: FoldTrainer, *arguments: object, **more: object) -> torch.Tensor:
+        rates.append(self.optimizer.param_groups[0]["lr"])
+        optimizers.append(self.optimizer)
+        return original(self, *arguments, **more)
+
+    original = FoldTrainer.training_step
+    job = make_job(name, n_train=23, epochs=2, learning_rate=0.01)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FoldTrainer, "training_step", watch)
+        train_fold(job)
+    recipe = job.recipe
+    total = int(23 / 4 * recipe.schedule_epochs)
+    assert schedule_steps(23, recipe) == total
+    assert len(rates) == 2 * 5  # 23 clips in batches of 4: the incomplete one is dropped
+    expected = [0.01 * (0.5 + 0.5 * np.cos(2 * np.pi * recipe.schedule_cycles * step / total)) for step in range(10)]
+    np.testing.assert_allclose(rates, expected, rtol=1e-6)
+    defaults = optimizers[0].optimizer.defaults
+    assert (defaults["betas"], defaults["eps"]) == ((0.9, 0.999), 1e-6)
+
+
+def test_accumulation_changes_nothing(make_job: Callable[..., TrainingJob], tmp_path: Path) -> None:
+    """The same batch in parts gives the same step, up to rounding; dropout would draw otherwise, so it is off."""
+    checkpoints = [
+        load_checkpoint(
+            train_fold(make_job(dropout=0.0, gradient_accumulation_steps=parts, output_dir=tmp_path / str(parts)))
+        )
+        for parts in (1, 4)
+    ]
+    np.testing.assert_allclose(checkpoints[0].oof.predictions, checkpoints[1].oof.predictions, atol=2e-3)
+
+
+def test_the_same_seed_gives_the_same_bytes(make_job: Callable[..., TrainingJob], tmp_path: Path) -> None:
+    one, other = (load_checkpoint(train_fold(make_job(output_dir=tmp_path / name))) for name in "ab")
+    assert same_weights(one, other)
+    workers = load_checkpoint(train_fold(make_job(output_dir=tmp_path / "c", num_workers=2)))
+    assert same_weights(one, workers)
+    different = load_checkpoint(train_fold(make_job(output_dir=tmp_path / "d", seed=1)))
+    assert not same_weights(one, different)
+
+
+def test_a_run_that_was_cut_off_goes_on(make_job: Callable[..., TrainingJob], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = load_checkpoint(train_fold(make_job(epochs=3)))
+    job = make_job(epochs=3)
+    job.checkpoint_path.unlink()
+    shutil.rmtree(job.run_dir)
+
+    steps = []
+    original = FoldTrainer.training_step
+
+    def stop_in_second_epoch(self: FoldTrainer, *arguments: object, **more: object) -> torch.Tensor:
+        steps.append(1)
+        if len(steps) == 9:
+            raise KeyboardInterrupt
+        return original(self, *arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FoldTrainer, "training_step", stop_in_second_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            train_fold(job)
+    assert not job.checkpoint_path.exists()
+    steps.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(FoldTrainer, "training_step", lambda *a, **k: steps.append(1) or original(*a, **k))
+        resumed = load_checkpoint(train_fold(job))
+    assert len(steps) == 12  # two of three epochs of six steps
+    assert same_weights(resumed, whole)
+    assert [row["epoch"] for row in resumed.history] == [1, 2, 3]
+
+
+def test_another_recipe_does_not_go_on_from_the_old_run(make_job: Callable[..., TrainingJob]) -> None:
+    job = make_job(epochs=1)
+    train_fold(job)
+    (job.run_dir / "checkpoint-3").mkdir()
+    (job.run_dir / "checkpoint-3" / "trainer_state.json").write_text("{}")
+    changed = make_job(epochs=1, dropout=0.1)
+    expected = load_checkpoint(train_fold(replace(changed, output_dir=changed.output_dir / "fresh")))
+    assert same_weights(load_checkpoint(train_fold(changed)), expected)
+
+
+def test_bf16_runs_on_the_cpu(make_job: Callable[..., TrainingJob]) -> None:
+    found = load_checkpoint(train_fold(make_job("model3mcp", precision="bf16", epochs=1)))
+    assert np.isfinite(found.oof.predictions).all()
+
+
+def test_a_learnable_difference_is_learnt(make_job: Callable[..., TrainingJob]) -> None:
+    """Right answers are tones, wrong ones noise: even a random encoder can be trained to hear that."""
+    import soundfile
+
+    job = make_job(epochs=30, schedule_epochs=30, learning_rate=3e-3, dropout=0.0, augment="none", weight_decay=0.0)
+    table = read_training_table(job.data_dir)
+    for name, score in zip(table["filename"], table["score"], strict=True):
+        wave, _ = soundfile.read(job.data_dir / name)
+        soundfile.write(
+            job.data_dir / name, wave if score else np.clip(np.random.default_rng(0).normal(0, 0.3, 4800), -1, 1), 16000
+        )
+    found = load_checkpoint(train_fold(job))
+    assert log_loss(found.oof.labels, found.oof.predictions) < 0.3
+
+
+def test_two_processes_write_one_checkpoint(make_job: Callable[..., TrainingJob], encoder_dir: Path) -> None:
+    """Under torchrun on two CPU processes: the global batch stays, each clip is predicted once."""
+    job = make_job()
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29517"]
+    command += [
+        "train_model2s.py",
+        "--fold",
+        "0",
+        "--n_folds",
+        "3",
+        "--data_dir",
+        str(job.data_dir),
+        "--tts_dir",
+        str(job.tts_dir),
+    ]
+    command += [
+        "--output_dir",
+        str(job.output_dir),
+        "--encoder",
+        str(encoder_dir),
+        "--max_seconds",
+        "2.5",
+        "--batch_size",
+        "4",
+    ]
+    command += ["--epochs", "1", "--device", "cpu", "--num_workers", "0"]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = load_checkpoint(job.checkpoint_path)
+    assert len(set(found.oof.filenames)) == len(found.oof.filenames) == len(found.oof.predictions) == 12
+    assert done.stdout.count("wrote ") == 1
