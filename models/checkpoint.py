@@ -112,7 +112,7 @@ def _from_content(path: Path, content: dict[str, Any]) -> Checkpoint:
 
 
 def _pack_oof(oof: OutOfFold) -> dict[str, Any]:
-    """The columns of text as JSON: torch's safe unpickler takes a hundred times as long over a list of strings."""
+    """The columns of text as JSON: torch's safe unpickler is slow over long lists."""
     columns = {name: json.dumps(getattr(oof, name)) for name in ("filenames", "tasks", "grades")}
     return {**columns, "labels": torch.tensor(oof.labels), "predictions": torch.tensor(oof.predictions)}
 

@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 import importlib.util
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -23,11 +22,13 @@ from conftest import ROOT
 from models.errors import InputError
 from models.espeak import NORMAL_RATE_WPM, SAMPLE_RATE_HZ, Espeak
 from models.references import reference_path
-from models.voices import EspeakVoice, VoiceOptions, make_voice, same_voice, text_seed
+from models.voices import EspeakVoice, VoiceOptions, make_voice, same_voice
 
 TEXTS = ("cat", "teevog", "she has a red hat", "don't stop")
 LETTERS = " abcdefghijklmnopqrstuvwxyz'"
 SPEAKER_WIDTH = 12
+
+pytestmark = pytest.mark.filterwarnings("ignore:n_fft")  # tiny voices say short things
 
 
 # espeak-ng
@@ -315,17 +316,6 @@ def test_hugging_face_voice_leaves_the_generators_and_threads_alone(options: Voi
     assert torch.get_num_threads() == threads
 
 
-def test_hugging_face_voice_draws_by_text_alone(vits: VoiceOptions) -> None:
-    assert text_seed("cat") != text_seed("cap")
-    import torch
-
-    voice = make_voice(vits)
-    torch.manual_seed(1)
-    first = voice.speak("cat")
-    torch.manual_seed(2)
-    assert voice.speak("cat").tobytes() == first.tobytes()
-
-
 def test_hugging_face_voice_slows_down(options: VoiceOptions) -> None:
     text = "she has a red hat"
     normal, slow, fast = (
@@ -419,17 +409,6 @@ def test_a_model_that_is_not_here_says_how_to_get_it(name: str) -> None:
     with pytest.raises(InputError, match=r"(?s)hf download .* --voice") as error:
         make_voice(VoiceOptions(name))
     assert f"'{name}'" in str(error.value)
-
-
-def test_a_model_without_network_is_refused_within_a_minute(tmp_path: Path) -> None:
-    script = "from models.voices import *; make_voice(VoiceOptions('nobody/no-such-voice'))"
-    environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
-    process = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
-    )
-    assert process.returncode != 0
-    assert "InputError" in process.stderr.splitlines()[-2]
-    assert "hf download" in process.stderr.splitlines()[-1]
 
 
 def cut_weights(folder: Path) -> None:
@@ -546,7 +525,9 @@ class FakeTTS:
         import torch
 
         self.spoken.append(
-            SimpleNamespace(text=text, speaker=speaker_id, output=output_path, speed=speed, threads=torch.get_num_threads())
+            SimpleNamespace(
+                text=text, speaker=speaker_id, output=output_path, speed=speed, threads=torch.get_num_threads()
+            )
         )
         noise = np.random.standard_normal(32000) * 0.1  # noqa: NPY002
         return (noise + 0.1 * torch.randn(32000).numpy()).astype(np.float32)
