@@ -1,4 +1,4 @@
-"""Clips as the network sees them: `[reference ; response]` as one log-mel spectrogram, two scalars, a label."""
+"""Clips as a network sees them: reference and response as one log-mel spectrogram or as two, two scalars, a label."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,17 +7,22 @@ from typing import TypedDict
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 
 from models.audio import SAMPLE_RATE_HZ, Waveform, read_audio
-from models.augment import AUGMENTATIONS, NOTHING
+from models.augment import AUGMENTATIONS, NOTHING, Chain
 from models.features import HOP_LENGTH, log_mel, magnitude_spectrogram, pad_frames
 from models.tables import clip_paths, scalars
 
 
-class Clip(TypedDict):
-    log_mel: Tensor  # float32 [shape=(n_mels, frames)]
+class Clip(TypedDict, total=False):
+    """`log_mel` in the joined layout, `reference`, `reference_key` and `response` in the other."""
+
+    log_mel: Tensor  # float32 [shape=(n_mels, frames)]: [reference ; response]
+    reference: Tensor  # float32 [shape=(n_mels, frames)]
+    reference_key: int  # equal for clips with the same reference
+    response: Tensor  # float32 [shape=(n_mels, frames)]
     scalars: Tensor  # float32 [shape=(2,)]: task, grade
     labels: Tensor  # float32 [shape=()]: the score, 0 where it is not known
 
@@ -29,6 +34,7 @@ class ComparisonDataset(Dataset[Clip]):
     references : the waveform of each expected text
     max_frames : spectrogram frames at which the joined input is cut
     augment : a key of AUGMENTATIONS
+    joined : one spectrogram of both, or one of each
     """
 
     def __init__(
@@ -40,12 +46,16 @@ class ComparisonDataset(Dataset[Clip]):
         max_frames: int,
         augment: str = "none",
         seed: int = 0,
+        joined: bool = True,
     ) -> None:
         self.max_frames = max_frames
+        self.joined = joined
         self._n_mels = n_mels
         self._paths = clip_paths(data_dir, table["filename"])
         self._texts: list[str] = table["expected_text"].tolist()
         self._references = references
+        self._reference_features: dict[int, Tensor] = {}
+        self._keys = {text: index for index, text in enumerate(dict.fromkeys(self._texts))}
         self._scalars = torch.from_numpy(scalars(table))
         self._labels = torch.from_numpy(table.get("score", pd.Series(0.0, table.index)).to_numpy(np.float32))
         self._augment_reference, self._augment_response = AUGMENTATIONS[augment]
@@ -59,23 +69,46 @@ class ComparisonDataset(Dataset[Clip]):
     def __len__(self) -> int:
         return len(self._paths)
 
+    def collate(self, clips: Sequence[Clip]) -> dict[str, Tensor]:
+        """A batch in this layout, as the network's arguments."""
+        return collate_fixed(clips, self.max_frames) if self.joined else collate_apart(clips)
+
     def __getitem__(self, row: int) -> Clip:
         reference = self._references[self._texts[row]]
         response = read_audio(self._paths[row], self.max_frames * HOP_LENGTH / SAMPLE_RATE_HZ)
-        magnitudes = self._spectrogram(reference, response, row)
-        return Clip(log_mel=log_mel(magnitudes, self._n_mels), scalars=self._scalars[row], labels=self._labels[row])
+        rng = np.random.default_rng([self._seed, int(self._epoch), row])
+        if self.joined:
+            clip = Clip(log_mel=log_mel(self._joined_spectrogram(reference, response, rng), self._n_mels))
+        else:
+            clip = self._apart(reference, response, row, rng)
+        return Clip(**clip, scalars=self._scalars[row], labels=self._labels[row])
 
-    def _spectrogram(self, reference: Waveform, response: Waveform, row: int) -> Tensor:
+    def _joined_spectrogram(self, reference: Waveform, response: Waveform, rng: np.random.Generator) -> Tensor:
         """Magnitudes of the joined waveform, each side augmented by itself: float32 [shape=(201, frames)]."""
         joined = torch.from_numpy(np.concatenate([reference, response]))
         if self._augment_reference is NOTHING and self._augment_response is NOTHING:
             return magnitude_spectrogram(joined, self.max_frames)
-        rng = np.random.default_rng([self._seed, int(self._epoch), row])
         magnitudes = magnitude_spectrogram(joined, 2 * self.max_frames)
         boundary = min(round(len(reference) / HOP_LENGTH), magnitudes.shape[1] - 1)
         first = self._augment_reference(magnitudes[:, :boundary], rng) if boundary else magnitudes[:, :0]
         second = self._augment_response(magnitudes[:, boundary:], rng)
         return torch.cat([first, second], dim=1)[:, : self.max_frames]
+
+    def _apart(self, reference: Waveform, response: Waveform, row: int, rng: np.random.Generator) -> Clip:
+        """Both sides by themselves. A reference that is augmented is this clip's alone; others are computed once."""
+        key = self._keys[self._texts[row]] if self._augment_reference is NOTHING else -1 - row
+        spectrum = self._reference_features.get(key)
+        if spectrum is None:
+            spectrum = self._log_mel(reference, self._augment_reference, rng)
+        if key >= 0:
+            self._reference_features[key] = spectrum
+        return Clip(
+            reference=spectrum, reference_key=key, response=self._log_mel(response, self._augment_response, rng)
+        )
+
+    def _log_mel(self, waveform: Waveform, augment: Chain, rng: np.random.Generator) -> Tensor:
+        magnitudes = magnitude_spectrogram(torch.from_numpy(waveform), self.max_frames)
+        return log_mel(augment(magnitudes, rng)[:, : self.max_frames], self._n_mels)
 
 
 class EpochShuffle(Sampler[int]):
@@ -105,3 +138,31 @@ def collate_fixed(clips: Sequence[Clip], n_frames: int) -> dict[str, Tensor]:
         "scalars": torch.stack([clip["scalars"] for clip in clips]),
         "labels": torch.stack([clip["labels"] for clip in clips]),
     }
+
+
+def collate_apart(clips: Sequence[Clip]) -> dict[str, Tensor]:
+    """A batch of clips in two parts, padded with zeros to the longest. Each distinct reference is there once.
+
+    reference [shape=(references, n_mels, frames)] and reference_frames; reference_rows [shape=(batch,)]: whose is which;
+    response [shape=(batch, n_mels, frames)] and response_frames
+    """
+    references = {clip["reference_key"]: clip["reference"] for clip in clips}
+    rows = {key: row for row, key in enumerate(references)}
+    reference, reference_frames = pad_together(list(references.values()))
+    response, response_frames = pad_together([clip["response"] for clip in clips])
+    return {
+        "scalars": torch.stack([clip["scalars"] for clip in clips]),
+        "labels": torch.stack([clip["labels"] for clip in clips]),
+        "reference": reference,
+        "reference_frames": reference_frames,
+        "reference_rows": torch.tensor([rows[clip["reference_key"]] for clip in clips]),
+        "response": response,
+        "response_frames": response_frames,
+    }
+
+
+def pad_together(features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Log-mels of several lengths as one tensor [shape=(n, n_mels, frames)], zeros after their ends, and their lengths."""
+    lengths = torch.tensor([feature.shape[1] for feature in features])
+    padded = [nn.functional.pad(feature, (0, int(lengths.max()) - feature.shape[1])) for feature in features]
+    return torch.stack(padded), lengths

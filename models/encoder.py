@@ -55,10 +55,73 @@ def build_encoder(settings: dict[str, Any]) -> WhisperEncoder:
     return WhisperEncoder(WhisperConfig(**{name: settings[name] for name in ARCHITECTURE}, decoder_layers=0))
 
 
-def encode(encoder: WhisperEncoder, log_mel: Tensor) -> Tensor:
-    """Frames [shape=(batch, n_frames // 2, d_model)] of a log-mel [shape=(batch, n_mels, n_frames)] of the full length."""
-    frames: Tensor = encoder(log_mel).last_hidden_state
-    return frames
+def encode(encoder: WhisperEncoder, log_mel: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """The encoder's frames, at any length up to that of its position table.
+
+    `transformers` runs a Whisper encoder on inputs of one length only; here its own layers are run on what there is.
+
+    log_mel : [shape=(batch, n_mels, n_frames)]
+    lengths : int64 [shape=(batch,)], spectrogram frames of each clip. What lies beyond is shut out of convolutions and
+        attention, so a clip gives the same frames in any batch. None: everything counts, as in the published models,
+        which read the silence that pads a clip.
+    returns : [shape=(batch, ceil(n_frames / 2), d_model)]; frames beyond a clip's end mean nothing
+    """
+    if lengths is None:
+        inside, mask = None, None
+    else:
+        inside = frame_mask(lengths, log_mel.shape[2])[:, None]
+        mask = frame_mask(encoder_lengths(lengths), encoder_frames(log_mel.shape[2]))[:, None, None]
+        log_mel = log_mel * inside
+    hidden = nn.functional.gelu(encoder.conv1(log_mel))
+    hidden = nn.functional.gelu(encoder.conv2(hidden if inside is None else hidden * inside)).transpose(1, 2)
+    hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
+    hidden = nn.functional.dropout(hidden, encoder.dropout, encoder.training)
+    for layer in encoder.layers:
+        if not (encoder.training and encoder.layerdrop > 0 and float(torch.rand(())) < encoder.layerdrop):
+            hidden = _run_layer(layer, hidden, mask)
+    return encoder.layer_norm(hidden)
+
+
+def encoder_frames(n_frames: int) -> int:
+    """Encoder frames of so many spectrogram frames: half, rounded up."""
+    return -(-n_frames // ENCODER_STRIDE)
+
+
+def encoder_lengths(lengths: Tensor) -> Tensor:
+    """The same for a tensor of lengths."""
+    return (lengths + ENCODER_STRIDE - 1) // ENCODER_STRIDE
+
+
+def frame_mask(lengths: Tensor, n_frames: int) -> Tensor:
+    """True where a frame is inside the clip: bool [shape=(batch, n_frames)]."""
+    return torch.arange(n_frames, device=lengths.device) < lengths[:, None]
+
+
+def _run_layer(layer: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    """A pre-norm transformer layer. mask : bool [shape=(batch, 1, 1, frames)], True where attention may look."""
+    attended = _attend(layer.self_attn, layer.self_attn_layer_norm(hidden), mask)
+    hidden = hidden + nn.functional.dropout(attended, layer.dropout, layer.training)
+    inner = layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden)))
+    inner = layer.fc2(nn.functional.dropout(inner, layer.activation_dropout, layer.training))
+    hidden = hidden + nn.functional.dropout(inner, layer.dropout, layer.training)
+    if hidden.dtype == torch.float16:  # as Whisper does: a large activation must not become infinite
+        limit = torch.finfo(torch.float16).max - 1000
+        hidden = hidden.clamp(-limit, limit)
+    return hidden
+
+
+def _attend(attention: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    batch, n_frames, width = hidden.shape
+
+    def split(states: Tensor) -> Tensor:  # (batch, heads, frames, width of a head)
+        return states.view(batch, n_frames, attention.num_heads, -1).transpose(1, 2)
+
+    queries, keys, values = (
+        split(project(hidden)) for project in (attention.q_proj, attention.k_proj, attention.v_proj)
+    )
+    dropout = attention.dropout if attention.training else 0.0
+    mixed = nn.functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=dropout)
+    return attention.out_proj(mixed.transpose(1, 2).reshape(batch, n_frames, width))
 
 
 def _read_encoder(source: str) -> WhisperEncoder:

@@ -4,7 +4,6 @@ Clips are taken in chunks: their features are computed once, then every checkpoi
 grows neither with the number of clips nor with the number of checkpoints.
 """
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,21 +12,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from models.audio import Waveform
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.config_file import EnsembleConfig, ModelEntry
-from models.dataset import Clip, ComparisonDataset, collate_fixed
+from models.dataset import Clip, ComparisonDataset, pad_together
 from models.device import autocast
+from models.encoder import encode, encoder_frames, encoder_lengths
 from models.ensemble import spread_folds
 from models.errors import InputError
 from models.features import frames_for_seconds
 from models.metrics import Values, clip_probabilities, sigmoid
-from models.network import rebuild_network
+from models.network import AlignedNetwork, rebuild_network
 from models.voices import same_voice
 
+LOADER_CLIPS = 16  # clips that a loading process hands over at once
 CHUNK_CLIPS = 2048  # features of that many clips are held at once: about 0.4 GB, at most 1.1 GB
 
 
@@ -40,9 +42,14 @@ class Member:
     share: float
 
     @property
-    def features(self) -> tuple[int, int]:
-        """What it reads: mel bands and the largest number of frames."""
-        return int(self.checkpoint.encoder["num_mel_bins"]), frames_for_seconds(self.checkpoint.recipe.max_seconds)
+    def features(self) -> dict[str, Any]:
+        """What it reads, as arguments of `ComparisonDataset`."""
+        recipe = self.checkpoint.recipe
+        return {
+            "n_mels": int(self.checkpoint.encoder["num_mel_bins"]),
+            "max_frames": frames_for_seconds(recipe.max_seconds),
+            "joined": recipe.is_joint,
+        }
 
 
 def load_members(config: EnsembleConfig, config_dir: Path, folds_per_model: int | None) -> list[Member]:
@@ -71,17 +78,17 @@ def score_clips(
 ) -> Values:
     """The ensemble's probability for each row of `table`: float64 [shape=(rows,)], inside (0, 1)."""
     blended = np.zeros(len(table))
-    by_features: dict[tuple[int, int], list[Member]] = {}
+    by_features: dict[tuple[Any, ...], list[Member]] = {}
     for member in members:
-        by_features.setdefault(member.features, []).append(member)
+        by_features.setdefault(tuple(member.features.values()), []).append(member)
     with tqdm(total=len(table) * len(members), desc="scoring", unit=" clip×model", disable=None) as bar:
-        for (n_mels, max_frames), alike in by_features.items():
-            dataset = ComparisonDataset(table, data_dir, references, n_mels, max_frames)
+        for alike in by_features.values():
+            dataset = ComparisonDataset(table, data_dir, references, **alike[0].features)
             start = 0
             for clips in _chunks(dataset, num_workers):
                 rows = slice(start, start + len(clips))
                 for member in alike:
-                    blended[rows] += member.share * _score_chunk(member, clips, device, precision)
+                    blended[rows] += member.share * _score_chunk(member, dataset, clips, device, precision)
                     bar.update(len(clips))
                 start = rows.stop
     return clip_probabilities(blended)
@@ -89,8 +96,7 @@ def score_clips(
 
 def _chunks(dataset: ComparisonDataset, num_workers: int) -> Iterator[list[Clip]]:
     """The clips in order, with their features, up to CHUNK_CLIPS at a time."""
-    options: dict[str, Any] = {"multiprocessing_context": "fork", "prefetch_factor": 4} if num_workers else {}
-    loader = DataLoader(dataset, batch_size=16, collate_fn=list, num_workers=num_workers, **options)
+    loader = DataLoader(dataset, batch_size=LOADER_CLIPS, collate_fn=list, num_workers=num_workers)
     chunk: list[Clip] = []
     for clips in loader:
         chunk += clips
@@ -101,21 +107,55 @@ def _chunks(dataset: ComparisonDataset, num_workers: int) -> Iterator[list[Clip]
         yield chunk
 
 
-def _score_chunk(member: Member, clips: Sequence[Clip], device: torch.device, precision: str) -> Values:
+def _score_chunk(
+    member: Member, dataset: ComparisonDataset, clips: Sequence[Clip], device: torch.device, precision: str
+) -> Values:
     """One checkpoint's probabilities for a chunk: float64 [shape=(clips,)]."""
     network = rebuild_network(member.checkpoint).to(device)
-    collate = functools.partial(collate_fixed, n_frames=member.features[1])
-    logits = []
+    batches = [clips[start : start + member.batch_size] for start in range(0, len(clips), member.batch_size)]
     with torch.inference_mode(), autocast(precision, device):
-        for start in range(0, len(clips), member.batch_size):
-            batch = collate(clips[start : start + member.batch_size])
-            logits.append(network(batch["log_mel"].to(device), batch["scalars"].to(device))["logits"])
+        if isinstance(network, AlignedNetwork):
+            encoded = _encode_references(network, batches, device)
+            logits = [_compare(network, encoded, _arguments(dataset, batch, device), batch) for batch in batches]
+        else:
+            logits = [network(**_arguments(dataset, batch, device))["logits"] for batch in batches]
     values = torch.cat(logits).double().cpu().numpy()
     if not np.isfinite(values).all():
         raise InputError(
             f"{member.checkpoint.file_name}: gives scores that are not finite; try --precision fp32, or train it again"
         )
     return sigmoid(values)
+
+
+def _encode_references(
+    network: AlignedNetwork, batches: Sequence[Sequence[Clip]], device: torch.device
+) -> dict[int, Tensor]:
+    """The frames [shape=(frames, d_model)] of each distinct reference, by its key."""
+    spectra = {clip["reference_key"]: clip["reference"] for batch in batches for clip in batch}
+    keys = sorted(spectra, key=lambda key: spectra[key].shape[1])  # alike in length: little padding
+    encoded: dict[int, Tensor] = {}
+    for start in range(0, len(keys), len(batches[0])):
+        some = keys[start : start + len(batches[0])]
+        features, lengths = (tensor.to(device) for tensor in pad_together([spectra[key] for key in some]))
+        frames = encode(network.encoder, features, lengths)
+        encoded |= {key: frames[row, : encoder_frames(spectra[key].shape[1])] for row, key in enumerate(some)}
+    return encoded
+
+
+def _compare(
+    network: AlignedNetwork, encoded: Mapping[int, Tensor], arguments: dict[str, Tensor], clips: Sequence[Clip]
+) -> Tensor:
+    """Logits of a batch, with its references taken from `encoded`, in the order in which `collate_apart` puts them."""
+    references = [encoded[key] for key in dict.fromkeys(clip["reference_key"] for clip in clips)]
+    del arguments["reference"]
+    lengths = encoder_lengths(arguments.pop("reference_frames"))
+    padded = nn.utils.rnn.pad_sequence(references, batch_first=True)
+    return network.compare(padded, lengths, **arguments)["logits"]
+
+
+def _arguments(dataset: ComparisonDataset, clips: Sequence[Clip], device: torch.device) -> dict[str, Tensor]:
+    """What the network takes for a batch, on the device."""
+    return {name: tensor.to(device) for name, tensor in dataset.collate(clips).items() if name != "labels"}
 
 
 def _pick_folds(entry: ModelEntry, index: int, folds_per_model: int | None) -> list[int]:

@@ -34,7 +34,10 @@ class Recipe:
 
     name: str = _setting("name of the model, and of its checkpoints")
     encoder: str = _setting("Whisper encoder: a Hugging Face hub id, or a folder written by save_pretrained")
-    pooling: Literal["mean", "attention", "attention+mean"] = _setting("how the frames become one vector")
+    pooling: Literal["mean", "attention", "attention+mean", "alignment"] = _setting(
+        "how frames become one vector; alignment encodes reference and response apart and compares them frame by frame, "
+        "the others read both as one input"
+    )
     seed: int = _setting("random seed of fold 0; fold k uses seed + k")
     data_seed: int = _setting("random seed of the folds")
     head: str = _setting(
@@ -68,6 +71,11 @@ class Recipe:
         _require(0.1 <= self.max_seconds <= 30, "max_seconds", self.max_seconds, "must lie in [0.1, 30], as in Whisper")
         _require(self.epochs <= self.schedule_epochs, "epochs", self.epochs, "must not exceed schedule_epochs")
         _require(self.name.isidentifier(), "name", self.name, "must consist of letters, digits and underscores")
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether reference and response are read as one input."""
+        return self.pooling != "alignment"
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -22,7 +22,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from models.audio import SAMPLE_RATE_HZ, Waveform, check_audio_files
 from models.checkpoint import Checkpoint, OutOfFold, save_checkpoint
-from models.dataset import ComparisonDataset, EpochShuffle, collate_fixed
+from models.dataset import ComparisonDataset, EpochShuffle
 from models.device import resolve_device, resolve_precision
 from models.encoder import architecture, load_encoder
 from models.errors import InputError
@@ -30,7 +30,7 @@ from models.features import frames_for_seconds
 from models.files import replace_when_done
 from models.job import TrainingJob
 from models.metrics import figures, sigmoid
-from models.network import ComparisonNetwork, half_weights, load_weights, parameter_groups
+from models.network import ComparisonNetwork, half_weights, load_weights, make_network, parameter_groups
 from models.progress import EpochReport, QuietProgress
 from models.recipe import Recipe
 from models.references import load_references, read_identity
@@ -90,7 +90,7 @@ def train_fold(job: TrainingJob, restart: bool = False) -> Path:
     _check_lengths(job, references)
     set_seed(run_seed)
     encoder = load_encoder(recipe.encoder, frames_for_seconds(recipe.max_seconds))
-    network = ComparisonNetwork(encoder, recipe)
+    network = make_network(encoder, recipe)
     make_dataset = functools.partial(
         ComparisonDataset,
         data_dir=job.data_dir,
@@ -98,6 +98,7 @@ def train_fold(job: TrainingJob, restart: bool = False) -> Path:
         n_mels=encoder.config.num_mel_bins,
         max_frames=frames_for_seconds(recipe.max_seconds),
         seed=run_seed,
+        joined=recipe.is_joint,
     )
     train, validation = make_dataset(job.train, augment=recipe.augment), make_dataset(job.validation)
     trainer = _make_trainer(job, network, train, validation, device)
@@ -120,7 +121,7 @@ def _make_trainer(
         args=arguments,
         train_dataset=train,
         eval_dataset=validation,
-        data_collator=functools.partial(collate_fixed, n_frames=train.max_frames),
+        data_collator=train.collate,
         compute_metrics=_validation_figures,
         callbacks=[EpochReport(train)],
     )

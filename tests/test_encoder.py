@@ -11,7 +11,7 @@ import torch
 from transformers import BertConfig, BertModel, WhisperForConditionalGeneration, WhisperModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from models.encoder import architecture, build_encoder, encode, load_encoder
+from models.encoder import architecture, build_encoder, encode, encoder_frames, encoder_lengths, load_encoder
 from models.errors import InputError
 
 
@@ -61,6 +61,20 @@ def test_full_length_output_is_transformers_own(encoder_dir: Path, pretrained: W
     with torch.no_grad():
         expected = pretrained.eval()(log_mel).last_hidden_state
         torch.testing.assert_close(encode(load_encoder(str(encoder_dir), 3000).eval(), log_mel), expected)
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 77, 400])
+def test_padding_is_shut_out(encoder_dir: Path, n_frames: int) -> None:
+    """A clip gives the same frames alone and in a batch, whatever lies beyond its end."""
+    encoder = load_encoder(str(encoder_dir), 1600).eval()
+    log_mel = torch.randn(2, 80, 400)
+    with torch.no_grad():
+        together = encode(encoder, log_mel, torch.tensor([n_frames, 400]))
+        alone = encode(encoder, log_mel[:1, :, :n_frames], torch.tensor([n_frames]))
+        whole = encode(encoder, log_mel[1:])
+    assert alone.shape[1] == encoder_frames(n_frames) == int(encoder_lengths(torch.tensor([n_frames])))
+    torch.testing.assert_close(together[:1, : alone.shape[1]], alone, atol=1e-5, rtol=0)
+    torch.testing.assert_close(together[1:], whole, atol=1e-5, rtol=0)
 
 
 def test_architecture_is_plain_and_builds_the_same_encoder(encoder_dir: Path) -> None:
