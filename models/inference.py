@@ -8,7 +8,6 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,6 +27,7 @@ from models.metrics import Values, clip_probabilities, sigmoid
 from models.network import rebuild_network
 from models.voices import same_voice
 
+LOADER_CLIPS = 16  # clips that a loading process hands over at once
 CHUNK_CLIPS = 2048  # features of that many clips are held at once: about 0.4 GB, at most 1.1 GB
 
 
@@ -89,8 +89,7 @@ def score_clips(
 
 def _chunks(dataset: ComparisonDataset, num_workers: int) -> Iterator[list[Clip]]:
     """The clips in order, with their features, up to CHUNK_CLIPS at a time."""
-    options: dict[str, Any] = {"multiprocessing_context": "fork", "prefetch_factor": 4} if num_workers else {}
-    loader = DataLoader(dataset, batch_size=16, collate_fn=list, num_workers=num_workers, **options)
+    loader = DataLoader(dataset, batch_size=LOADER_CLIPS, collate_fn=list, num_workers=num_workers)
     chunk: list[Clip] = []
     for clips in loader:
         chunk += clips
