@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from models.cli import run
 from models.errors import InputError
 from models.metrics import clip_losses, figures
-from models.tables import read_groups, read_labels
+from models.tables import base_rate_loss, read_groups, read_labels
 
 RESAMPLES = 2000
 
@@ -28,23 +28,20 @@ def read_scored(submission: Path, labels: Path) -> pd.DataFrame:
     return table
 
 
-def interval(labels: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> dict[str, tuple[float, float]]:
-    """95 % bootstrap intervals over clips for log loss and AUC."""
-    losses = clip_losses(labels, scores)
-    draws = rng.integers(0, len(labels), (RESAMPLES, len(labels)))
-    aucs = [figures(labels[draw], scores[draw]).auc for draw in draws]
-    spread = {"log loss": losses[draws].mean(axis=1), "AUC": np.array(aucs)}
-    return {name: tuple(np.nanpercentile(values, (2.5, 97.5))) for name, values in spread.items()}
+def interval(values: np.ndarray) -> str:
+    """The 95 % interval of bootstrap draws."""
+    low, high = np.nanpercentile(values, (2.5, 97.5))
+    return f"[{low:.4f}, {high:.4f}]"
 
 
 def describe(name: str, labels: np.ndarray, scores: np.ndarray) -> str:
-    found = figures(labels, scores)
-    prior = figures(labels, np.full(len(labels), labels.mean())).log_loss
-    ranges = interval(labels, scores, np.random.default_rng(0))
-    low, high = ranges["log loss"]
-    text = f"{name}: {found.clips} clips, log loss {found.log_loss:.4f} [{low:.4f}, {high:.4f}] (prior {prior:.4f})"
+    """A line of figures with bootstrap intervals over clips; AUC and the prior need both right and wrong answers."""
+    found, losses = figures(labels, scores), clip_losses(labels, scores)
+    draws = np.random.default_rng(0).integers(0, len(labels), (RESAMPLES, len(labels)))
+    text = f"{name}: {found.clips} clips, log loss {found.log_loss:.4f} {interval(losses[draws].mean(axis=1))}"
     if np.isfinite(found.auc):
-        text += f", AUC {found.auc:.3f} [{ranges['AUC'][0]:.3f}, {ranges['AUC'][1]:.3f}], accuracy {found.accuracy:.3f}"
+        aucs = np.array([figures(labels[draw], scores[draw]).auc for draw in draws])
+        text += f" (prior {base_rate_loss(labels):.4f}), AUC {found.auc:.4f} {interval(aucs)}, accuracy {found.accuracy:.3f}"
     return text
 
 

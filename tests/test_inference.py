@@ -1,0 +1,127 @@
+"""Scoring with an ensemble: features once, memory flat, shares right, members checked.
+
+Run: .venv/bin/python -m pytest tests/test_inference.py
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import tone
+from simulate import trained_checkpoint
+
+from models import dataset, inference
+from models.checkpoint import save_checkpoint
+from models.config_file import EnsembleConfig, ModelEntry
+from models.errors import InputError
+from models.files import sha256_of_file
+from models.inference import Member, load_members, score_clips
+from models.metrics import sigmoid
+from models.network import rebuild_network
+from models.tables import read_test_table
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def clips(make_data: Callable[..., Path]) -> tuple[pd.DataFrame, Path, dict[str, np.ndarray]]:
+    folder = make_data(train=4, test=10)
+    table = read_test_table(folder)
+    rng = np.random.default_rng(0)
+    return table, folder, {text: tone(0.5, 300 + 7 * len(text), rng) for text in table["expected_text"]}
+
+
+def alone(member: Member, clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]]) -> np.ndarray:
+    """A checkpoint's probabilities, one clip at a time."""
+    table, folder, references = clips
+    n_mels, max_frames = member.features
+    data = dataset.ComparisonDataset(table, folder, references, n_mels, max_frames)
+    network = rebuild_network(member.checkpoint)
+    batches = [dataset.collate_fixed([data[row]], max_frames) for row in range(len(data))]
+    with torch.no_grad():
+        return np.array([sigmoid(network(b["log_mel"], b["scalars"])["logits"].numpy())[0] for b in batches])
+
+
+def test_blend_of_members_of_several_lengths(
+    clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]], encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the chunks, batches and workers are."""
+    members = [
+        Member(trained_checkpoint(encoder_dir, fold=0), 4, 0.5),
+        Member(trained_checkpoint(encoder_dir, fold=1), 3, 0.2),
+        Member(trained_checkpoint(encoder_dir, fold=2, max_seconds=0.6), 4, 0.3),
+    ]
+    expected = sum(member.share * alone(member, clips) for member in members)
+    for chunk, workers in ((2048, 0), (1, 0), (4, 2)):
+        monkeypatch.setattr(inference, "CHUNK_CLIPS", chunk)
+        found = score_clips(members, *clips, CPU, "fp32", workers)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_features_are_computed_once_and_few_are_held(
+    clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]], encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed, held = [], []
+    original_features, original_score = dataset.log_mel, inference._score_chunk
+    monkeypatch.setattr(dataset, "log_mel", lambda *a: computed.append(1) or original_features(*a))
+    monkeypatch.setattr(inference, "_score_chunk", lambda m, c, *a: held.append(len(c)) or original_score(m, c, *a))
+    table, folder, references = clips
+    many = pd.concat([table] * 5, ignore_index=True)
+    monkeypatch.setattr(inference, "CHUNK_CLIPS", 16)
+    members = [Member(trained_checkpoint(encoder_dir, fold=fold), 4, 0.25) for fold in range(4)]
+    score_clips(members, many, folder, references, CPU, "fp32", 0)
+    assert len(computed) == len(many) == 50
+    assert max(held) <= 16
+    assert sum(held) == 4 * 50
+
+
+def test_bf16_changes_little(clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]], encoder_dir: Path) -> None:
+    members = [Member(trained_checkpoint(encoder_dir), 4, 1.0)]
+    full, half = (score_clips(members, *clips, CPU, precision, 0) for precision in ("fp32", "bf16"))
+    np.testing.assert_allclose(half, full, atol=0.01)
+
+
+def make_config(encoder_dir: Path, folder: Path, weights: dict[str, float]) -> EnsembleConfig:
+    entries = []
+    for name, weight in weights.items():
+        paths = []
+        for fold in range(4):
+            checkpoint = replace(trained_checkpoint(encoder_dir, name, fold), n_folds=4)
+            save_checkpoint(folder / checkpoint.file_name, checkpoint)
+            paths.append(checkpoint.file_name)
+        checksums = [sha256_of_file(folder / path) for path in paths]
+        entries.append(ModelEntry(name, weight, paths, [0, 1, 2, 3], checksums, 4.0, 4))
+    return EnsembleConfig(4, checkpoint.voice, checkpoint.data_fingerprint, entries)
+
+
+def test_members_and_their_shares(encoder_dir: Path, tmp_path: Path) -> None:
+    config = make_config(encoder_dir, tmp_path, {"model2s": 0.75, "model3mb": 0.0, "model2m": 0.25})
+    everything = load_members(config, tmp_path, None)
+    assert len(everything) == 8  # a model without weight is not loaded
+    half = load_members(config, tmp_path, 2)
+    chosen = [(item.checkpoint.recipe.name, item.checkpoint.fold, item.share) for item in half]
+    assert chosen == [("model2s", 0, 0.375), ("model2s", 2, 0.375), ("model2m", 1, 0.125), ("model2m", 3, 0.125)]
+    assert sum(item.share for item in everything) == pytest.approx(1)
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused(encoder_dir: Path, tmp_path: Path) -> None:
+    config = make_config(encoder_dir, tmp_path, {"model2s": 1.0})
+    for changes in ({"data_fingerprint": "other"}, {"n_folds": 6}, {"voice": {**config.voice, "speed": 2.0}}):
+        with pytest.raises(InputError, match=r"model2s_0\.pth"):
+            load_members(replace(config, **changes), tmp_path, None)
+    save_checkpoint(tmp_path / "model2s_2.pth", trained_checkpoint(encoder_dir, fold=5))
+    with pytest.raises(InputError, match="checksum"):
+        load_members(config, tmp_path, None)
+
+
+def test_scores_that_are_not_finite_are_never_written(
+    clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]], encoder_dir: Path
+) -> None:
+    checkpoint = trained_checkpoint(encoder_dir)
+    checkpoint.weights["encoder.conv1.weight"].fill_(float("nan"))
+    with pytest.raises(InputError, match="model2s_0"):
+        score_clips([Member(checkpoint, 4, 1.0)], *clips, CPU, "fp32", 0)
