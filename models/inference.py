@@ -7,6 +7,7 @@ grows neither with the number of clips nor with the number of checkpoints.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd

@@ -8,7 +8,7 @@ import torch
 
 from models.checkpoint import Checkpoint, OutOfFold
 from models.encoder import architecture, load_encoder
-from models.network import ComparisonNetwork, half_weights
+from models.network import half_weights, make_network
 from models.recipe import Recipe
 from models.tables import GRADES, TASKS
 
@@ -71,6 +71,6 @@ def trained_checkpoint(encoder_dir: Path, name: str = "model2s", fold: int = 0, 
     """A checkpoint with a real, small network of random weights."""
     torch.manual_seed(fold)
     own = recipe(name, max_seconds)
-    network = ComparisonNetwork(load_encoder(str(encoder_dir), round(max_seconds * 100)), own)
+    network = make_network(load_encoder(str(encoder_dir), round(max_seconds * 100)), own)
     blank = checkpoints(name, weights=half_weights(network), encoder=architecture(network.encoder))[fold]
     return replace(blank, recipe=own)

@@ -38,21 +38,20 @@ def clips(make_data: Callable[..., Path]) -> tuple[pd.DataFrame, Path, dict[str,
 def alone(member: Member, clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]]) -> np.ndarray:
     """A checkpoint's probabilities, one clip at a time."""
     table, folder, references = clips
-    n_mels, max_frames = member.features
-    data = dataset.ComparisonDataset(table, folder, references, n_mels, max_frames)
+    data = dataset.ComparisonDataset(table, folder, references, **member.features)
     network = rebuild_network(member.checkpoint)
-    batches = [dataset.collate_fixed([data[row]], max_frames) for row in range(len(data))]
+    batches = [data.collate([data[row]]) for row in range(len(data))]
     with torch.no_grad():
-        return np.array([sigmoid(network(b["log_mel"], b["scalars"])["logits"].numpy())[0] for b in batches])
+        return np.array([sigmoid(network(**batch)["logits"].numpy())[0] for batch in batches])
 
 
-def test_blend_of_members_of_several_lengths(
+def test_blend_of_members_of_several_lengths_and_kinds(
     clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]], encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the chunks, batches and workers are."""
     members = [
         Member(trained_checkpoint(encoder_dir, fold=0), 4, 0.5),
-        Member(trained_checkpoint(encoder_dir, fold=1), 3, 0.2),
+        Member(trained_checkpoint(encoder_dir, "alignsmall", fold=1), 3, 0.2),
         Member(trained_checkpoint(encoder_dir, fold=2, max_seconds=0.6), 4, 0.3),
     ]
     expected = sum(member.share * alone(member, clips) for member in members)
@@ -68,7 +67,9 @@ def test_features_are_computed_once_and_few_are_held(
     computed, held = [], []
     original_features, original_score = dataset.log_mel, inference._score_chunk
     monkeypatch.setattr(dataset, "log_mel", lambda *a: computed.append(1) or original_features(*a))
-    monkeypatch.setattr(inference, "_score_chunk", lambda m, c, *a: held.append(len(c)) or original_score(m, c, *a))
+    monkeypatch.setattr(
+        inference, "_score_chunk", lambda m, d, c, *a: held.append(len(c)) or original_score(m, d, c, *a)
+    )
     table, folder, references = clips
     many = pd.concat([table] * 5, ignore_index=True)
     monkeypatch.setattr(inference, "CHUNK_CLIPS", 16)
@@ -77,6 +78,18 @@ def test_features_are_computed_once_and_few_are_held(
     assert len(computed) == len(many) == 50
     assert max(held) <= 16
     assert sum(held) == 4 * 50
+
+
+def test_each_distinct_reference_is_encoded_once(
+    clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]], encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded = []
+    original = inference.encode
+    monkeypatch.setattr(inference, "encode", lambda e, x, n: encoded.append(len(x)) or original(e, x, n))
+    table, folder, references = clips
+    twice = pd.concat([table, table], ignore_index=True)
+    score_clips([Member(trained_checkpoint(encoder_dir, "alignsmall"), 4, 1.0)], twice, folder, references, CPU, "fp32", 0)
+    assert sum(encoded) == table["expected_text"].nunique() < len(twice)
 
 
 def test_bf16_changes_little(clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]], encoder_dir: Path) -> None:

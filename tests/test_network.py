@@ -12,6 +12,7 @@ from conftest import ROOT
 from test_recipe import DESIGN, load
 from torch import nn
 
+from models.dataset import Clip, collate_apart, collate_fixed
 from models.encoder import encode, load_encoder
 from models.network import (
     AttentionAndMeanPooling,
@@ -20,6 +21,7 @@ from models.network import (
     MeanPooling,
     half_weights,
     load_weights,
+    make_network,
     parameter_groups,
 )
 
@@ -29,7 +31,7 @@ ALL = sorted(path.stem.removeprefix("train_") for path in ROOT.glob("train_*.py"
 
 def make(name: str, encoder_dir: Path, **changes: object) -> ComparisonNetwork:
     torch.manual_seed(0)
-    return ComparisonNetwork(load_encoder(str(encoder_dir), 400), replace(load(name), **changes))
+    return make_network(load_encoder(str(encoder_dir), 400), replace(load(name), **changes))
 
 
 def batch(n_clips: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,12 +39,34 @@ def batch(n_clips: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(n_clips, 80, 400, generator=generator), torch.rand(n_clips, 2, generator=generator)
 
 
+def clips(name: str) -> list[Clip]:
+    """Three clips as the data set would give them to a model: two of them share a reference."""
+    log_mel, scalars = batch()
+    common = [{"scalars": scalars[row], "labels": torch.tensor(float(row == 1))} for row in range(3)]
+    if load(name).is_joint:
+        return [Clip(log_mel=log_mel[row], **common[row]) for row in range(3)]
+    references = [log_mel[0, :, :90], log_mel[1, :, :55], log_mel[0, :, :90]]
+    return [
+        Clip(
+            reference=references[row],
+            reference_key=row % 2,
+            response=log_mel[row, :, 100 : 171 + 60 * row],
+            **common[row],
+        )
+        for row in range(3)
+    ]
+
+
+def collate(name: str, some: list[Clip]) -> dict[str, torch.Tensor]:
+    return collate_fixed(some, 400) if load(name).is_joint else collate_apart(some)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_contract(name: str, encoder_dir: Path) -> None:
     """Shape, type, independence of the neighbours in a batch, gradients everywhere, weights that survive a checkpoint."""
     network = make(name, encoder_dir)
-    log_mel, scalars = batch()
-    network.train()(log_mel, scalars, torch.tensor([1.0, 0.0, 1.0]))["loss"].backward()
+    whole = collate(name, clips(name))
+    network.train()(**whole)["loss"].backward()
     trainable = {key: parameter for key, parameter in network.named_parameters() if parameter.requires_grad}
     assert not [
         key for key, parameter in trainable.items() if parameter.grad is None or not parameter.grad.abs().sum() > 0
@@ -50,17 +74,18 @@ def test_contract(name: str, encoder_dir: Path) -> None:
     assert "encoder.embed_positions.weight" not in trainable
 
     network.eval()
+    other = make(name, encoder_dir, seed=7).eval()
+    load_weights(other, half_weights(network))
     with torch.no_grad():
-        together = network(log_mel, scalars)["logits"]
-        alone = torch.cat([network(log_mel[row : row + 1], scalars[row : row + 1])["logits"] for row in range(3)])
-        other = make(name, encoder_dir, seed=7).eval()
-        load_weights(other, half_weights(network))
-        rounded = other(log_mel, scalars)["logits"]
+        together = network(**whole)["logits"]
+        alone = torch.cat([network(**collate(name, [clip]))["logits"] for clip in clips(name)])
+        rounded = other(**whole)["logits"]
+        del whole["labels"]
+        assert "loss" not in network(**whole)
     assert together.shape == (3,)
     assert together.dtype == torch.float32
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
     torch.testing.assert_close(together, rounded, atol=1e-2, rtol=0)
-    assert "loss" not in network(log_mel, scalars)
 
 
 @pytest.mark.parametrize("name", DESIGN)
@@ -81,7 +106,7 @@ def test_parts_are_the_recipes(name: str, encoder_dir: Path) -> None:
 
 def test_mean_pooling() -> None:
     frames = torch.randn(2, 7, WIDTH)
-    torch.testing.assert_close(MeanPooling()(frames), frames.sum(1) / 7)
+    torch.testing.assert_close(MeanPooling(WIDTH)(frames), frames.sum(1) / 7)
 
 
 def test_attention_pooling_is_a_softmax_of_one_score_per_frame() -> None:
