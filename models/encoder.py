@@ -1,6 +1,8 @@
 """The Whisper encoder: loaded from the hub or a folder, without its decoder, cut to the positions that are needed."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -8,6 +10,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, WhisperConfig, WhisperModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
+from transformers.utils import logging
 
 from models.errors import InputError
 from models.features import ENCODER_STRIDE
@@ -130,7 +133,8 @@ def _read_encoder(source: str) -> WhisperEncoder:
         raise InputError(f"--encoder {source}: a model of type '{config.model_type}', not a Whisper")
     bare = "WhisperEncoder" in (config.architectures or [])
     kind, options = (WhisperEncoder, {}) if bare else (WhisperModel, {"decoder_layers": 0})
-    model, loading = kind.from_pretrained(source, output_loading_info=True, **options)
+    with _quiet():
+        model, loading = kind.from_pretrained(source, output_loading_info=True, **options)
     missing = [name for name in loading["missing_keys"] if bare or "encoder." in name]
     if missing:
         raise InputError(
@@ -138,6 +142,19 @@ def _read_encoder(source: str) -> WhisperEncoder:
         )
     encoder = model if bare else model.get_encoder()
     return encoder.to(torch.float32)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' report on the decoder's weights, which are left out on purpose."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        logging.enable_progress_bar()
 
 
 def _cut_positions(encoder: WhisperEncoder, n_positions: int, source: str) -> None:
