@@ -16,9 +16,10 @@ VOICE = {"engine": "espeak-ng", "version": "1.52.0", "language": "en-us", "speed
 
 
 def recipe(name: str = "model2s", max_seconds: float = 4.0) -> Recipe:
-    return Recipe(
-        name=name, encoder="somewhere", pooling="mean", seed=1, data_seed=1, max_seconds=max_seconds, batch_size=4
-    )
+    """Named align… for an aligned model, anything else for a joint one."""
+    pooling = "alignment" if name.startswith("align") else "mean"
+    settings = {"pooling": pooling, "seed": 1, "data_seed": 1, "batch_size": 4}
+    return Recipe(name=name, encoder="somewhere", max_seconds=max_seconds, **settings)
 
 
 def noisy_predictions(labels: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:

@@ -88,7 +88,9 @@ def test_each_distinct_reference_is_encoded_once(
     monkeypatch.setattr(inference, "encode", lambda e, x, n: encoded.append(len(x)) or original(e, x, n))
     table, folder, references = clips
     twice = pd.concat([table, table], ignore_index=True)
-    score_clips([Member(trained_checkpoint(encoder_dir, "alignsmall"), 4, 1.0)], twice, folder, references, CPU, "fp32", 0)
+    score_clips(
+        [Member(trained_checkpoint(encoder_dir, "alignsmall"), 4, 1.0)], twice, folder, references, CPU, "fp32", 0
+    )
     assert sum(encoded) == table["expected_text"].nunique() < len(twice)
 
 
