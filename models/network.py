@@ -10,6 +10,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from models.checkpoint import Checkpoint
 from models.encoder import build_encoder, encode
+from models.errors import InputError
 from models.recipe import Recipe, head_width
 
 N_SCALARS = 2  # task and grade
@@ -89,6 +90,23 @@ def rebuild_network(checkpoint: Checkpoint) -> ComparisonNetwork:
     network = ComparisonNetwork(build_encoder(checkpoint.encoder), checkpoint.recipe)
     load_weights(network, checkpoint.weights)
     return network.eval()
+
+
+def check_weights(checkpoint: Checkpoint) -> None:
+    """That the weights are those of the checkpoint's network, without reading or making any.
+
+    raises : InputError naming the first that is missing, surplus or of another shape
+    """
+    with torch.device("meta"):
+        network = ComparisonNetwork(build_encoder(checkpoint.encoder), checkpoint.recipe)
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in checkpoint.weights.items()}
+    wrong = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
+    if wrong:
+        raise InputError(
+            f"{checkpoint.file_name}: {len(wrong)} weights do not fit its recipe and encoder, the first {wrong[0]!r} "
+            f"(expected {expected.get(wrong[0])}, found {found.get(wrong[0])}); train it again"
+        )
 
 
 def parameter_groups(network: ComparisonNetwork, weight_decay: float) -> list[dict[str, Any]]:
