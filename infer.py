@@ -1,6 +1,7 @@
 """Score the test clips with the ensemble: data/test_metadata.csv -> submission.csv."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,15 @@ def prepare_references(tts_dir: Path, texts: list[str], config: EnsembleConfig, 
         ) from error
 
 
+def check_output(path: Path) -> None:
+    """That a file can be written there, before hours of work are spent on it."""
+    if path.is_dir():
+        raise InputError(f"--output {path}: is a folder; give the name of a file, such as {path / 'submission.csv'}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"--output {path}: the folder can't be written to; give another")
+
+
 def write_submission(path: Path, table: "pd.DataFrame", scores: "np.ndarray") -> None:
     with replace_when_done(path) as temporary:
         table[["filename"]].assign(score=scores).to_csv(temporary, index=False)
@@ -77,9 +87,7 @@ def main() -> None:
     arguments = parse_arguments()
     table = read_test_table(arguments.data_dir)
     config = read_config(arguments.config)
-    check_audio_files(clip_paths(arguments.data_dir, table["filename"]))
-    prepare_references(arguments.tts_dir, table["expected_text"].tolist(), config, arguments)
-    references = load_references(arguments.tts_dir, table["expected_text"])
+    check_output(arguments.output)
 
     from models.device import resolve_device, resolve_precision
     from models.inference import load_members, score_clips
@@ -87,6 +95,9 @@ def main() -> None:
     device = resolve_device(arguments.device)
     precision = resolve_precision(arguments.precision, device)
     members = load_members(config, arguments.config.parent, arguments.folds_per_model)
+    check_audio_files(clip_paths(arguments.data_dir, table["filename"]))
+    prepare_references(arguments.tts_dir, table["expected_text"].tolist(), config, arguments)
+    references = load_references(arguments.tts_dir, table["expected_text"])
     print(f"{len(table)} clips, {len(members)} checkpoints, {device} in {precision}")
     scores = score_clips(members, table, arguments.data_dir, references, device, precision, arguments.num_workers)
     write_submission(arguments.output, table, scores)

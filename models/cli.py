@@ -11,11 +11,18 @@ from models.errors import InputError
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Call a script's main function and exit: 0 on success, 1 with a message where the input is wrong, 130 on Ctrl-C."""
+    """Call a script's main function and exit: 0 on success, 1 with a message where the input is wrong, 130 on Ctrl-C.
+
+    A file or folder that the system refuses to read or write, or that is in the way, is wrong input too.
+    """
     try:
         sys.exit(main() or 0)
     except InputError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.exit(f"error: {error.filename}: {error.strerror}; move it, change its permissions, or give another path")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -81,10 +81,19 @@ class _PlainUnpickler(pickle.Unpickler):
         raise InputError("refused: it refers to outside objects, but a configuration holds plain values only")
 
 
+def _check_kinds(entry: ModelEntry) -> None:
+    texts, numbers = [entry.name, *entry.paths, *entry.sha256], [*entry.folds, entry.batch_size]
+    if not all(isinstance(text, str) for text in texts) or not all(isinstance(number, int) for number in numbers):
+        raise ValueError(f"{entry.name}: a name, path or checksum is no text, or a fold or batch_size no whole number")
+
+
 def _check(config: EnsembleConfig) -> None:
+    if not isinstance(config.voice, dict) or not {"engine", "speed", "source"} <= config.voice.keys():
+        raise ValueError(f"voice {config.voice!r} does not name a voice")
     if not config.models:
         raise ValueError("no models")
     for entry in config.models:
+        _check_kinds(entry)
         if not len(entry.paths) == len(entry.folds) == len(entry.sha256) > 0:
             raise ValueError(f"{entry.name}: paths, folds and checksums differ in number")
         if not 0.0 <= entry.weight <= 1.0:

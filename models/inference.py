@@ -26,7 +26,7 @@ from models.ensemble import spread_folds
 from models.errors import InputError
 from models.features import frames_for_seconds
 from models.metrics import Values, clip_probabilities, sigmoid
-from models.network import AlignedNetwork, rebuild_network
+from models.network import AlignedNetwork, check_weights, rebuild_network
 from models.voices import same_voice
 
 LOADER_CLIPS = 16  # clips that a loading process hands over at once
@@ -63,6 +63,7 @@ def load_members(config: EnsembleConfig, config_dir: Path, folds_per_model: int 
         for position in picked:
             checkpoint = load_checkpoint(config_dir / entry.paths[position], entry.sha256[position])
             _check_member(checkpoint, entry, entry.folds[position], config)
+            check_weights(checkpoint)
             members.append(Member(checkpoint, entry.batch_size, entry.weight / len(picked)))
     return members
 

@@ -44,14 +44,11 @@ class TrainingJob:
         """Where the run keeps its state and its TensorBoard logs while it is not finished."""
         return self.output_dir / "runs" / f"{self.recipe.name}_{self.fold}"
 
-    @property
-    def grouping(self) -> tuple[Any, Any]:
-        return self.options.get("group_by"), self.options.get("groups")
-
 
 def make_job(recipe: Recipe, fold: int, arguments: argparse.Namespace, options: dict[str, Any]) -> TrainingJob:
     """Read and check the tables, and cut the fold."""
     recipe = override_recipe(recipe, arguments)
+    _check_output_dir(arguments.output_dir)
     table = read_training_table(arguments.data_dir)
     groups = _groups(arguments, table)
     train, validation = split_fold(table, fold, arguments.n_folds, recipe.data_seed, groups)
@@ -85,7 +82,6 @@ def is_finished(job: TrainingJob) -> bool:
     from models.checkpoint import load_checkpoint
 
     found = load_checkpoint(job.checkpoint_path)
-    grouping = (found.options.get("group_by"), found.options.get("groups"))
     differences = [
         name
         for name, ours, theirs in (
@@ -93,7 +89,7 @@ def is_finished(job: TrainingJob) -> bool:
             ("fold", job.fold, found.fold),
             ("n_folds", job.n_folds, found.n_folds),
             ("training data", job.data_fingerprint, found.data_fingerprint),
-            ("grouping", job.grouping, grouping),
+            ("choice of held-out clips", set(job.validation["filename"]), set(found.oof.filenames)),
         )
         if ours != theirs
     ]
@@ -103,6 +99,12 @@ def is_finished(job: TrainingJob) -> bool:
             "give --overwrite to train it again, or another --output_dir"
         )
     return True
+
+
+def _check_output_dir(output_dir: Path) -> None:
+    for path in (output_dir, *output_dir.parents):
+        if path.exists() and not path.is_dir():
+            raise InputError(f"--output_dir {output_dir}: {path} is a file; give a folder, new or old")
 
 
 def _groups(arguments: argparse.Namespace, table: pd.DataFrame) -> list[str] | None:

@@ -11,6 +11,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from models.alignment import AlignmentPooling
 from models.checkpoint import Checkpoint
 from models.encoder import build_encoder, encode, encoder_lengths, frame_mask
+from models.errors import InputError
 from models.recipe import Recipe, head_width
 
 N_SCALARS = 2  # task and grade
@@ -146,6 +147,23 @@ def rebuild_network(checkpoint: Checkpoint) -> ComparisonNetwork:
     network = make_network(build_encoder(checkpoint.encoder), checkpoint.recipe)
     load_weights(network, checkpoint.weights)
     return network.eval()
+
+
+def check_weights(checkpoint: Checkpoint) -> None:
+    """That the weights are those of the checkpoint's network, without reading or making any.
+
+    raises : InputError naming the first that is missing, surplus or of another shape
+    """
+    with torch.device("meta"):
+        network = make_network(build_encoder(checkpoint.encoder), checkpoint.recipe)
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in checkpoint.weights.items()}
+    wrong = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
+    if wrong:
+        raise InputError(
+            f"{checkpoint.file_name}: {len(wrong)} weights do not fit its recipe and encoder, the first {wrong[0]!r} "
+            f"(expected {expected.get(wrong[0])}, found {found.get(wrong[0])}); train it again"
+        )
 
 
 def parameter_groups(network: ComparisonNetwork, weight_decay: float) -> list[dict[str, Any]]:

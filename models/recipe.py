@@ -1,6 +1,7 @@
 """A recipe: everything that makes one model of the ensemble differ from another. Needs no torch."""
 
 import argparse
+import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args, get_origin
 
@@ -64,9 +65,9 @@ class Recipe:
             _check_choice(setting.name, getattr(self, setting.name), setting.type)
         head_width(self.head, 1)
         for name in ("batch_size", "epochs", "schedule_epochs", "learning_rate", "schedule_cycles", "max_grad_norm"):
-            _require(getattr(self, name) > 0, name, getattr(self, name), "must be greater than 0")
+            _require(0 < getattr(self, name) < math.inf, name, getattr(self, name), "must be greater than 0 and finite")
         for name in ("weight_decay", "seed", "data_seed"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "must be at least 0")
+            _require(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "must be at least 0 and finite")
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "must lie in [0, 1)")
         _require(0.1 <= self.max_seconds <= 30, "max_seconds", self.max_seconds, "must lie in [0.1, 30], as in Whisper")
         _require(self.epochs <= self.schedule_epochs, "epochs", self.epochs, "must not exceed schedule_epochs")

@@ -73,14 +73,12 @@ def speak_references(
         )
     _claim_folder(tts_dir, voice.identity)
     _delete_leftovers(tts_dir)
-    missing = missing_texts(tts_dir, voice.identity, texts)
-    spoken = (
-        _speak_here(voice, missing) if jobs == 1 or len(missing) < 2 else _speak_in_processes(options, missing, jobs)
-    )
-    with closing(spoken):  # on an error nothing more is spoken
-        for text, waveform in tqdm(spoken, "speaking", len(missing), unit=" texts", disable=None if missing else True):
-            _check_speech(text, waveform)
-            write_wav(reference_path(tts_dir, voice.identity, text), waveform)
+    paths = {text: reference_path(tts_dir, voice.identity, text) for text in texts}
+    missing = {text: path for text, path in paths.items() if not path.is_file()}
+    made = _make_here(voice, missing) if jobs == 1 or len(missing) < 2 else _make_in_processes(options, missing, jobs)
+    with closing(made):  # on an error nothing more is spoken
+        for _ in tqdm(made, "speaking", len(missing), unit=" texts", disable=None if missing else True):
+            pass
     _write_paths(tts_dir, voice.identity, texts)
     return len(missing)
 
@@ -105,7 +103,28 @@ def _read_reference(path: Path) -> Waveform:
         raise InputError(f"the reference is broken: {error}. Delete it and run preprocess.py again") from error
 
 
-def _check_speech(text: str, waveform: Waveform) -> None:
+def _make_here(voice: Voice, paths: dict[str, Path]) -> Generator[None, None, None]:
+    for text, path in paths.items():
+        _make_reference(voice, text, path)
+        yield
+
+
+def _make_in_processes(options: VoiceOptions, paths: dict[str, Path], jobs: int) -> Generator[None, None, None]:
+    """Each process builds its own voice: the synthesisers are not thread-safe, nor safe to fork. It writes its files itself:
+    an executor may wait forever for a process that was killed while it handed over a long waveform."""
+    context = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(min(jobs, len(paths)), context, _start_worker, (options,)) as pool:
+            yield from pool.map(_make_in_worker, paths.keys(), paths.values())
+    except BrokenProcessPool as error:
+        raise InputError(
+            f"a process that speaks has died, perhaps for want of memory; run again with fewer --jobs than {jobs}: it goes on "
+            "with what is missing"
+        ) from error
+
+
+def _make_reference(voice: Voice, text: str, path: Path) -> None:
+    waveform = voice.speak(text)
     if not np.isfinite(waveform).all():
         raise InputError(
             f"the voice answers the expected text {text!r} with NaN or infinite samples; choose another --voice"
@@ -114,25 +133,7 @@ def _check_speech(text: str, waveform: Waveform) -> None:
         raise InputError(
             f"the voice says nothing for the expected text {text!r}; take it out, or choose another --voice"
         )
-
-
-def _speak_here(voice: Voice, texts: list[str]) -> Generator[tuple[str, Waveform], None, None]:
-    return ((text, voice.speak(text)) for text in texts)
-
-
-def _speak_in_processes(
-    options: VoiceOptions, texts: list[str], jobs: int
-) -> Generator[tuple[str, Waveform], None, None]:
-    """Each process builds its own voice: the synthesisers are not thread-safe, nor safe to fork."""
-    context = multiprocessing.get_context("spawn")
-    try:
-        with ProcessPoolExecutor(min(jobs, len(texts)), context, _start_worker, (options,)) as pool:
-            yield from pool.map(_speak_in_worker, texts)
-    except BrokenProcessPool as error:
-        raise InputError(
-            f"a process that speaks has died, perhaps for want of memory; run again with fewer --jobs than {jobs}: it goes on "
-            "with what is missing"
-        ) from error
+    write_wav(path, waveform)
 
 
 _worker_voice: Voice  # of a worker process
@@ -153,8 +154,8 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _speak_in_worker(text: str) -> tuple[str, Waveform]:
-    return text, _worker_voice.speak(text)
+def _make_in_worker(text: str, path: Path) -> None:
+    _make_reference(_worker_voice, text, path)
 
 
 def _delete_leftovers(tts_dir: Path) -> None:

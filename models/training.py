@@ -5,6 +5,7 @@ what is set here is what the recipes ask for: optimiser, schedule, order of the 
 """
 
 import functools
+import hashlib
 import json
 import os
 import platform
@@ -85,7 +86,7 @@ def train_fold(job: TrainingJob, restart: bool = False) -> Path:
     returns : the checkpoint's path
     """
     recipe, run_seed = job.recipe, job.recipe.seed + job.fold
-    device = resolve_device(job.device)
+    arguments = _training_arguments(job, resolve_device(job.device))
     references = load_references(job.tts_dir, [*job.train["expected_text"], *job.validation["expected_text"]])
     _check_lengths(job, references)
     set_seed(run_seed)
@@ -101,7 +102,7 @@ def train_fold(job: TrainingJob, restart: bool = False) -> Path:
         joined=recipe.is_joint,
     )
     train, validation = make_dataset(job.train, augment=recipe.augment), make_dataset(job.validation)
-    trainer = _make_trainer(job, network, train, validation, device)
+    trainer = _make_trainer(job, network, train, validation, arguments)
     last_state = _prepare_run_dir(job, restart) if trainer.is_world_process_zero() else None
     trainer.train(resume_from_checkpoint=_agree_on(last_state))
     return _finish(job, trainer, network, validation)
@@ -112,9 +113,8 @@ def _make_trainer(
     network: ComparisonNetwork,
     train: ComparisonDataset,
     validation: ComparisonDataset,
-    device: torch.device,
+    arguments: TrainingArguments,
 ) -> FoldTrainer:
-    arguments = _training_arguments(job, device)
     trainer = FoldTrainer(
         job.recipe,
         model=network,
@@ -211,7 +211,7 @@ def _prepare_run_dir(job: TrainingJob, restart: bool) -> str | None:
             "n_folds": job.n_folds,
             "data": job.data_fingerprint,
             "voice": read_identity(job.tts_dir),
-            "grouping": [str(value) for value in job.grouping],
+            "held_out": hashlib.sha256("\n".join(job.validation["filename"]).encode()).hexdigest(),
         },
         indent=2,
         sort_keys=True,

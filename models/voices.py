@@ -110,7 +110,7 @@ def reproducible(seed: int) -> Iterator[None]:
     additions, and with it the last bit, depends on the number of threads. Afterwards all is as it was."""
     import torch
 
-    threads, numpy_state = torch.get_num_threads(), np.random.get_state()  # noqa: NPY002 - not ours to choose
+    threads, numpy_state = torch.get_num_threads(), np.random.get_state()  # noqa: NPY002 - voices use these
     torch.set_num_threads(1)
     try:
         with torch.random.fork_rng(devices=[]):
@@ -168,9 +168,7 @@ class MeloVoice:
             self._tts = TTS(
                 language="EN_NEWEST", device="cpu", use_hf=False, config_path=str(config), ckpt_path=str(weights)
             )
-        except (
-            Exception
-        ) as error:  # whatever MeloTTS and PyTorch raise for files that are cut short or of another model
+        except Exception as error:  # files cut short, or of another model, can fail in almost any way
             raise InputError(
                 f"{folder}: MeloTTS could not load config.json and checkpoint.pth ({error}); copy them again"
             ) from error

@@ -156,6 +156,8 @@ def test_recipe_is_frozen_and_survives_a_dict() -> None:
         ("batch_size", 0),
         ("epochs", 9),
         ("learning_rate", 0.0),
+        ("learning_rate", float("inf")),
+        ("learning_rate", float("nan")),
         ("weight_decay", -1.0),
         ("augment", "all"),
         ("max_seconds", 31.0),
