@@ -12,21 +12,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from models.aligned import AlignedNetwork, EncodedClips, join_clips
 from models.audio import Waveform
+from models.build import check_weights, rebuild_network
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.config_file import EnsembleConfig, ModelEntry
 from models.dataset import Clip, ComparisonDataset, pad_together
 from models.device import autocast
-from models.encoder import encode, encoder_frames, encoder_lengths
 from models.ensemble import spread_folds
 from models.errors import InputError
 from models.features import frames_for_seconds
 from models.metrics import Values, clip_probabilities, sigmoid
-from models.network import AlignedNetwork, check_weights, rebuild_network
 from models.voices import same_voice
 
 LOADER_CLIPS = 16  # clips that a loading process hands over at once
@@ -130,28 +130,26 @@ def _score_chunk(
 
 def _encode_references(
     network: AlignedNetwork, batches: Sequence[Sequence[Clip]], device: torch.device
-) -> dict[int, Tensor]:
-    """The frames [shape=(frames, d_model)] of each distinct reference, by its key."""
+) -> dict[int, EncodedClips]:
+    """Each distinct reference by its key, encoded once."""
     spectra = {clip["reference_key"]: clip["reference"] for batch in batches for clip in batch}
     keys = sorted(spectra, key=lambda key: spectra[key].shape[1])  # alike in length: little padding
-    encoded: dict[int, Tensor] = {}
+    encoded: dict[int, EncodedClips] = {}
     for start in range(0, len(keys), len(batches[0])):
         some = keys[start : start + len(batches[0])]
         features, lengths = (tensor.to(device) for tensor in pad_together([spectra[key] for key in some]))
-        frames = encode(network.encoder, features, lengths)
-        encoded |= {key: frames[row, : encoder_frames(spectra[key].shape[1])] for row, key in enumerate(some)}
+        clips = network.encode(features, lengths)
+        encoded |= {key: clips.take(torch.tensor([row], device=device)) for row, key in enumerate(some)}
     return encoded
 
 
 def _compare(
-    network: AlignedNetwork, encoded: Mapping[int, Tensor], arguments: dict[str, Tensor], clips: Sequence[Clip]
+    network: AlignedNetwork, encoded: Mapping[int, EncodedClips], arguments: dict[str, Tensor], clips: Sequence[Clip]
 ) -> Tensor:
-    """Logits of a batch, with its references taken from `encoded`, in the order in which `collate_apart` puts them."""
-    references = [encoded[key] for key in dict.fromkeys(clip["reference_key"] for clip in clips)]
-    del arguments["reference"]
-    lengths = encoder_lengths(arguments.pop("reference_frames"))
-    padded = nn.utils.rnn.pad_sequence(references, batch_first=True)
-    return network.compare(padded, lengths, **arguments)["logits"]
+    """Logits of a batch, with its references taken from `encoded`."""
+    references = join_clips([encoded[clip["reference_key"]] for clip in clips])
+    responses = network.encode(arguments["response"], arguments["response_frames"])
+    return network.compare(references, responses, arguments["scalars"])["logits"]
 
 
 def _arguments(dataset: ComparisonDataset, clips: Sequence[Clip], device: torch.device) -> dict[str, Tensor]:

@@ -22,16 +22,16 @@ from transformers import EvalPrediction, Trainer, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from models.audio import SAMPLE_RATE_HZ, Waveform, check_audio_files
+from models.build import network_settings, pretrained_network
 from models.checkpoint import Checkpoint, OutOfFold, save_checkpoint
 from models.dataset import ComparisonDataset, EpochShuffle
 from models.device import resolve_device, resolve_precision
-from models.encoder import architecture, load_encoder
 from models.errors import InputError
 from models.features import frames_for_seconds
 from models.files import replace_when_done
 from models.job import TrainingJob
 from models.metrics import figures, sigmoid
-from models.network import ComparisonNetwork, half_weights, load_weights, make_network, parameter_groups
+from models.network import ComparisonNetwork, half_weights, load_weights, parameter_groups
 from models.progress import EpochReport, QuietProgress
 from models.recipe import Recipe
 from models.references import load_references, read_identity
@@ -90,13 +90,12 @@ def train_fold(job: TrainingJob, restart: bool = False) -> Path:
     references = load_references(job.tts_dir, [*job.train["expected_text"], *job.validation["expected_text"]])
     _check_lengths(job, references)
     set_seed(run_seed)
-    encoder = load_encoder(recipe.encoder, frames_for_seconds(recipe.max_seconds))
-    network = make_network(encoder, recipe)
+    network = pretrained_network(recipe)
     make_dataset = functools.partial(
         ComparisonDataset,
         data_dir=job.data_dir,
         references=references,
-        n_mels=encoder.config.num_mel_bins,
+        n_mels=network.encoder.config.num_mel_bins,
         max_frames=frames_for_seconds(recipe.max_seconds),
         seed=run_seed,
         joined=recipe.is_joint,
@@ -258,7 +257,7 @@ def _finish(job: TrainingJob, trainer: FoldTrainer, network: ComparisonNetwork, 
             fold=job.fold,
             n_folds=job.n_folds,
             weights=weights,
-            encoder=architecture(network.encoder),
+            encoder=network_settings(network),
             oof=_out_of_fold(job, np.asarray(logits, dtype=np.float64).reshape(-1)),
             voice=read_identity(job.tts_dir),
             data_fingerprint=job.data_fingerprint,

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models.build import make_network, network_settings
 from models.checkpoint import Checkpoint, OutOfFold
-from models.encoder import architecture, load_encoder
-from models.network import half_weights, make_network
+from models.encoder import load_encoder
+from models.network import half_weights
 from models.recipe import Recipe
 from models.tables import GRADES, TASKS
 
@@ -73,5 +74,5 @@ def trained_checkpoint(encoder_dir: Path, name: str = "model2s", fold: int = 0, 
     torch.manual_seed(fold)
     own = recipe(name, max_seconds)
     network = make_network(load_encoder(str(encoder_dir), round(max_seconds * 100)), own)
-    blank = checkpoints(name, weights=half_weights(network), encoder=architecture(network.encoder))[fold]
+    blank = checkpoints(name, weights=half_weights(network), encoder=network_settings(network))[fold]
     return replace(blank, recipe=own)

@@ -12,11 +12,11 @@ import pytest
 import torch
 from simulate import VOICE, checkpoints, trained_checkpoint
 
+from models.build import rebuild_network
 from models.checkpoint import FORMAT, load_checkpoint, save_checkpoint
 from models.config_file import EnsembleConfig, ModelEntry, read_config, relative_path, write_config
 from models.errors import InputError
 from models.files import replace_when_done, sha256_of_file
-from models.network import rebuild_network
 
 
 class Payload:

@@ -12,18 +12,16 @@ from conftest import ROOT
 from test_recipe import DESIGN, load
 from torch import nn
 
+from models.build import make_network
 from models.dataset import Clip, collate_apart, collate_fixed
 from models.encoder import encode, load_encoder
 from models.network import (
-    AttentionAndMeanPooling,
-    AttentionPooling,
     ComparisonNetwork,
-    MeanPooling,
     half_weights,
     load_weights,
-    make_network,
     parameter_groups,
 )
+from models.pooling import AttentionAndMeanPooling, AttentionPooling, MeanPooling
 
 WIDTH = 16
 ALL = sorted(path.stem.removeprefix("train_") for path in ROOT.glob("train_*.py"))

@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 from conftest import ROOT, write_part
 
+from models.build import rebuild_network
 from models.checkpoint import load_checkpoint
 from models.config_file import read_config
 from models.dataset import ComparisonDataset, collate_fixed
-from models.network import rebuild_network
 from models.references import load_references
 from models.tables import read_metadata
 

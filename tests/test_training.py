@@ -17,11 +17,11 @@ import torch
 from conftest import ROOT, TEXTS
 from test_recipe import load
 
+from models.build import rebuild_network
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.features import frames_for_seconds
 from models.job import TrainingJob
 from models.metrics import log_loss, sigmoid
-from models.network import rebuild_network
 from models.references import load_references, speak_references
 from models.tables import read_training_table
 from models.training import FoldTrainer, schedule_steps, train_fold

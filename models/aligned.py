@@ -1,0 +1,98 @@
+"""The aligned network: reference and response are encoded apart and compared frame by frame."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from models.alignment import AlignmentPooling
+from models.encoder import encode, encoder_lengths, frame_mask
+from models.evidence import N_EVIDENCE, phone_evidence
+from models.network import N_SCALARS, ComparisonNetwork
+from models.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class EncodedClips:
+    """Clips as the encoder hears them.
+
+    frames : float32 [shape=(clips, frames, d_model)]
+    lengths : int64 [shape=(clips,)], encoder frames of each clip
+    phone_logits : float32 [shape=(clips, frames, classes)], of no classes where there is no phone classifier
+    """
+
+    frames: Tensor
+    lengths: Tensor
+    phone_logits: Tensor
+
+    @property
+    def mask(self) -> Tensor:
+        return frame_mask(self.lengths, self.frames.shape[1])
+
+    def take(self, rows: Tensor) -> "EncodedClips":
+        """These clips, padded no longer than they need."""
+        lengths = self.lengths[rows]
+        longest = int(lengths.max())
+        return EncodedClips(self.frames[rows, :longest], lengths, self.phone_logits[rows, :longest])
+
+
+def join_clips(clips: Sequence[EncodedClips]) -> EncodedClips:
+    """One batch of clips that were encoded apart, a clip in each."""
+    frames, phone_logits = (
+        nn.utils.rnn.pad_sequence([getattr(clip, name)[0] for clip in clips], batch_first=True)
+        for name in ("frames", "phone_logits")
+    )
+    return EncodedClips(frames, torch.cat([clip.lengths for clip in clips]), phone_logits)
+
+
+class AlignedNetwork(ComparisonNetwork):
+    """Arguments of a call are those of `dataset.collate_apart`.
+
+    phone_classes : with a classifier of phones (the first class is silence) on top of the encoder, the head is also told
+        how likely the reference's phones are in the response
+    """
+
+    def __init__(self, encoder: WhisperEncoder, recipe: Recipe, phone_classes: int = 0) -> None:
+        width = int(encoder.config.d_model)
+        n_scalars = N_SCALARS + (N_EVIDENCE if phone_classes else 0)
+        super().__init__(encoder, recipe, AlignmentPooling(width), n_scalars)
+        self.phone_classes = phone_classes
+        self.phone_head = nn.Linear(width, phone_classes) if phone_classes else None
+
+    def encode(self, log_mel: Tensor, spectrogram_frames: Tensor) -> EncodedClips:
+        """log_mel [shape=(clips, n_mels, frames)], of which each clip has its own number of frames."""
+        frames = encode(self.encoder, log_mel, spectrogram_frames).float()
+        with torch.autocast(frames.device.type, enabled=False):
+            phone_logits = frames[..., :0] if self.phone_head is None else self.phone_head(frames)
+        return EncodedClips(frames, encoder_lengths(spectrogram_frames), phone_logits)
+
+    def compare(
+        self, reference: EncodedClips, response: EncodedClips, scalars: Tensor, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Clip by clip; scalars [shape=(clips, 2)]. Returns what `answer` does."""
+        with torch.autocast(scalars.device.type, enabled=False):
+            left, right = self.frame_dropout(reference.frames), self.frame_dropout(response.frames)
+            pooled = self.pooling(left, reference.mask, right, response.mask)
+            if self.phone_classes:
+                scalars = torch.cat([scalars.float(), self._evidence(reference, response)], dim=1)
+            return self.answer(pooled, scalars, labels)
+
+    def forward(
+        self,
+        reference: Tensor,
+        reference_frames: Tensor,
+        reference_rows: Tensor,
+        response: Tensor,
+        response_frames: Tensor,
+        scalars: Tensor,
+        labels: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Returns what `answer` does."""
+        references = self.encode(reference, reference_frames).take(reference_rows)
+        return self.compare(references, self.encode(response, response_frames), scalars, labels)
+
+    @torch.no_grad()
+    def _evidence(self, reference: EncodedClips, response: EncodedClips) -> Tensor:
+        return phone_evidence(reference.phone_logits, reference.lengths, response.phone_logits, response.lengths)

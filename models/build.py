@@ -1,0 +1,75 @@
+"""Building networks: for training, from pretrained weights; afterwards, from what a checkpoint holds."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from models.aligned import AlignedNetwork
+from models.checkpoint import Checkpoint
+from models.encoder import architecture, build_encoder, load_encoder
+from models.errors import InputError
+from models.features import frames_for_seconds
+from models.network import ComparisonNetwork, JointNetwork, load_weights
+from models.recipe import Recipe
+
+# Beside a pretrained encoder: the weights of an aligned network's other parts, which were pretrained with it.
+COMPARISON_FILE = "comparison.safetensors"
+
+
+def make_network(encoder: WhisperEncoder, recipe: Recipe, phone_classes: int = 0) -> ComparisonNetwork:
+    """The kind of network that a recipe asks for."""
+    return JointNetwork(encoder, recipe) if recipe.is_joint else AlignedNetwork(encoder, recipe, phone_classes)
+
+
+def pretrained_network(recipe: Recipe) -> ComparisonNetwork:
+    """A network to train: its encoder is pretrained, and so is the rest of an aligned one where the encoder's folder has it."""
+    encoder = load_encoder(recipe.encoder, frames_for_seconds(recipe.max_seconds))
+    file = Path(recipe.encoder) / COMPARISON_FILE
+    if recipe.is_joint or not file.is_file():
+        return make_network(encoder, recipe)
+    weights = {name: tensor.float() for name, tensor in load_file(file).items()}
+    network = make_network(encoder, recipe, len(weights["phone_head.bias"]))
+    try:
+        left_out = network.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        raise InputError(f"{file}: does not fit the recipe's head; give --head linear ({error})") from error
+    if left_out.unexpected_keys:
+        raise InputError(f"{file}: holds weights that the network does not have, such as {left_out.unexpected_keys[0]}")
+    return network
+
+
+def network_settings(network: ComparisonNetwork) -> dict[str, Any]:
+    """Plain values from which, with the recipe, `rebuild_network` makes the same network again."""
+    return {**architecture(network.encoder), "phone_classes": getattr(network, "phone_classes", 0)}
+
+
+def rebuild_network(checkpoint: Checkpoint) -> ComparisonNetwork:
+    """The trained network on the CPU in float32, in evaluation mode."""
+    network = _blank_network(checkpoint)
+    load_weights(network, checkpoint.weights)
+    return network.eval()
+
+
+def check_weights(checkpoint: Checkpoint) -> None:
+    """That the weights are those of the checkpoint's network, without reading or making any.
+
+    raises : InputError naming the first that is missing, surplus or of another shape
+    """
+    with torch.device("meta"):
+        network = _blank_network(checkpoint)
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in checkpoint.weights.items()}
+    wrong = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
+    if wrong:
+        raise InputError(
+            f"{checkpoint.file_name}: {len(wrong)} weights do not fit its recipe and encoder, the first {wrong[0]!r} "
+            f"(expected {expected.get(wrong[0])}, found {found.get(wrong[0])}); train it again"
+        )
+
+
+def _blank_network(checkpoint: Checkpoint) -> ComparisonNetwork:
+    encoder = build_encoder(checkpoint.encoder)
+    return make_network(encoder, checkpoint.recipe, checkpoint.encoder.get("phone_classes", 0))
