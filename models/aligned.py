@@ -72,9 +72,9 @@ class AlignedNetwork(ComparisonNetwork):
         self, reference: EncodedClips, response: EncodedClips, scalars: Tensor, labels: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Clip by clip; scalars [shape=(clips, 2)]. Returns what `answer` does."""
+        left, right = self.frame_dropout(reference.frames), self.frame_dropout(response.frames)
+        pooled = self.pooling(left, reference.mask, right, response.mask)
         with torch.autocast(scalars.device.type, enabled=False):
-            left, right = self.frame_dropout(reference.frames), self.frame_dropout(response.frames)
-            pooled = self.pooling(left, reference.mask, right, response.mask)
             if self.phone_classes:
                 scalars = torch.cat([scalars.float(), self._evidence(reference, response)], dim=1)
             return self.answer(pooled, scalars, labels)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -226,13 +226,14 @@ def run_script(tmp_path: Path) -> Iterator[Callable[[Path, list[str], int], subp
 
     def start(tts_dir: Path, texts: list[str], jobs: int) -> subprocess.Popen:
         command = [sys.executable, str(script), str(tts_dir), json.dumps(texts), str(jobs)]
-        processes.append(subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE))
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
         return processes[-1]
 
     yield start
     for process in processes:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
@@ -270,8 +271,13 @@ def test_no_process_goes_on_speaking_after_the_main_one(
     workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     assert len(workers) >= 2
     process.send_signal(how)
-    assert process.wait(20) != 0
-    wait_until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+    try:
+        assert process.wait(20) != 0
+        wait_until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), seconds=10)
+    finally:
+        for worker in workers:
+            with suppress(ProcessLookupError):
+                os.kill(int(worker), signal.SIGKILL)
     assert len(list(tts_dir.glob("*.wav"))) < 1500
 
 
@@ -291,6 +297,26 @@ def test_a_text_that_is_not_spoken_is_named_from_another_process(tts_dir: Path) 
         speak(tts_dir, "cat", "??", "old", "fox", jobs=2)
     speak(tts_dir, "cat", jobs=2)
     assert list(listed(tts_dir)) == ["cat"]
+
+
+@pytest.mark.parametrize("error", [InputError, KeyboardInterrupt])
+def test_nothing_more_is_spoken_after_an_error(
+    tts_dir: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    def interrupt(items: Iterator[None], *_: Any, **__: Any) -> Iterator[None]:
+        yield next(items)
+        raise KeyboardInterrupt
+
+    texts = [f"number {index}" for index in range(300)]
+    if error is KeyboardInterrupt:
+        monkeypatch.setattr(references, "tqdm", interrupt)
+    else:
+        texts[0] = "??"
+    with pytest.raises(error) as held:  # a script that ends with the error holds on to it too
+        speak(tts_dir, *texts, jobs=2)
+    made = len(waves(tts_dir))
+    time.sleep(0.5)
+    assert len(waves(tts_dir)) == made < 150, held
 
 
 @contextmanager
@@ -369,7 +395,7 @@ def test_a_text_that_is_not_spoken_is_named(tts_dir: Path, voice: FakeVoice, ans
     voice.answers["…?"] = answer.astype(np.float32)
     with pytest.raises(InputError, match="'…\\?'"):
         speak(tts_dir, "cat", "…?", "old")
-    assert missing_texts(tts_dir, voice.identity, ["cat", "…?", "old"]) == ["…?", "old"]
+    assert missing_texts(tts_dir, voice.identity, ["cat", "…?", "old", "…?"]) == ["…?", "old"]
 
 
 def test_espeak_says_nothing_for_punctuation(tts_dir: Path) -> None:

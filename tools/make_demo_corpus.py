@@ -1,11 +1,13 @@
 """Make a small corpus in the competition's layout: espeak-ng voices that answer right or wrong, with noise.
 
-Voices of the test clips never speak in the training clips, and `train_source.csv` tells who speaks, so that folds can keep
-voices apart too (`--group_by voice --groups train_source.csv`). The same seed gives the same corpus.
+Voices of the test clips never speak in the training clips, nor in the pre-training of the encoder that the project ships.
+`train_source.csv` tells who speaks, so that folds can keep voices apart too (`--group_by voice --groups train_source.csv`).
+The same seed gives the same corpus.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +17,10 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from models.cli import run
+from models.errors import InputError
 from models.espeak import SAMPLE_RATE_HZ, Espeak
+from models.pretrain.synthesis import ACCENTS, HELD_OUT_VARIANTS, TRAIN_VARIANTS
 from models.tables import GRADES
 
 # Expected text -> answers that are wrong, most of them nearly right.
@@ -65,8 +70,6 @@ ANSWERS: dict[str, dict[str, tuple[str, ...]]] = {
         "they walked to the park": ("they walked to the store", "they walk to the park", "the park is far"),
     },
 }
-ACCENTS = ("en-us", "en", "en-gb-x-rp", "en-gb-scotland", "en-029")
-VARIANTS = ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "f1", "f2", "f3", "f4", "f5")
 NOISE_DB = (15.0, 35.0)  # signal-to-noise ratio
 OTHER_TEXT_SHARE = 0.3  # of the wrong answers: a whole other text of the same task
 
@@ -81,12 +84,14 @@ class Speaker:
     grade: str
 
 
-def draw_speakers(rng: np.random.Generator) -> list[Speaker]:
-    """One speaker for each pair of accent and variant, in random order."""
-    voices = [f"{accent}+{variant}" for accent in ACCENTS for variant in VARIANTS]
+def draw_speakers(n_speakers: int, variants: Sequence[str], rng: np.random.Generator) -> list[Speaker]:
+    """Speakers with voices of their own, each an accent in one of the variants."""
+    voices = [f"{accent}+{variant}" for accent in ACCENTS for variant in variants]
+    if n_speakers > len(voices):
+        raise InputError(f"{n_speakers} speakers: there are {len(voices)} voices; ask for fewer")
     return [
         Speaker(str(voice), int(rng.integers(45, 95)), int(rng.integers(120, 190)), str(rng.choice(GRADES)))
-        for voice in rng.permutation(voices)
+        for voice in rng.permutation(voices)[:n_speakers]
     ]
 
 
@@ -129,13 +134,13 @@ def make_part(
 
 def make_corpus(folder: Path, train_speakers: int, test_speakers: int, clips_per_speaker: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    speakers = draw_speakers(rng)
+    speakers = {
+        "train": draw_speakers(train_speakers, TRAIN_VARIANTS, rng),
+        "test": draw_speakers(test_speakers, HELD_OUT_VARIANTS, rng),
+    }
     folder.mkdir(parents=True, exist_ok=True)
     with Espeak() as espeak:
-        parts = {
-            "train": make_part(folder, "train", speakers[:train_speakers], clips_per_speaker, espeak, rng),
-            "test": make_part(folder, "test", speakers[-test_speakers:], clips_per_speaker, espeak, rng),
-        }
+        parts = {part: make_part(folder, part, who, clips_per_speaker, espeak, rng) for part, who in speakers.items()}
     for part, table in parts.items():
         table[["filename", "task", "expected_text", "grade"]].to_csv(folder / f"{part}_metadata.csv", index=False)
         table[["filename", "score"]].to_csv(folder / f"{part}_labels.csv", index=False)
@@ -154,12 +159,10 @@ def main() -> None:
     parser.add_argument("--clips_per_speaker", type=int, default=16, help="clips of each voice (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     arguments = parser.parse_args()
-    if arguments.train_speakers + arguments.test_speakers > len(ACCENTS) * len(VARIANTS):
-        parser.error(f"there are {len(ACCENTS) * len(VARIANTS)} voices; ask for fewer speakers")
     sizes = (arguments.train_speakers, arguments.test_speakers, arguments.clips_per_speaker)
     make_corpus(arguments.folder, *sizes, arguments.seed)
     print(f"wrote {arguments.folder}: {sizes[0] * sizes[2]} training and {sizes[1] * sizes[2]} test clips")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

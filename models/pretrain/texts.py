@@ -1,0 +1,215 @@
+"""Texts to speak: words, nonwords and child-level sentences, and near misses of them.
+
+The words below are a child's vocabulary written for this module; sentences come from a small grammar over it and from
+plain word lists. Nonwords are strung together from English-like syllables.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+TASKS: tuple[str, ...] = ("deletion", "nonword_repetition", "blending", "sentence_repetition")
+
+_NOUNS = """dog cat bird fish horse cow pig duck hen sheep goat frog mouse rabbit bear lion tiger monkey elephant snake
+turtle bee ant spider butterfly boy girl baby man woman mother father sister brother uncle aunt cousin friend neighbor
+teacher doctor farmer nurse king queen child family class school house home garden yard park street road river lake
+beach farm barn store market kitchen room door window floor wall roof bed chair table lamp clock picture book page
+story letter paper pencil crayon bag box cup plate spoon fork knife bowl bottle apple banana orange grape pear peach
+lemon bread butter cheese milk water juice soup rice egg cake cookie candy ice pizza sandwich chicken meat bean corn
+carrot potato tomato tree leaf flower grass seed rock stone sand mud hill mountain cloud rain snow wind storm sun moon
+star sky night morning day week month year summer winter spring car bus truck train plane boat bike wheel engine ball
+bat game toy doll kite puzzle drum piano guitar song music shirt shoe sock hat coat dress glove pocket button hand foot
+arm leg head hair eye ear nose mouth tooth finger knee fire light shadow bell rope ladder hammer nail money penny phone
+camera computer key lock basket blanket pillow towel soap brush comb mirror party birthday present balloon movie
+library hospital airport playground sidewalk classroom bathroom backpack sunscreen lunchbox railroad toothbrush cowboy
+popcorn pancake cupcake rainbow snowman football baseball sailboat doorbell bedroom raincoat sunflower goldfish
+doghouse mailbox airplane outside inside problem number color animal music circle square question answer""".split()
+_ADJECTIVES = """big little small tall short long old new young good bad happy sad angry tired hungry thirsty hot cold
+warm cool wet dry clean dirty fast slow loud quiet soft hard heavy light dark bright red blue green yellow black white
+brown pink purple orange round flat sharp smooth rough sweet sour funny silly pretty beautiful brave kind nice friendly
+gentle careful strong weak rich poor empty full open broken favorite different same early late busy ready sleepy shiny
+creaky spotted fluffy tiny giant careful wooden""".split()
+_PAST = """saw found took made bought lost kept held liked loved wanted needed washed cleaned opened closed carried
+pushed pulled dropped picked painted cooked baked ate drank fed rode drove read wrote drew cut fixed broke built chased
+watched followed helped hugged called visited heard smelled tasted touched counted hid caught threw kicked gave showed
+sold brought forgot remembered borrowed finished started cleared planted wore packed""".split()
+_BASE = """see find take make buy lose keep hold like love want need wash clean open close carry push pull drop pick
+paint cook bake eat drink feed ride drive read write draw cut fix break build chase watch follow help hug call visit
+hear smell taste touch count hide catch throw kick give show sell bring forget remember borrow finish start plant wear
+pack share move turn stop use know think ask tell play""".split()
+_GOING = """running walking jumping sleeping eating drinking playing singing dancing swimming reading writing cooking
+painting laughing crying talking sitting standing waiting working flying falling hiding climbing shouting looking
+going coming fishing sailing shopping cleaning""".split()
+_ADVERBS = """quickly slowly quietly loudly carefully happily sadly again today yesterday tomorrow now then soon later
+always never often sometimes together outside inside upstairs away home here there early late suddenly already
+finally twice alone""".split()
+_PREPOSITIONS = "in on under over near behind beside with by from to at around across into through after before".split()
+_DETERMINERS = "the a my your his her our their this that every some one two three no another each".split()
+_SUBJECTS = "i you he she we they it anna tom ben sam mia lucy jack lily willie kate max david emma".split()
+_AUXILIARIES = "can will could should would must did does do may might wont cant didnt dont".split()
+_JOINERS = "and but because so when while if until since although or before after whenever however".split()
+_QUESTIONS = "who what where when why how which".split()
+_SMALL = """not very too just only also much many more most up down out off back all both any there is are was were be
+been has have had am of for as than who them him us me zero four five six seven eight nine ten first last next please
+yes well oh ok never even still""".split()
+VOCABULARY: tuple[str, ...] = tuple(
+    dict.fromkeys(
+        _NOUNS + _ADJECTIVES + _PAST + _BASE + _GOING + _ADVERBS + _PREPOSITIONS + _DETERMINERS + _SUBJECTS
+        + _AUXILIARIES + _JOINERS + _QUESTIONS + _SMALL
+    )
+)  # fmt: skip
+
+_ONSETS = [
+    *"b bl br ch d dr f fl fr g gl gr h j k kl kr l m n p pl pr r s sh sk sl sm sn sp st str sw t th tr tw v w y z "
+    "b d f g k m n p t v".split(),
+    "",
+]
+_NUCLEI = "a e i o u ee oo ay oy ow oh uh er ar or ea ai igh ew ahy ey oi".split()
+_CODAS = "b d f g k l m n p t v z s sh ch th ng nk nt nd st mp ft lp rk ck dge b d g k m n p t".split() + [""] * 12
+_VOWELS = "aeiouy"
+_TYPICAL_WORDS = 7  # of a sentence; drawn from a Poisson distribution around it
+
+
+def _pick(words: Sequence[str], rng: np.random.Generator) -> str:
+    return words[int(rng.integers(len(words)))]
+
+
+def syllable(rng: np.random.Generator) -> str:
+    return _pick(_ONSETS, rng) + _pick(_NUCLEI, rng) + _pick(_CODAS, rng)
+
+
+def nonword(rng: np.random.Generator) -> str:
+    """One to five syllables written as one word."""
+    return "".join(syllable(rng) for _ in range(int(rng.choice([1, 2, 3, 4, 5], p=[0.3, 0.3, 0.2, 0.12, 0.08]))))
+
+
+def _noun_phrase(rng: np.random.Generator) -> list[str]:
+    adjectives = [_pick(_ADJECTIVES, rng)] if rng.random() < 0.45 else []
+    return [_pick(_DETERMINERS, rng), *adjectives, _pick(_NOUNS, rng)]
+
+
+def _subject(rng: np.random.Generator) -> list[str]:
+    return [_pick(_SUBJECTS, rng)] if rng.random() < 0.5 else _noun_phrase(rng)
+
+
+def _clause(rng: np.random.Generator) -> list[str]:
+    """Subject, verb, and mostly an object or a place."""
+    draw = rng.random()
+    if draw < 0.4:
+        verb = [_pick(_PAST, rng), *_noun_phrase(rng)]
+    elif draw < 0.65:
+        verb = [_pick(_AUXILIARIES, rng), _pick(_BASE, rng), *_noun_phrase(rng)]
+    elif draw < 0.85:
+        verb = [_pick(("is", "was", "are", "were"), rng), _pick(_GOING, rng)]
+    else:
+        verb = [
+            _pick(("is", "was", "are", "were"), rng),
+            _pick(("very", "so", "too", "not"), rng),
+            _pick(_ADJECTIVES, rng),
+        ]
+    place = [_pick(_PREPOSITIONS, rng), *_noun_phrase(rng)] if rng.random() < 0.35 else []
+    adverb = [_pick(_ADVERBS, rng)] if rng.random() < 0.25 else []
+    return _subject(rng) + verb + place + adverb
+
+
+def _question(rng: np.random.Generator) -> list[str]:
+    opening = [_pick(_QUESTIONS, rng)] if rng.random() < 0.5 else []
+    return [*opening, _pick(_AUXILIARIES, rng), *_subject(rng), _pick(_BASE, rng), *_noun_phrase(rng)]
+
+
+def _word_list(rng: np.random.Generator) -> list[str]:
+    """Words in no order, some of them made up: what no grammar foresees."""
+    n_words = 1 + int(rng.poisson(_TYPICAL_WORDS - 2))
+    return [nonword(rng) if rng.random() < 0.15 else _pick(VOCABULARY, rng) for _ in range(min(n_words, 14))]
+
+
+def sentence(rng: np.random.Generator) -> str:
+    """A child-level sentence of the grammar, or a list of words."""
+    draw = rng.random()
+    if draw < 0.4:
+        words = _clause(rng)
+    elif draw < 0.55:
+        words = [*_clause(rng), _pick(_JOINERS, rng), *_clause(rng)]
+    elif draw < 0.7:
+        words = _question(rng)
+    else:
+        words = _word_list(rng)
+    return " ".join(words)
+
+
+def draw_text(rng: np.random.Generator) -> tuple[str, str]:
+    """A task and a text such as it asks for."""
+    task = TASKS[int(rng.choice(4, p=[0.13, 0.25, 0.12, 0.5]))]
+    if task == "sentence_repetition":
+        return task, sentence(rng)
+    if task == "nonword_repetition":
+        return task, nonword(rng)
+    # deletion answers are often no word of their own, such as "ool": what remains of a word
+    word = _pick(VOCABULARY, rng)
+    shortened = task == "deletion" and len(word) > 3 and rng.random() < 0.5
+    return task, word[1:] if shortened else word
+
+
+def near_miss(text: str, rng: np.random.Generator, vocabulary: Sequence[str] = VOCABULARY) -> str:
+    """A text that differs from `text` in one word, one pair of neighbours, or a sound or two."""
+    words = text.split()
+    edits: list[Callable[[list[str], np.random.Generator, Sequence[str]], list[str]]] = [respell_word]
+    if len(words) > 1:
+        edits += [swap_words, delete_word, insert_word, substitute_word, respell_word]
+    elif rng.random() < 0.3:
+        edits = [insert_word, substitute_word]
+    return " ".join(edits[int(rng.integers(len(edits)))](words, rng, vocabulary))
+
+
+def swap_words(words: list[str], rng: np.random.Generator, vocabulary: Sequence[str] = VOCABULARY) -> list[str]:
+    """Two neighbours change places."""
+    at = int(rng.integers(len(words) - 1))
+    return [*words[:at], words[at + 1], words[at], *words[at + 2 :]]
+
+
+def delete_word(words: list[str], rng: np.random.Generator, vocabulary: Sequence[str] = VOCABULARY) -> list[str]:
+    at = int(rng.integers(len(words)))
+    return words[:at] + words[at + 1 :]
+
+
+def insert_word(words: list[str], rng: np.random.Generator, vocabulary: Sequence[str] = VOCABULARY) -> list[str]:
+    """A word from the vocabulary, or one of the sentence's own said again."""
+    at = int(rng.integers(len(words) + 1))
+    return [*words[:at], _pick(words if rng.random() < 0.15 else vocabulary, rng), *words[at:]]
+
+
+def substitute_word(words: list[str], rng: np.random.Generator, vocabulary: Sequence[str] = VOCABULARY) -> list[str]:
+    at = int(rng.integers(len(words)))
+    return [*words[:at], _pick(vocabulary, rng), *words[at + 1 :]]
+
+
+def respell_word(words: list[str], rng: np.random.Generator, vocabulary: Sequence[str] = VOCABULARY) -> list[str]:
+    """One word loses, gains or changes a sound."""
+    at = int(rng.integers(len(words)))
+    return [*words[:at], respell(words[at], rng), *words[at + 1 :]]
+
+
+def respell(word: str, rng: np.random.Generator) -> str:
+    """Replace, drop or add one run of vowel letters or of consonant letters."""
+    runs = _letter_runs(word)
+    at = int(rng.integers(len(runs)))
+    draw = rng.random()
+    if draw < 0.7 or len(runs) == 1:
+        runs[at] = _pick(_NUCLEI if runs[at][0] in _VOWELS else _ONSETS[:-1] if at == 0 else _CODAS[:28], rng)
+    elif draw < 0.85:
+        del runs[0 if at < len(runs) / 2 else -1]
+    else:
+        runs.append(_pick(("s", "d", "t", "ing", "er", "y"), rng))
+    return "".join(runs)
+
+
+def _letter_runs(word: str) -> list[str]:
+    """`street` -> `str`, `ee`, `t`."""
+    runs = [word[0]]
+    for before, letter in itertools.pairwise(word):
+        if (before in _VOWELS) == (letter in _VOWELS):
+            runs[-1] += letter
+        else:
+            runs.append(letter)
+    return runs
