@@ -15,6 +15,8 @@ def run(main: Callable[[], int | None]) -> None:
 
     A file or folder that the system refuses to read or write, or that is in the way, is wrong input too.
     """
+    # Idle threads of torch wait without spinning: the loading processes need the cores. Read when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         sys.exit(main() or 0)
     except InputError as error:
