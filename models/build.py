@@ -9,7 +9,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from models.aligned import AlignedNetwork
 from models.checkpoint import Checkpoint
-from models.encoder import architecture, build_encoder, load_encoder
+from models.encoder import architecture, build_encoder, load_encoder, locate_encoder
 from models.errors import InputError
 from models.features import frames_for_seconds
 from models.network import ComparisonNetwork, JointNetwork, load_weights
@@ -26,8 +26,9 @@ def make_network(encoder: WhisperEncoder, recipe: Recipe, phone_classes: int = 0
 
 def pretrained_network(recipe: Recipe) -> ComparisonNetwork:
     """A network to train: its encoder is pretrained, and so is the rest of an aligned one where the encoder's folder has it."""
-    encoder = load_encoder(recipe.encoder, frames_for_seconds(recipe.max_seconds))
-    file = Path(recipe.encoder) / COMPARISON_FILE
+    source = locate_encoder(recipe.encoder)
+    encoder = load_encoder(source, frames_for_seconds(recipe.max_seconds))
+    file = Path(source) / COMPARISON_FILE
     if recipe.is_joint or not file.is_file():
         return make_network(encoder, recipe)
     weights = {name: tensor.float() for name, tensor in load_file(file).items()}

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from transformers.utils import logging
 
 from models.errors import InputError
 from models.features import ENCODER_STRIDE
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 # What makes an encoder, and nothing that changes its name between versions of transformers.
 ARCHITECTURE = (
@@ -46,6 +49,12 @@ def load_encoder(source: str, max_frames: int) -> WhisperEncoder:
         raise InputError(_how_to_get(source, error)) from error
     _cut_positions(encoder, max_frames // ENCODER_STRIDE, source)
     return encoder
+
+
+def locate_encoder(source: str) -> str:
+    """The encoders that the project ships, named as from its folder, are found from any other; the rest is left as it is."""
+    shipped = PROJECT_DIR / source
+    return str(shipped) if not os.path.isdir(source) and shipped.is_dir() else source
 
 
 def architecture(encoder: WhisperEncoder) -> dict[str, Any]:

@@ -109,6 +109,14 @@ def test_pretrained_parts_are_found_beside_the_encoder(encoder_dir: Path, tmp_pa
         pretrained_network(recipe)
 
 
+def test_the_shipped_encoder_is_found_from_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    network = pretrained_network(load("aligntiny"))
+    assert network.phone_classes > 40
+    joint = pretrained_network(replace(load("model3mapd"), encoder=load("aligntiny").encoder))
+    assert torch.equal(joint.encoder.conv1.weight, network.encoder.conv1.weight)
+
+
 def test_evidence_tells_a_matching_response_from_another() -> None:
     """Frames that spell the reference's classes lose nothing; others lose more, per phone and in all."""
     spelt = torch.tensor([[0, 1, 1, 2, 0, 3, 3, 0]])
