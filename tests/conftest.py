@@ -1,7 +1,14 @@
 """Shared by the tests: tiny encoders, fabricated audio and small data folders, all made here. Run: make test"""
 
+import csv
+import hashlib
 import os
+import runpy
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +20,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported; no tes
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
+TRAIN, INFER = "train_model2s.py", "infer.py"
 TEXTS = {
     "deletion": ("old", "eat", "lap"),
     "blending": ("cat", "fox", "desk"),
@@ -92,3 +100,122 @@ def tone(seconds: float, frequency_hz: float, rng: np.random.Generator) -> np.nd
     """A tone in noise, float32 at 16 kHz."""
     times = np.arange(int(seconds * 16000)) / 16000
     return (0.3 * np.sin(2 * np.pi * frequency_hz * times) + 0.01 * rng.standard_normal(len(times))).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    output: str
+    error: str
+
+
+Script = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory, encoder_dir: Path) -> Path:
+    """A folder in which everything is right: data, references, two checkpoints and their configuration."""
+    from simulate import trained_checkpoint
+
+    from models.checkpoint import save_checkpoint
+    from models.config_file import EnsembleConfig, ModelEntry, write_config
+    from models.files import sha256_of_file
+    from models.references import read_identity
+
+    folder = tmp_path_factory.mktemp("prepared")
+    (folder / "data").mkdir()
+    for part, n_clips in (("train", 24), ("test", 8)):
+        write_part(folder / "data", part, n_clips, np.random.default_rng(0))
+    command = [sys.executable, str(ROOT / "preprocess.py"), "--jobs", "1"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    shutil.copytree(encoder_dir, folder / "encoder")
+    voice, sha256 = read_identity(folder / "tts_data"), []
+    paths = [folder / "assets" / f"model2s_{fold}.pth" for fold in range(2)]
+    for fold, path in enumerate(paths):
+        save_checkpoint(path, replace(trained_checkpoint(encoder_dir, fold=fold), voice=voice, n_folds=2))
+        sha256.append(sha256_of_file(path))
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    entry = ModelEntry("model2s", 1.0, names, [0, 1], sha256, max_seconds=4.0, batch_size=4)
+    write_config(folder / "model_configs.pkl", EnsembleConfig(2, voice, "data", [entry]))
+    return folder
+
+
+@pytest.fixture
+def work(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy to damage, and the current folder."""
+    folder = tmp_path / "work"
+    shutil.copytree(prepared, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Script:
+    """Run a script as `python NAME …` would, but in this process, which has imported torch already."""
+    monkeypatch.syspath_prepend(str(ROOT))
+
+    def call(name: str, *arguments: object) -> Outcome:
+        usual = {TRAIN: TRAINING, INFER: ["--num_workers", "0"]}.get(name, [])
+        monkeypatch.setattr(sys, "argv", [name, *usual, *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(ROOT / name), run_name="__main__")
+        code, (output, error) = ended.value.code, capfd.readouterr()
+        return Outcome(1, output, f"{error}{code}") if isinstance(code, str) else Outcome(int(code or 0), output, error)
+
+    return call
+
+
+TRAINING = "--n_folds 2 --encoder encoder --epochs 1 --max_seconds 4 --batch_size 4 --num_workers 0".split()
+
+
+@pytest.fixture
+def refused(script: Script, monkeypatch: pytest.MonkeyPatch, work: Path) -> Callable[..., str]:
+    """Run a script that must stop with exit code 1 before it trains or scores, with nothing written; returns its message."""
+
+    def long_work(*_: object, **__: object) -> None:
+        pytest.fail("the long work has begun")
+
+    def call(name: str, *arguments: object, mentions: tuple[object, ...] = ()) -> str:
+        monkeypatch.setattr("models.training.FoldTrainer.train", long_work)
+        monkeypatch.setattr("models.inference.score_clips", long_work)
+        before = snapshot(work)
+        outcome = script(name, *arguments)
+        assert outcome.code == 1, outcome.error
+        assert "error: " in outcome.error
+        for text in mentions:
+            assert str(text) in outcome.error
+        assert snapshot(work) == before
+        return outcome.error
+
+    return call
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """Every file and folder, with a checksum of its content."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        for path in folder.rglob("*")
+    }
+
+
+def read_rows(file: Path) -> list[list[str]]:
+    with open(file, newline="", encoding="utf-8") as stream:
+        return list(csv.reader(stream))
+
+
+def write_rows(file: Path, rows: list[list[str]]) -> None:
+    with open(file, "w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream, lineterminator="\n").writerows(rows)
+
+
+def set_cell(file: Path, row: int, column: str, value: str) -> None:
+    rows = read_rows(file)
+    rows[row - 1][rows[0].index(column)] = value
+    write_rows(file, rows)
+
+
+def set_line(file: Path, row: int, line: str) -> None:
+    lines = file.read_text(encoding="utf-8").splitlines()
+    lines[row - 1] = line
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,7 +1,9 @@
 """Checkpoints with made-up predictions, for tests of what comes after training."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,3 +78,13 @@ def trained_checkpoint(encoder_dir: Path, name: str = "model2s", fold: int = 0, 
     network = make_network(load_encoder(str(encoder_dir), round(max_seconds * 100)), own)
     blank = checkpoints(name, weights=half_weights(network), encoder=network_settings(network))[fold]
     return replace(blank, recipe=own)
+
+
+class Payload:
+    """Unpickling this leaves a file behind."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.mkdir, (str(self.marker),)

@@ -10,23 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from simulate import VOICE, checkpoints, trained_checkpoint
+from simulate import VOICE, Payload, checkpoints, trained_checkpoint
 
 from models.build import rebuild_network
 from models.checkpoint import FORMAT, load_checkpoint, save_checkpoint
 from models.config_file import EnsembleConfig, ModelEntry, read_config, relative_path, write_config
 from models.errors import InputError
 from models.files import replace_when_done, sha256_of_file
-
-
-class Payload:
-    """Unpickling this leaves a file behind."""
-
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple[object, tuple[Path]]:
-        return Path.touch, (self.marker,)
 
 
 def test_round_trip(encoder_dir: Path, tmp_path: Path) -> None:
