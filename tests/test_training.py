@@ -221,7 +221,7 @@ def test_a_learnable_difference_is_learnt(make_job: Callable[..., TrainingJob]) 
 def test_two_processes_write_one_checkpoint(make_job: Callable[..., TrainingJob], encoder_dir: Path) -> None:
     """Under torchrun on two CPU processes: the global batch stays, each clip is predicted once."""
     job = make_job()
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29517"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command += [
         "train_model2s.py",
         "--fold",
