@@ -168,8 +168,9 @@ def test_of_several_wrong_rows_the_first_is_named_and_all_are_counted(tmp_path: 
 
 
 def test_nul_in_a_filename(tmp_path: Path) -> None:
-    rows = with_cell(METADATA, 0, "c\0.wav")
-    message = refusal(read_metadata, write_metadata(tmp_path / "m.csv", rows))
+    file = write_metadata(tmp_path / "m.csv", with_cell(METADATA, 0, "c@.wav"))
+    file.write_bytes(file.read_bytes().replace(b"@", b"\0"))  # csv.writer refuses it before Python 3.11
+    message = refusal(read_metadata, file)
     assert f"m.csv, line {ROW}:" in message
     assert "NUL" in message
     assert "'c'" in message  # what stands before it
