@@ -27,7 +27,7 @@ SNAPSHOT_FILE = "snapshot.pt"
 
 _PHONES_ONLY = 0.06  # share of the run in which frames alone are learnt; comparing needs frames that mean something
 _REFERENCE_GRADIENT_EVERY = 4  # steps
-_FRAME_WEIGHT, _CTC_WEIGHT = 1.0, 0.6
+_FRAME_WEIGHT, _CTC_WEIGHT = 1.0, 1.0
 _PEAK_LEARNING_RATE = 1e-3
 _WARM_UP = 0.01  # share of the run
 _LEAST_LEARNING_RATE = 0.01  # of the peak, at the end
@@ -58,13 +58,18 @@ def encode_batch(model: AlignedNetwork, features: Tensor, frames: Tensor) -> Enc
 
 def encode_for_training(model: AlignedNetwork, batch: Batch, through_references: bool) -> EncodedClips:
     """Encode a batch; references, all in one clean voice, teach little and mostly go without gradients."""
-    rows = torch.arange(len(batch.frames))
-    is_reference = (rows < 4 * len(batch.scalars)) & (rows % 4 < 2)
-    parts = [rows[is_reference], rows[~is_reference]]
+    is_reference = reference_rows(batch)
+    parts = [is_reference.nonzero().squeeze(1), (~is_reference).nonzero().squeeze(1)]
     with torch.set_grad_enabled(through_references):
         references = encode_batch(model, batch.features[parts[0]], batch.frames[parts[0]])
     responses = encode_batch(model, batch.features[parts[1]], batch.frames[parts[1]])
     return _join([references, responses], parts)
+
+
+def reference_rows(batch: Batch) -> Tensor:
+    """bool [shape=(clips,)]"""
+    rows = torch.arange(len(batch.frames))
+    return (rows < 4 * len(batch.scalars)) & (rows % 4 < 2)
 
 
 def _join(parts: list[EncodedClips], rows: list[Tensor]) -> EncodedClips:
@@ -95,7 +100,7 @@ def pairs_of(n_groups: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Losses:
-    """Mean losses of a batch: frame phones and pairs in nats, `ctc` in nats per phone (0 without recordings)."""
+    """Mean losses of a batch: frame phones and pairs in nats, `ctc` in nats per phone."""
 
     frame: Tensor
     ctc: Tensor
@@ -126,10 +131,8 @@ def _pair_loss(model: AlignedNetwork, encoded: EncodedClips, scalars: Tensor) ->
 
 
 def _ctc_loss(encoded: EncodedClips, batch: Batch) -> Tensor:
-    """Over the recordings of the batch, whose frames have no labels."""
-    rows = ((batch.labels >= 0).sum(dim=1) == 0).nonzero().squeeze(1)
-    if len(rows) == 0:
-        return torch.zeros(())
+    """Over all but the references. Recordings have no frame labels; in synthetic speech it stops flickering of the frames."""
+    rows = (~reference_rows(batch)).nonzero().squeeze(1)
     clips, counts = encoded.take(rows), batch.phone_counts[rows]
     nats = negative_log_likelihood(clips.phone_logits, clips.lengths, batch.phones[rows, : int(counts.max())], counts)
     return torch.where(nats.isfinite(), nats / counts, 0.0).mean()
@@ -168,7 +171,7 @@ class Pretrainer:
         decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
         plain = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
-        self._optimizer = torch.optim.AdamW(groups, lr=_PEAK_LEARNING_RATE, betas=(0.9, 0.98))
+        self._optimizer = torch.optim.AdamW(groups, lr=_PEAK_LEARNING_RATE, betas=(0.9, 0.98), fused=True)
 
     @property
     def progress(self) -> float:
