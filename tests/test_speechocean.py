@@ -1,0 +1,99 @@
+"""speechocean762 in the competition's layout, from a small corpus like it.
+
+Run: .venv/bin/python -m pytest tests/test_speechocean.py
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from conftest import ROOT
+
+from models.pretrain.synthesis import Synthesizer
+from tools.make_speechocean import NEAR_MISSES, TEST_SPEAKERS, TRAIN_SPEAKERS, main
+
+SENTENCES = (
+    "MARK IS GOING TO SEE ELEPHANT",
+    "WE CALL IT BEAR",
+    "THE KIDS ARE GROWING UP",
+    "SHE OPENED THE WINDOW",
+    "CAR",
+)
+ADULT = "9001"
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Two clips of each child, and two of an adult, in Kaldi's layout."""
+    folder = tmp_path / "speechocean762"
+    speakers = [*sorted(TRAIN_SPEAKERS | TEST_SPEAKERS), ADULT]
+    rng = np.random.default_rng(0)
+    for part, chosen in (("train", speakers[::2]), ("test", speakers[1::2])):
+        lines: dict[str, list[str]] = {name: [] for name in ("wav.scp", "text", "utt2spk", "spk2age")}
+        for index, speaker in enumerate(chosen):
+            lines["spk2age"].append(f"{speaker}\t{30 if speaker == ADULT else 6 + index % 7}")
+            audio = folder / "WAVE" / f"SPEAKER{speaker}"
+            audio.mkdir(parents=True)
+            for number in range(2):
+                clip = f"{speaker}{number:05d}"
+                noise = (rng.standard_normal(3200) * 3000).astype(np.int16)
+                soundfile.write(audio / f"{clip}.WAV", noise, 16000, format="WAV")
+                lines["wav.scp"].append(f"{clip}\tWAVE/SPEAKER{speaker}/{clip}.WAV")
+                lines["text"].append(f"{clip}\t{SENTENCES[(index + number) % len(SENTENCES)]}")
+                lines["utt2spk"].append(f"{clip} {speaker}")
+        (folder / part).mkdir()
+        for name, rows in lines.items():
+            (folder / part / name).write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def make(corpus: Path, output: Path) -> None:
+    main([str(corpus), str(output)])
+
+
+def read(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def test_the_layout_is_the_competitions_and_wrong_answers_sound_wrong(corpus: Path, tmp_path: Path) -> None:
+    make(corpus, tmp_path / "speech")
+    kids, voice = tmp_path / "speech" / "kids", Synthesizer()
+    for part, speakers in (("train", TRAIN_SPEAKERS), ("test", TEST_SPEAKERS)):
+        tables = [read(kids / f"{part}_{name}.csv") for name in ("metadata", "labels", "source")]
+        table = tables[0].merge(tables[1], on="filename").merge(tables[2], on="filename")
+        assert len(table) == len(tables[0]) == 2 * len(speakers)
+        assert set(table["speaker"]) == speakers
+        assert ((table["score"] == "1.0") == (table["kind"] == "match")).all()
+        for row in table.itertuples():
+            samples, _ = soundfile.read(kids / row.filename, dtype="int16")
+            original, _ = soundfile.read(
+                corpus / f"WAVE/SPEAKER{row.speaker}/{Path(row.filename).stem}.WAV", dtype="int16"
+            )
+            assert np.array_equal(samples, original)
+            same = voice.phones_of(row.expected_text) == voice.phones_of(row.spoken_text)
+            assert same == (row.kind == "match")
+    assert {"match", "other sentence", *NEAR_MISSES} == set(read(kids / "train_source.csv")["kind"])
+    assert (read(kids / "submission_format.csv")["filename"] == read(kids / "test_metadata.csv")["filename"]).all()
+    older = read(tmp_path / "speech" / "adults" / "transcripts.csv")
+    assert set(older["speaker"]) == {ADULT}
+    assert older["spoken_text"].str.islower().all()
+
+
+def test_the_same_seed_gives_the_same_tables(corpus: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        make(corpus, tmp_path / name)
+    for path in (tmp_path / "one" / "kids").glob("*.csv"):
+        assert path.read_bytes() == (tmp_path / "two" / "kids" / path.name).read_bytes()
+
+
+def test_a_download_that_is_not_whole_is_named(corpus: Path, tmp_path: Path) -> None:
+    (corpus / "test" / "spk2age").unlink()
+    command = [sys.executable, "tools/make_speechocean.py", str(corpus), str(tmp_path / "speech")]
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert finished.returncode == 1
+    assert "spk2age" in finished.stderr
+    assert "Traceback" not in finished.stderr
