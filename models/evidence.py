@@ -1,15 +1,18 @@
 """How well a response carries the phones of a reference, by connectionist temporal classification (Graves et al. 2006).
 
-The reference's phones are read off its own frames, so no text and no pronouncing dictionary is needed.
+The reference's phones are read off its own frames, so no text and no pronouncing dictionary is needed. The comparison of the
+expected phones' fit with the best one, frame by frame, follows the goodness of pronunciation (Witt and Young 2000).
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import ctc_loss
+from torchaudio.functional import forced_align
 
 SILENCE = 0  # index of the class of pauses, and the CTC blank
-N_EVIDENCE = 2  # columns of `phone_evidence`
-_MOST_NATS = 60.0  # a shortfall beyond it is as bad as one can be
+WINDOWS_FRAMES = (6, 12, 24, 48)  # of 20 ms: about a phone, a syllable, a word, two words
+N_EVIDENCE = len(WINDOWS_FRAMES) + 5  # columns of `phone_evidence`
+_MOST_NATS = 12.0  # per frame; a shortfall beyond it is as bad as one can be
 
 
 def greedy_phones(logits: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -20,7 +23,7 @@ def greedy_phones(logits: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     returns : phones int64 [shape=(batch, most)], padded with silence, and their numbers [shape=(batch,)]
     """
     best = logits.argmax(dim=-1)
-    inside = torch.arange(best.shape[1]) < lengths[:, None]
+    inside = torch.arange(best.shape[1], device=best.device) < lengths[:, None]
     starts = torch.ones_like(inside)
     starts[:, 1:] = best[:, 1:] != best[:, :-1]
     kept = inside & starts & (best != SILENCE)
@@ -34,17 +37,75 @@ def negative_log_likelihood(logits: Tensor, lengths: Tensor, phones: Tensor, pho
     return ctc_loss(log_probabilities, phones, lengths, phone_counts, blank=SILENCE, reduction="none")
 
 
+def align_phones(log_probabilities: Tensor, lengths: Tensor, phones: Tensor, phone_counts: Tensor) -> Tensor:
+    """The class of each frame on the likeliest way through a clip that speaks the given phones (Viterbi; CTC).
+
+    log_probabilities : float32 [shape=(batch, frames, classes)], on the CPU
+    phones : int64 [shape=(batch, most)], with `phone_counts` [shape=(batch,)]
+    returns : int64 [shape=(batch, frames)], silence beyond a clip's end; -1 everywhere in a clip too short for its phones
+    """
+    path = torch.full(log_probabilities.shape[:2], SILENCE)
+    repeated = (phones[:, 1:] == phones[:, :-1]) & (torch.arange(1, phones.shape[1]) < phone_counts[:, None])
+    too_short = phone_counts + repeated.sum(dim=1) > lengths
+    for row, (length, count) in enumerate(zip(lengths.tolist(), phone_counts.tolist(), strict=True)):
+        if too_short[row]:
+            path[row] = -1
+        elif count:
+            clip = log_probabilities[row : row + 1, :length].contiguous()
+            path[row, :length] = forced_align(clip, phones[row : row + 1, :count].contiguous(), blank=SILENCE)[0][0]
+    return path
+
+
 def phone_evidence(
     reference_logits: Tensor, reference_lengths: Tensor, response_logits: Tensor, response_lengths: Tensor
 ) -> Tensor:
-    """Likelihood ratio of the reference's phones against the response's own best ones.
+    """How much worse the response's frames fit the reference's phones than their own best classes, and where.
+
+    A wrong word is a short stretch of bad fit. Summed over a clip it drowns in a child's pronunciation of all other words,
+    so the worst stretches count by themselves, and so does speech where the reference has none.
 
     logits : phone classifier's [shape=(batch, frames, classes)]; lengths int64 [shape=(batch,)]
-    returns : [shape=(batch, 2)]: the shortfall in nats per phone, and the logarithm of 1 + the whole shortfall
+    returns : [shape=(batch, N_EVIDENCE)], logarithms of 1 + the shortfall in nats: of the worst window of each of
+        `WINDOWS_FRAMES`, of the worst phone (per frame), of the worst three neighbouring phones, of all phones on average,
+        of all pauses, of everything
     """
-    expected, n_expected = greedy_phones(reference_logits, reference_lengths)
-    heard, n_heard = greedy_phones(response_logits, response_lengths)
-    best = negative_log_likelihood(response_logits, response_lengths, heard, n_heard)
-    found = negative_log_likelihood(response_logits, response_lengths, expected, n_expected)
-    shortfall = (found - best).nan_to_num(nan=_MOST_NATS, posinf=_MOST_NATS).clamp(0, _MOST_NATS)
-    return torch.stack([shortfall / n_expected.clamp(min=1), shortfall.log1p()], dim=1)
+    phones, phone_counts = (values.cpu() for values in greedy_phones(reference_logits, reference_lengths))
+    lengths = response_lengths.cpu()
+    log_probabilities = response_logits.float().log_softmax(dim=-1).cpu().nan_to_num(nan=-_MOST_NATS)
+    path = align_phones(log_probabilities, lengths, phones, phone_counts)
+    shortfall = _shortfall(log_probabilities, path, lengths)
+    of_phones = _mean_by_phone(shortfall, path, int(phone_counts.max()))
+    columns = [
+        *(_worst_stretch(shortfall, window) for window in WINDOWS_FRAMES),
+        _worst_stretch(of_phones, 1),
+        _worst_stretch(of_phones, 3),
+        of_phones.sum(dim=1) / phone_counts.clamp(min=1),
+        (shortfall * (path == SILENCE)).sum(dim=1),
+        shortfall.sum(dim=1),
+    ]
+    return torch.stack(columns, dim=1).log1p().to(response_logits.device)
+
+
+def _shortfall(log_probabilities: Tensor, path: Tensor, lengths: Tensor) -> Tensor:
+    """Nats by which the path's class falls short of the best one, per frame [shape=(batch, frames)]; 0 beyond the end."""
+    on_path = log_probabilities.gather(2, path.clamp(min=0)[:, :, None]).squeeze(2)
+    lost = (log_probabilities.amax(dim=2) - on_path).clamp(0, _MOST_NATS).masked_fill(path < 0, _MOST_NATS)
+    return lost * (torch.arange(path.shape[1]) < lengths[:, None])
+
+
+def _worst_stretch(values: Tensor, width: int) -> Tensor:
+    """Largest sum of `width` neighbours [shape=(batch,)] of values >= 0 [shape=(batch, n)]."""
+    sums = nn.functional.pad(values, (width, width - 1)).cumsum(dim=1)
+    return (sums[:, width:] - sums[:, :-width]).amax(dim=1) if values.shape[1] else values.sum(dim=1)
+
+
+def _mean_by_phone(shortfall: Tensor, path: Tensor, n_phones: int) -> Tensor:
+    """Mean over the frames of each phone of the path, in order [shape=(batch, n_phones)]; 0 for phones that it lacks."""
+    spoken = path > SILENCE
+    starts = spoken.clone()
+    starts[:, 1:] &= path[:, 1:] != path[:, :-1]
+    phone = starts.cumsum(dim=1) * spoken  # 1 for the first one; pauses are counted as number 0
+    sums, counts = (
+        torch.zeros(len(path), n_phones + 1).scatter_add_(1, phone, values) for values in (shortfall, spoken.float())
+    )
+    return (sums / counts.clamp(min=1))[:, 1:]

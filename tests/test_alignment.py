@@ -3,6 +3,7 @@
 Run: .venv/bin/python -m pytest tests/test_alignment.py
 """
 
+import itertools
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from models.build import COMPARISON_FILE, pretrained_network
 from models.dataset import pad_together
 from models.encoder import load_encoder
 from models.errors import InputError
-from models.evidence import greedy_phones, phone_evidence
+from models.evidence import N_EVIDENCE, WINDOWS_FRAMES, align_phones, greedy_phones, phone_evidence
 
 
 def clips(lengths: list[int], width: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -118,14 +119,89 @@ def test_the_shipped_encoder_is_found_from_anywhere(monkeypatch: pytest.MonkeyPa
 
 
 def test_evidence_tells_a_matching_response_from_another() -> None:
-    """Frames that spell the reference's classes lose nothing; others lose more, per phone and in all."""
+    """Frames that spell the reference's classes lose nothing; others lose more."""
     spelt = torch.tensor([[0, 1, 1, 2, 0, 3, 3, 0]])
     other = torch.tensor([[0, 2, 2, 1, 0, 1, 3, 0]])
     logits = [8.0 * torch.nn.functional.one_hot(classes, 4) for classes in (spelt, other)]
     lengths = torch.tensor([8])
     same = phone_evidence(logits[0], lengths, logits[0], lengths)
     different = phone_evidence(logits[0], lengths, logits[1], lengths)
-    torch.testing.assert_close(same, torch.zeros(1, 2))
+    torch.testing.assert_close(same, torch.zeros(1, N_EVIDENCE))
     assert (different > 1).all()
     phones, counts = greedy_phones(logits[0], lengths)
     assert (phones.tolist(), counts.tolist()) == ([[1, 2, 3]], [3])
+
+
+def certain(classes: list[int], n_frames: int | None = None, n_classes: int = 12) -> torch.Tensor:
+    """Logits that are all but sure of a class per frame [shape=(1, frames, classes)]."""
+    padded = classes + [0] * ((n_frames or len(classes)) - len(classes))
+    return 8.0 * torch.nn.functional.one_hot(torch.tensor([padded]), n_classes).float()
+
+
+def test_phones_are_aligned_where_they_are_spoken() -> None:
+    heard = [0, 3, 3, 0, 3, 5, 5, 0, 0, 7]
+    logits = torch.cat([certain(heard), certain([2, 2], 10), certain([4, 4], 10)])
+    phones = torch.tensor([[3, 3, 5, 7], [2, 0, 0, 0], [4, 4, 4, 0]])
+    path = align_phones(logits.log_softmax(-1), torch.tensor([10, 2, 4]), phones, torch.tensor([4, 1, 3]))
+    assert path[0].tolist() == heard
+    assert path[1].tolist() == [2, 2] + [0] * 8
+    assert path[2].tolist() == [-1] * 10  # three times the same phone takes five frames
+
+
+def test_the_path_is_the_likeliest() -> None:
+    """Against all paths of a short clip."""
+    torch.manual_seed(1)
+    log_probabilities = torch.randn(1, 6, 4).log_softmax(-1)
+    expected = [2, 1, 1]
+
+    def collapsed(path: tuple[int, ...]) -> list[int]:
+        return [phone for phone, _ in itertools.groupby(path) if phone]
+
+    paths = [path for path in itertools.product(range(4), repeat=6) if collapsed(path) == expected]
+    best = max(paths, key=lambda path: sum(float(log_probabilities[0, at, phone]) for at, phone in enumerate(path)))
+    found = align_phones(log_probabilities, torch.tensor([6]), torch.tensor([expected]), torch.tensor([3]))
+    assert found[0].tolist() == list(best)
+
+
+def test_evidence_says_where_it_is_missing() -> None:
+    words = [0, 1, 1, 2, 2, 0, 0, 3, 3, 4, 4, 0]
+    frames = torch.tensor([12])
+    windows, rest = slice(0, len(WINDOWS_FRAMES)), len(WINDOWS_FRAMES)
+    worst_phone, three_phones, mean, pauses, whole = range(rest, N_EVIDENCE)
+
+    def evidence(expected: list[int], heard: list[int]) -> torch.Tensor:
+        return phone_evidence(certain(expected), torch.tensor([len(expected)]), certain(heard), frames)[0]
+
+    assert float(evidence(words, words).abs().max()) < 1e-3
+    extra = evidence([0, 1, 1, 2, 2, 0], words)  # more was said than expected: speech where pauses belong
+    assert float(extra[pauses]) > 3 > 0.1 > float(extra[worst_phone])
+    missing = evidence(words, [0, 1, 1, 2, 2, 0, 0, 0, 0, 0, 0, 0])
+    assert float(missing[worst_phone]) > 2
+    assert float(missing[pauses]) < 0.1
+    swapped = evidence(words, [0, 3, 3, 4, 4, 0, 0, 1, 1, 2, 2, 0])
+    assert float(swapped[whole]) > float(missing[whole])
+    assert bool((missing[windows].diff() >= 0).all())
+    assert float(missing[three_phones]) >= float(missing[worst_phone])
+    assert float(missing[mean]) > 0
+
+
+@pytest.mark.parametrize("expected", [[0, 0, 0], [1, 2, 3, 4] * 5, [0, 5, 5]])
+def test_evidence_is_finite_whatever_was_expected_and_heard(expected: list[int]) -> None:
+    for heard in (certain([0, 5, 5, 0]), torch.full((1, 4, 12), torch.nan)):
+        found = phone_evidence(certain(expected), torch.tensor([len(expected)]), heard, torch.tensor([4]))
+        assert found.shape == (1, N_EVIDENCE)
+        assert bool(found.isfinite().all())
+
+
+def test_evidence_of_a_clip_is_the_same_in_any_batch() -> None:
+    torch.manual_seed(2)
+    reference, response = torch.randn(5, 40, 12) * 3, torch.randn(5, 60, 12) * 3
+    reference_lengths, response_lengths = torch.tensor([40, 12, 30, 25, 8]), torch.tensor([60, 60, 20, 44, 31])
+    together = phone_evidence(reference, reference_lengths, response, response_lengths)
+    for row in range(5):
+        one = slice(row, row + 1)
+        n_reference, n_response = int(reference_lengths[row]), int(response_lengths[row])
+        alone = phone_evidence(
+            reference[one, :n_reference], reference_lengths[one], response[one, :n_response], response_lengths[one]
+        )
+        torch.testing.assert_close(alone[0], together[row], rtol=0, atol=1e-5)

@@ -20,7 +20,7 @@ from models.pretrain.synthesis import N_MELS, Group, Synthesizer
 _POOL_GROUPS = 96  # sorted by length before they are cut into batches
 _QUEUE_BATCHES = 10
 _PATIENCE_SECONDS = 5.0  # between looks whether anyone still trains
-_REAL_FROM, _REAL_FULL = 0.12, 0.3  # shares of the run between which real speech grows from nothing to its full share
+_REAL_FROM, _REAL_FULL = 0.06, 0.2  # shares of the run between which real speech grows from nothing to its full share
 
 _Arrays = tuple[np.ndarray[Any, Any], ...]  # a batch's fields, as they travel between processes
 

@@ -27,7 +27,7 @@ SNAPSHOT_FILE = "snapshot.pt"
 
 _PHONES_ONLY = 0.06  # share of the run in which frames alone are learnt; comparing needs frames that mean something
 _REFERENCE_GRADIENT_EVERY = 4  # steps
-_FRAME_WEIGHT, _CTC_WEIGHT = 1.0, 1.0
+_FRAME_WEIGHT, _CTC_WEIGHT, _SYNTHETIC_CTC_WEIGHT = 1.0, 0.6, 0.3
 _PEAK_LEARNING_RATE = 1e-3
 _WARM_UP = 0.01  # share of the run
 _LEAST_LEARNING_RATE = 0.01  # of the peak, at the end
@@ -100,17 +100,23 @@ def pairs_of(n_groups: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Losses:
-    """Mean losses of a batch: frame phones and pairs in nats, `ctc` in nats per phone."""
+    """Mean losses of a batch: frame phones and pairs in nats, CTC in nats per phone, 0 where a batch has no such clip.
+
+    CTC of recordings is the only lesson there, as their frames have no labels; in synthetic responses, whose frames have
+    them, it is what stops the classes from flickering.
+    """
 
     frame: Tensor
     ctc: Tensor
+    synthetic_ctc: Tensor
     pair: Tensor
     frame_accuracy: Tensor
 
     def total(self, progress: float) -> Tensor:
         if progress < _PHONES_ONLY:
             return self.frame
-        return self.pair + _FRAME_WEIGHT * self.frame + _CTC_WEIGHT * self.ctc
+        ctc = _CTC_WEIGHT * self.ctc + _SYNTHETIC_CTC_WEIGHT * self.synthetic_ctc
+        return self.pair + _FRAME_WEIGHT * self.frame + ctc
 
 
 def batch_losses(
@@ -122,7 +128,14 @@ def batch_losses(
     known = batch.labels >= 0
     logits, labels = encoded.phone_logits[known], batch.labels[known]
     accuracy = (logits.argmax(dim=-1) == labels).float().mean()
-    return Losses(nn.functional.cross_entropy(logits, labels), _ctc_loss(encoded, batch), pair, accuracy)
+    is_recording = ~known.any(dim=1)
+    return Losses(
+        nn.functional.cross_entropy(logits, labels),
+        _ctc_loss(encoded, batch, is_recording),
+        _ctc_loss(encoded, batch, ~is_recording & ~reference_rows(batch)),
+        pair,
+        accuracy,
+    )
 
 
 def _pair_loss(model: AlignedNetwork, encoded: EncodedClips, scalars: Tensor) -> Tensor:
@@ -130,9 +143,11 @@ def _pair_loss(model: AlignedNetwork, encoded: EncodedClips, scalars: Tensor) ->
     return model.compare(encoded.take(references), encoded.take(responses), scalars[groups], labels)["loss"]
 
 
-def _ctc_loss(encoded: EncodedClips, batch: Batch) -> Tensor:
-    """Over all but the references. Recordings have no frame labels; in synthetic speech it stops flickering of the frames."""
-    rows = (~reference_rows(batch)).nonzero().squeeze(1)
+def _ctc_loss(encoded: EncodedClips, batch: Batch, chosen: Tensor) -> Tensor:
+    """Mean over the chosen clips, bool [shape=(clips,)]."""
+    rows = chosen.nonzero().squeeze(1)
+    if len(rows) == 0:
+        return torch.zeros(())
     clips, counts = encoded.take(rows), batch.phone_counts[rows]
     nats = negative_log_likelihood(clips.phone_logits, clips.lengths, batch.phones[rows, : int(counts.max())], counts)
     return torch.where(nats.isfinite(), nats / counts, 0.0).mean()
@@ -182,7 +197,7 @@ class Pretrainer:
     ) -> None:
         """Train to the end; each `every_seconds` save a snapshot and call `on_pause` with the mean losses since."""
         self.model.train()
-        paused_at, sums, n_steps = self.clock.seconds, torch.zeros(4), 0
+        paused_at, sums, n_steps = self.clock.seconds, torch.zeros(()), 0
         for batch in stream:
             stream.set_progress(self.progress)
             started = time.perf_counter()
@@ -192,7 +207,7 @@ class Pretrainer:
             if self.progress >= 1.0 or self.clock.seconds - paused_at >= every_seconds:
                 self.save()
                 on_pause(self, dict(zip(vars(losses), (sums / n_steps).tolist(), strict=True)))
-                paused_at, sums, n_steps = self.clock.seconds, torch.zeros(4), 0
+                paused_at, sums, n_steps = self.clock.seconds, torch.zeros(()), 0
             if self.progress >= 1.0:
                 return
 

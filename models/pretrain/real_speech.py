@@ -18,6 +18,7 @@ from models.pretrain.texts import TASKS, VOCABULARY
 TRANSCRIPT_FILES = ("transcripts.csv", "train_source.csv")  # the first that a folder holds is read; never a test table
 _COLUMNS = ("filename", "speaker", "age", "spoken_text")
 _CHILD_YEARS = 14  # below: a child's voice already
+_CHILD_WEIGHT = 2.0  # how much likelier than another recording one of a child is drawn
 _CHILD_SPEED, _ADULT_SPEED = (0.92, 1.1), (0.95, 1.27)
 _EXTRA_RECORDINGS = 2  # that come along with a group
 _NEAR_PLACES = 200  # in the order of length from which they are drawn
@@ -34,6 +35,10 @@ class Recording:
     text: str
     speaker: str
     age_years: int
+
+    @property
+    def is_child(self) -> bool:
+        return self.age_years < _CHILD_YEARS
 
     def as_float(self) -> Waveform:
         return np.divide(self.waveform, 32768, dtype=np.float32)
@@ -81,12 +86,14 @@ class RealGroups:
 
     def __init__(self, recordings: list[Recording], synthesizer: Synthesizer) -> None:
         self._recordings = sorted(recordings, key=lambda recording: len(recording.waveform))
+        weights = np.array([_CHILD_WEIGHT if recording.is_child else 1.0 for recording in self._recordings])
+        self._shares = weights / weights.sum()
         self._synthesizer = synthesizer
         words = {word for recording in recordings for word in recording.text.split()}
         self._vocabulary = sorted(words | set(VOCABULARY))
 
     def draw_group(self, rng: np.random.Generator) -> Group:
-        place = int(rng.integers(len(self._recordings)))
+        place = int(rng.choice(len(self._recordings), p=self._shares))
         recording, voice = self._recordings[place], self._synthesizer
         miss = voice.audible_miss(recording.text, rng, self._vocabulary)
         references = voice.reference(recording.text), voice.reference(miss)
@@ -101,7 +108,7 @@ class RealGroups:
 
     def _response(self, recording: Recording, rng: np.random.Generator) -> Clip:
         """The recording, sped up or slowed down and mostly re-recorded; its frames have no labels, only its phones."""
-        speed = rng.uniform(*(_CHILD_SPEED if recording.age_years < _CHILD_YEARS else _ADULT_SPEED))
+        speed = rng.uniform(*(_CHILD_SPEED if recording.is_child else _ADULT_SPEED))
         waveform = change_speed(recording.as_float(), SAMPLE_RATE_HZ, speed)
         if rng.random() < 0.7:
             waveform = record(waveform, rng, _MIN_SNR_DB)
