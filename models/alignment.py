@@ -16,8 +16,8 @@ _CONTEXT = 7  # frames that the comparison of a frame looks at: 140 ms, about a 
 _SECONDS_PER_FRAME = 0.02
 
 
-class AlignmentPooling(nn.Module):
-    """One vector for a reference and a response that were encoded apart: how they compare, frame by frame.
+class FrameAlignment(nn.Module):
+    """Compares each frame of a reference and of a response with its counterpart on the other side.
 
     width : of the encoder's frames, any
     """
@@ -29,21 +29,22 @@ class AlignmentPooling(nn.Module):
         self.log_position_bias = nn.Parameter(torch.tensor(_INITIAL_BIAS).log())
         self.compare_reference = FrameComparison(inner, hidden)
         self.compare_response = FrameComparison(inner, hidden)
-        self.out_features = 4 * hidden
+        self.hidden = hidden
 
-    def forward(self, reference: Tensor, reference_mask: Tensor, response: Tensor, response_mask: Tensor) -> Tensor:
-        """The comparison [shape=(batch, out_features)], float32.
+    def compare(
+        self, reference: Tensor, reference_mask: Tensor, response: Tensor, response_mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The comparison of every frame: two of float32 [shape=(batch, frames, hidden)], 0 at padding.
 
         reference, response : encoder frames [shape=(batch, frames, width)], of differing numbers of frames
         reference_mask, response_mask : bool [shape=(batch, frames)], False at padding, which has no effect
         """
         left, right = self.project(reference), self.project(response)
         scores = self._scores(left, reference_mask, right, response_mask)
-        pooled = [
+        return (
             self.compare_reference(left, reference_mask, right, response_mask, scores),
             self.compare_response(right, response_mask, left, reference_mask, scores.transpose(1, 2)),
-        ]
-        return torch.cat(pooled, dim=1)
+        )
 
     def _scores(self, left: Tensor, left_mask: Tensor, right: Tensor, right_mask: Tensor) -> Tensor:
         """Sharpened cosine less a penalty on relative position: [shape=(batch, left frames, right frames)]."""
@@ -53,8 +54,21 @@ class AlignmentPooling(nn.Module):
         return cosine.float() - offset.square() * self.log_position_bias.exp()
 
 
+class AlignmentPooling(FrameAlignment):
+    """One vector for a reference and a response that were encoded apart: mean and maximum of both sides' comparisons."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.out_features = 4 * self.hidden
+
+    def forward(self, reference: Tensor, reference_mask: Tensor, response: Tensor, response_mask: Tensor) -> Tensor:
+        """The comparison [shape=(batch, out_features)], float32; arguments as in `compare`."""
+        left, right = self.compare(reference, reference_mask, response, response_mask)
+        return torch.cat([*_mean_and_maximum(left, reference_mask), *_mean_and_maximum(right, response_mask)], dim=1)
+
+
 class FrameComparison(nn.Module):
-    """Compares each frame of one sequence with its counterpart in the other, and pools over frames."""
+    """Compares each frame of one sequence with its counterpart in the other."""
 
     def __init__(self, inner: int, hidden: int) -> None:
         super().__init__()
@@ -63,7 +77,7 @@ class FrameComparison(nn.Module):
         self.mix = nn.Linear(hidden, hidden)
 
     def forward(self, own: Tensor, own_mask: Tensor, other: Tensor, other_mask: Tensor, scores: Tensor) -> Tensor:
-        """Mean and maximum over own frames: [shape=(batch, 2 * hidden)]."""
+        """[shape=(batch, own frames, hidden)], float32, 0 at padding"""
         weights = scores.masked_fill(~other_mask[:, None, :], -torch.inf).softmax(dim=-1)
         counterpart = weights.to(own.dtype) @ other
         features = [
@@ -76,9 +90,13 @@ class FrameComparison(nn.Module):
         inside = own_mask[:, :, None]
         compared = nn.functional.gelu(self.frame(torch.cat(features, dim=-1))) * inside
         spread = self.context(compared.transpose(1, 2)).transpose(1, 2)
-        mixed = nn.functional.gelu(self.mix(compared + spread)).float()
-        mean = (mixed * inside).sum(dim=1) / own_mask.sum(dim=1, keepdim=True)
-        return torch.cat([mean, mixed.masked_fill(~inside, -torch.inf).amax(dim=1)], dim=1)
+        return nn.functional.gelu(self.mix(compared + spread)).float() * inside
+
+
+def _mean_and_maximum(frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Over the frames inside, each [shape=(batch, width)]; frames are 0 elsewhere."""
+    mean = frames.sum(dim=1) / mask.sum(dim=1, keepdim=True)
+    return mean, frames.masked_fill(~mask[:, :, None], -torch.inf).amax(dim=1)
 
 
 def relative_positions(mask: Tensor) -> Tensor:

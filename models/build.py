@@ -1,10 +1,12 @@
 """Building networks: for training, from pretrained weights; afterwards, from what a checkpoint holds."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from models.aligned import AlignedNetwork
@@ -12,6 +14,7 @@ from models.checkpoint import Checkpoint
 from models.encoder import architecture, build_encoder, load_encoder, locate_encoder
 from models.errors import InputError
 from models.features import frames_for_seconds
+from models.matched import MatchedNetwork
 from models.network import ComparisonNetwork, JointNetwork, load_weights
 from models.recipe import Recipe
 
@@ -21,18 +24,23 @@ COMPARISON_FILE = "comparison.safetensors"
 
 def make_network(encoder: WhisperEncoder, recipe: Recipe, phone_classes: int = 0) -> ComparisonNetwork:
     """The kind of network that a recipe asks for."""
-    return JointNetwork(encoder, recipe) if recipe.is_joint else AlignedNetwork(encoder, recipe, phone_classes)
+    if recipe.layout == "apart":
+        return AlignedNetwork(encoder, recipe, phone_classes)
+    return JointNetwork(encoder, recipe) if recipe.layout == "fixed" else MatchedNetwork(encoder, recipe)
 
 
 def pretrained_network(recipe: Recipe) -> ComparisonNetwork:
-    """A network to train: its encoder is pretrained, and so is the rest of an aligned one where the encoder's folder has it."""
+    """A network to train: its encoder is pretrained, and so is what compares frames where the encoder's folder has it."""
     source = locate_encoder(recipe.encoder)
     encoder = load_encoder(source, frames_for_seconds(recipe.max_seconds))
     file = Path(source) / COMPARISON_FILE
-    if recipe.is_joint or not file.is_file():
+    if recipe.layout == "fixed" or not file.is_file():
         return make_network(encoder, recipe)
     weights = {name: tensor.float() for name, tensor in load_file(file).items()}
     network = make_network(encoder, recipe, len(weights["phone_head.bias"]))
+    if isinstance(network, MatchedNetwork):
+        network.matching.load_state_dict(_part(weights, "pooling."))
+        return network
     try:
         left_out = network.load_state_dict(weights, strict=False)
     except RuntimeError as error:
@@ -40,6 +48,11 @@ def pretrained_network(recipe: Recipe) -> ComparisonNetwork:
     if left_out.unexpected_keys:
         raise InputError(f"{file}: holds weights that the network does not have, such as {left_out.unexpected_keys[0]}")
     return network
+
+
+def _part(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The weights of one part of a network, by their names within it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
 
 
 def network_settings(network: ComparisonNetwork) -> dict[str, Any]:

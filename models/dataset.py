@@ -13,13 +13,15 @@ from torch.utils.data import Dataset, Sampler
 from models.audio import SAMPLE_RATE_HZ, Waveform, read_audio
 from models.augment import AUGMENTATIONS, NOTHING, Chain
 from models.features import HOP_LENGTH, log_mel, magnitude_spectrogram, pad_frames
+from models.recipe import Layout
 from models.tables import clip_paths, scalars
 
 
 class Clip(TypedDict, total=False):
-    """`log_mel` in the joined layout, `reference`, `reference_key` and `response` in the other."""
+    """`log_mel` and `reference_frames` of joined clips; `reference`, `reference_key` and `response` of those apart."""
 
     log_mel: Tensor  # float32 [shape=(n_mels, frames)]: [reference ; response]
+    reference_frames: int  # of them the reference's
     reference: Tensor  # float32 [shape=(n_mels, frames)]
     reference_key: int  # equal for clips with the same reference
     response: Tensor  # float32 [shape=(n_mels, frames)]
@@ -34,7 +36,8 @@ class ComparisonDataset(Dataset[Clip]):
     references : the waveform of each expected text
     max_frames : spectrogram frames at which the joined input is cut
     augment : a key of AUGMENTATIONS
-    joined : one spectrogram of both, or one of each
+    layout : one spectrogram of both, padded to `max_frames` ("fixed") or only to the longest of a batch ("joined"), or one of
+        each ("apart")
     """
 
     def __init__(
@@ -46,10 +49,10 @@ class ComparisonDataset(Dataset[Clip]):
         max_frames: int,
         augment: str = "none",
         seed: int = 0,
-        joined: bool = True,
+        layout: Layout = "fixed",
     ) -> None:
         self.max_frames = max_frames
-        self.joined = joined
+        self._layout = layout
         self._n_mels = n_mels
         self._paths = clip_paths(data_dir, table["filename"])
         self._texts: list[str] = table["expected_text"].tolist()
@@ -71,28 +74,39 @@ class ComparisonDataset(Dataset[Clip]):
 
     def collate(self, clips: Sequence[Clip]) -> dict[str, Tensor]:
         """A batch in this layout, as the network's arguments."""
-        return collate_fixed(clips, self.max_frames) if self.joined else collate_apart(clips)
+        if self._layout == "fixed":
+            return collate_fixed(clips, self.max_frames)
+        return collate_joined(clips) if self._layout == "joined" else collate_apart(clips)
 
     def __getitem__(self, row: int) -> Clip:
         reference = self._references[self._texts[row]]
         response = read_audio(self._paths[row], self.max_frames * HOP_LENGTH / SAMPLE_RATE_HZ)
         rng = np.random.default_rng([self._seed, int(self._epoch), row])
-        if self.joined:
-            clip = Clip(log_mel=log_mel(self._joined_spectrogram(reference, response, rng), self._n_mels))
-        else:
+        if self._layout == "apart":
             clip = self._apart(reference, response, row, rng)
+        else:
+            magnitudes, boundary = self._joined_spectrogram(reference, response, rng)
+            clip = Clip(log_mel=log_mel(magnitudes, self._n_mels), reference_frames=boundary)
         return Clip(**clip, scalars=self._scalars[row], labels=self._labels[row])
 
-    def _joined_spectrogram(self, reference: Waveform, response: Waveform, rng: np.random.Generator) -> Tensor:
-        """Magnitudes of the joined waveform, each side augmented by itself: float32 [shape=(201, frames)]."""
+    def _joined_spectrogram(
+        self, reference: Waveform, response: Waveform, rng: np.random.Generator
+    ) -> tuple[Tensor, int]:
+        """Magnitudes of the joined waveform, each side augmented by itself: float32 [shape=(201, frames)].
+
+        Also how many of the frames are the reference's.
+        """
         joined = torch.from_numpy(np.concatenate([reference, response]))
+        boundary = round(len(reference) / HOP_LENGTH)
         if self._augment_reference is NOTHING and self._augment_response is NOTHING:
-            return magnitude_spectrogram(joined, self.max_frames)
+            magnitudes = magnitude_spectrogram(joined, self.max_frames)
+            return magnitudes, min(boundary, magnitudes.shape[1] - 1)
         magnitudes = magnitude_spectrogram(joined, 2 * self.max_frames)
-        boundary = min(round(len(reference) / HOP_LENGTH), magnitudes.shape[1] - 1)
+        boundary = min(boundary, magnitudes.shape[1] - 1)
         first = self._augment_reference(magnitudes[:, :boundary], rng) if boundary else magnitudes[:, :0]
         second = self._augment_response(magnitudes[:, boundary:], rng)
-        return torch.cat([first, second], dim=1)[:, : self.max_frames]
+        both = torch.cat([first, second], dim=1)[:, : self.max_frames]
+        return both, min(first.shape[1], both.shape[1] - 1)
 
     def _apart(self, reference: Waveform, response: Waveform, row: int, rng: np.random.Generator) -> Clip:
         """Both sides by themselves. A reference that is augmented is this clip's alone; others are computed once."""
@@ -135,6 +149,18 @@ def collate_fixed(clips: Sequence[Clip], n_frames: int) -> dict[str, Tensor]:
     """A batch, each clip padded with silence to `n_frames`: log_mel [shape=(batch, n_mels, n_frames)]."""
     return {
         "log_mel": torch.stack([pad_frames(clip["log_mel"], n_frames) for clip in clips]),
+        "scalars": torch.stack([clip["scalars"] for clip in clips]),
+        "labels": torch.stack([clip["labels"] for clip in clips]),
+    }
+
+
+def collate_joined(clips: Sequence[Clip]) -> dict[str, Tensor]:
+    """A batch, padded with zeros to the longest clip: log_mel [shape=(batch, n_mels, frames)], frames, reference_frames."""
+    log_mels, frames = pad_together([clip["log_mel"] for clip in clips])
+    return {
+        "log_mel": log_mels,
+        "frames": frames,
+        "reference_frames": torch.tensor([clip["reference_frames"] for clip in clips]),
         "scalars": torch.stack([clip["scalars"] for clip in clips]),
         "labels": torch.stack([clip["labels"] for clip in clips]),
     }

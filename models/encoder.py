@@ -67,7 +67,13 @@ def build_encoder(settings: dict[str, Any]) -> WhisperEncoder:
     return WhisperEncoder(WhisperConfig(**{name: settings[name] for name in ARCHITECTURE}, decoder_layers=0))
 
 
-def encode(encoder: WhisperEncoder, log_mel: Tensor, lengths: Tensor | None = None) -> Tensor:
+def encode(
+    encoder: WhisperEncoder,
+    log_mel: Tensor,
+    lengths: Tensor | None = None,
+    boundaries: Tensor | None = None,
+    separate_layers: int = 0,
+) -> Tensor:
     """The encoder's frames, at any length up to that of its position table.
 
     `transformers` runs a Whisper encoder on inputs of one length only; here its own layers are run on what there is.
@@ -76,21 +82,29 @@ def encode(encoder: WhisperEncoder, log_mel: Tensor, lengths: Tensor | None = No
     lengths : int64 [shape=(batch,)], spectrogram frames of each clip. What lies beyond is shut out of convolutions and
         attention, so a clip gives the same frames in any batch. None: everything counts, as in the published models,
         which read the silence that pads a clip.
+    boundaries : int64 [shape=(batch,)], encoder frames (not spectrogram frames) of the first of two sides that each clip
+        joins; needs lengths. Positions start anew with the second side, and in the first `separate_layers` layers each side
+        attends to itself alone.
     returns : [shape=(batch, ceil(n_frames / 2), d_model)]; frames beyond a clip's end mean nothing
     """
-    if lengths is None:
-        inside, mask = None, None
-    else:
+    n_frames = encoder_frames(log_mel.shape[2])
+    places = torch.arange(n_frames, device=log_mel.device)
+    inside, mask, own_side = None, None, None
+    if lengths is not None:
         inside = frame_mask(lengths, log_mel.shape[2])[:, None]
-        mask = frame_mask(encoder_lengths(lengths), encoder_frames(log_mel.shape[2]))[:, None, None]
+        mask = frame_mask(encoder_lengths(lengths), n_frames)[:, None, None]
         log_mel = log_mel * inside
+        if boundaries is not None:
+            is_second = places >= boundaries[:, None]
+            places = places - boundaries[:, None] * is_second
+            own_side = mask & (is_second[:, :, None] == is_second[:, None, :])[:, None]
     hidden = nn.functional.gelu(encoder.conv1(log_mel))
     hidden = nn.functional.gelu(encoder.conv2(hidden if inside is None else hidden * inside)).transpose(1, 2)
-    hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
+    hidden = hidden + encoder.embed_positions.weight[places]
     hidden = nn.functional.dropout(hidden, encoder.dropout, encoder.training)
-    for layer in encoder.layers:
+    for index, layer in enumerate(encoder.layers):
         if not (encoder.training and encoder.layerdrop > 0 and float(torch.rand(())) < encoder.layerdrop):
-            hidden = _run_layer(layer, hidden, mask)
+            hidden = _run_layer(layer, hidden, own_side if index < separate_layers else mask)
     return encoder.layer_norm(hidden)
 
 
@@ -110,7 +124,7 @@ def frame_mask(lengths: Tensor, n_frames: int) -> Tensor:
 
 
 def _run_layer(layer: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """A pre-norm transformer layer. mask : bool [shape=(batch, 1, 1, frames)], True where attention may look."""
+    """A pre-norm transformer layer. mask : bool [shape=(batch, 1, frames or 1, frames)], True where attention may look."""
     attended = _attend(layer.self_attn, layer.self_attn_layer_norm(hidden), mask)
     hidden = hidden + nn.functional.dropout(attended, layer.dropout, layer.training)
     inner = layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden)))

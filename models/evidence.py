@@ -45,7 +45,7 @@ def align_phones(log_probabilities: Tensor, lengths: Tensor, phones: Tensor, pho
     returns : int64 [shape=(batch, frames)], silence beyond a clip's end; -1 everywhere in a clip too short for its phones
     """
     path = torch.full(log_probabilities.shape[:2], SILENCE)
-    repeated = (phones[:, 1:] == phones[:, :-1]) & (torch.arange(1, phones.shape[1]) < phone_counts[:, None])
+    repeated = (phones[:, 1:] == phones[:, :-1]) & (torch.arange(phones.shape[1])[1:] < phone_counts[:, None])
     too_short = phone_counts + repeated.sum(dim=1) > lengths
     for row, (length, count) in enumerate(zip(lengths.tolist(), phone_counts.tolist(), strict=True)):
         if too_short[row]:

@@ -48,7 +48,7 @@ class Member:
         return {
             "n_mels": int(self.checkpoint.encoder["num_mel_bins"]),
             "max_frames": frames_for_seconds(recipe.max_seconds),
-            "joined": recipe.is_joint,
+            "layout": recipe.layout,
         }
 
 

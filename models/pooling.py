@@ -1,4 +1,7 @@
-"""Pooling: from the encoder's frames [shape=(batch, frames, width)] to one vector [shape=(batch, out_features)]."""
+"""Pooling: from the encoder's frames [shape=(batch, frames, width)] to one vector [shape=(batch, out_features)].
+
+With a mask, bool [shape=(batch, frames)], frames where it is False have no effect; without, as published, all count.
+"""
 
 from typing import Any
 
@@ -13,8 +16,10 @@ class MeanPooling(nn.Module):
         super().__init__()
         self.out_features = width
 
-    def forward(self, frames: Tensor) -> Tensor:
-        return frames.mean(dim=1)
+    def forward(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
+        if mask is None:
+            return frames.mean(dim=1)
+        return (frames * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
 
 
 class AttentionPooling(nn.Module):
@@ -25,9 +30,11 @@ class AttentionPooling(nn.Module):
         self.out_features = width
         self.score = nn.Linear(width, 1)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        weights = self.score(frames).softmax(dim=1)  # (batch, frames, 1)
-        return (weights * frames).sum(dim=1)
+    def forward(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
+        scores = self.score(frames)  # (batch, frames, 1)
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, :, None], -torch.inf)
+        return (scores.softmax(dim=1) * frames).sum(dim=1)
 
 
 class AttentionAndMeanPooling(nn.Module):
@@ -39,8 +46,8 @@ class AttentionAndMeanPooling(nn.Module):
         self.attention = AttentionPooling(width)
         self.mean = MeanPooling(width)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        return torch.cat([self.attention(frames), self.mean(frames)], dim=-1)
+    def forward(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
+        return torch.cat([self.attention(frames, mask), self.mean(frames, mask)], dim=-1)
 
 
 def make_pooling(kind: str, width: int) -> Any:

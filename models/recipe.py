@@ -22,6 +22,9 @@ PUBLISHED = (
 )
 
 
+Layout = Literal["fixed", "joined", "apart"]
+
+
 def _setting(text: str, **default: Any) -> Any:
     return field(metadata={"help": text}, **default)
 
@@ -38,6 +41,11 @@ class Recipe:
     pooling: Literal["mean", "attention", "attention+mean", "alignment"] = _setting(
         "how frames become one vector; alignment encodes reference and response apart and compares them frame by frame, "
         "the others read both as one input"
+    )
+    joint: Literal["plain", "matched"] = _setting(
+        "how a joint input is read; plain: as published, for encoders as large as Whisper's; matched: for small ones, the lower "
+        "layers hear each side by itself, and every frame is compared with its counterpart on the other side before pooling",
+        default="plain",
     )
     seed: int = _setting("random seed of fold 0; fold k uses seed + k")
     data_seed: int = _setting("random seed of the folds")
@@ -74,9 +82,11 @@ class Recipe:
         _require(self.name.isidentifier(), "name", self.name, "must consist of letters, digits and underscores")
 
     @property
-    def is_joint(self) -> bool:
-        """Whether reference and response are read as one input."""
-        return self.pooling != "alignment"
+    def layout(self) -> Layout:
+        """What the network reads: one input of fixed length, one as long as it is, or reference and response apart."""
+        if self.pooling == "alignment":
+            return "apart"
+        return "fixed" if self.joint == "plain" else "joined"
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -98,7 +98,7 @@ def train_fold(job: TrainingJob, restart: bool = False) -> Path:
         n_mels=network.encoder.config.num_mel_bins,
         max_frames=frames_for_seconds(recipe.max_seconds),
         seed=run_seed,
-        joined=recipe.is_joint,
+        layout=recipe.layout,
     )
     train, validation = make_dataset(job.train, augment=recipe.augment), make_dataset(job.validation)
     trainer = _make_trainer(job, network, train, validation, arguments)

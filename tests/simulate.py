@@ -19,9 +19,10 @@ VOICE = {"engine": "espeak-ng", "version": "1.52.0", "language": "en-us", "speed
 
 
 def recipe(name: str = "model2s", max_seconds: float = 4.0) -> Recipe:
-    """Named align… for an aligned model, anything else for a joint one."""
+    """Named align… for an aligned model, matched… for a matched one, anything else for a plain joint one."""
     pooling = "alignment" if name.startswith("align") else "mean"
-    settings = {"pooling": pooling, "seed": 1, "data_seed": 1, "batch_size": 4}
+    joint = "matched" if name.startswith("matched") else "plain"
+    settings = {"pooling": pooling, "joint": joint, "seed": 1, "data_seed": 1, "batch_size": 4}
     return Recipe(name=name, encoder="somewhere", max_seconds=max_seconds, **settings)
 
 

@@ -116,6 +116,9 @@ def test_the_shipped_encoder_is_found_from_anywhere(monkeypatch: pytest.MonkeyPa
     assert network.phone_classes > 40
     joint = pretrained_network(replace(load("model3mapd"), encoder=load("aligntiny").encoder))
     assert torch.equal(joint.encoder.conv1.weight, network.encoder.conv1.weight)
+    matched = pretrained_network(replace(load("model3mapd"), encoder=load("aligntiny").encoder, joint="matched"))
+    found, expected = matched.matching.state_dict(), network.pooling.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def test_evidence_tells_a_matching_response_from_another() -> None:

@@ -14,6 +14,7 @@ from conftest import tone
 
 from models.dataset import ComparisonDataset, EpochShuffle, collate_fixed
 from models.errors import InputError
+from models.recipe import Layout
 from models.tables import read_training_table
 
 RNG = np.random.default_rng(0)
@@ -27,10 +28,14 @@ def data(make_data: Callable[..., Path]) -> tuple[Path, dict[str, np.ndarray]]:
 
 
 def make(
-    data: tuple[Path, dict[str, np.ndarray]], augment: str, max_frames: int = 400, seed: int = 0
+    data: tuple[Path, dict[str, np.ndarray]],
+    augment: str,
+    max_frames: int = 400,
+    seed: int = 0,
+    layout: Layout = "fixed",
 ) -> ComparisonDataset:
     folder, references = data
-    return ComparisonDataset(read_training_table(folder), folder, references, 80, max_frames, augment, seed)
+    return ComparisonDataset(read_training_table(folder), folder, references, 80, max_frames, augment, seed, layout)
 
 
 def test_clip_is_the_extractors_view_of_reference_and_response(data: tuple[Path, dict[str, np.ndarray]]) -> None:
@@ -83,12 +88,25 @@ def test_the_reference_stays_untouched_where_only_the_response_is_augmented(
     changed = 0
     for row in range(12):
         whole, other = (
-            dataset._joined_spectrogram(*_sides(data, row), np.random.default_rng(row))
+            dataset._joined_spectrogram(*_sides(data, row), np.random.default_rng(row))[0]
             for dataset in (plain, augmented)
         )
         torch.testing.assert_close(whole[:, :38], other[:, :38])  # 0.4 s of reference, less what the next window sees
         changed += not torch.equal(whole, other)
     assert changed > 6
+
+
+@pytest.mark.parametrize("augment", ["none", "response", "both"])
+def test_joined_clips_say_where_the_response_begins(data: tuple[Path, dict[str, np.ndarray]], augment: str) -> None:
+    dataset = make(data, augment, layout="joined")
+    clips = [dataset[row] for row in range(4)]
+    batch = dataset.collate(clips)
+    assert batch["frames"].tolist() == [clip["log_mel"].shape[1] for clip in clips]
+    assert batch["log_mel"].shape == (4, 80, int(batch["frames"].max()))
+    assert (batch["reference_frames"] < batch["frames"]).all()
+    lengths = [len(_sides(data, row)[0]) / 160 for row in range(4)]
+    if augment != "both":  # which changes the reference's pace
+        assert batch["reference_frames"].tolist() == [round(length) for length in lengths]
 
 
 def _sides(data: tuple[Path, dict[str, np.ndarray]], row: int) -> tuple[np.ndarray, np.ndarray]:

@@ -52,7 +52,8 @@ def test_blend_of_members_of_several_lengths_and_kinds(
     """Whatever the chunks, batches and workers are."""
     members = [
         Member(trained_checkpoint(encoder_dir, fold=0), 4, 0.5),
-        Member(trained_checkpoint(encoder_dir, "alignsmall", fold=1), 3, 0.2),
+        Member(trained_checkpoint(encoder_dir, "alignsmall", fold=1), 3, 0.1),
+        Member(trained_checkpoint(encoder_dir, "matchedmodel", fold=1), 3, 0.1),
         Member(trained_checkpoint(encoder_dir, fold=2, max_seconds=0.6), 4, 0.3),
     ]
     expected = sum(member.share * alone(member, clips) for member in members)

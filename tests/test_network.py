@@ -13,7 +13,7 @@ from test_recipe import DESIGN, load
 from torch import nn
 
 from models.build import make_network
-from models.dataset import Clip, collate_apart, collate_fixed
+from models.dataset import Clip, collate_apart, collate_fixed, collate_joined, pad_together
 from models.encoder import encode, load_encoder
 from models.network import (
     ComparisonNetwork,
@@ -22,9 +22,11 @@ from models.network import (
     parameter_groups,
 )
 from models.pooling import AttentionAndMeanPooling, AttentionPooling, MeanPooling
+from models.recipe import PUBLISHED, Layout
 
 WIDTH = 16
 ALL = sorted(path.stem.removeprefix("train_") for path in ROOT.glob("train_*.py"))
+KINDS = [(name, "plain") for name in ALL] + [(name, "matched") for name in PUBLISHED]
 
 
 def make(name: str, encoder_dir: Path, **changes: object) -> ComparisonNetwork:
@@ -37,12 +39,17 @@ def batch(n_clips: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(n_clips, 80, 400, generator=generator), torch.rand(n_clips, 2, generator=generator)
 
 
-def clips(name: str) -> list[Clip]:
+def clips(layout: Layout) -> list[Clip]:
     """Three clips as the data set would give them to a model: two of them share a reference."""
     log_mel, scalars = batch()
     common = [{"scalars": scalars[row], "labels": torch.tensor(float(row == 1))} for row in range(3)]
-    if load(name).is_joint:
+    if layout == "fixed":
         return [Clip(log_mel=log_mel[row], **common[row]) for row in range(3)]
+    if layout == "joined":
+        return [
+            Clip(log_mel=log_mel[row, :, : 300 - 45 * row], reference_frames=90 + 31 * row, **common[row])
+            for row in range(3)
+        ]
     references = [log_mel[0, :, :90], log_mel[1, :, :55], log_mel[0, :, :90]]
     return [
         Clip(
@@ -55,15 +62,18 @@ def clips(name: str) -> list[Clip]:
     ]
 
 
-def collate(name: str, some: list[Clip]) -> dict[str, torch.Tensor]:
-    return collate_fixed(some, 400) if load(name).is_joint else collate_apart(some)
+def collate(layout: Layout, some: list[Clip]) -> dict[str, torch.Tensor]:
+    if layout == "fixed":
+        return collate_fixed(some, 400)
+    return collate_joined(some) if layout == "joined" else collate_apart(some)
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_contract(name: str, encoder_dir: Path) -> None:
+@pytest.mark.parametrize(("name", "joint"), KINDS)
+def test_contract(name: str, joint: str, encoder_dir: Path) -> None:
     """Shape, type, independence of the neighbours in a batch, gradients everywhere, weights that survive a checkpoint."""
-    network = make(name, encoder_dir)
-    whole = collate(name, clips(name))
+    network = make(name, encoder_dir, joint=joint)
+    layout = replace(load(name), joint=joint).layout
+    whole = collate(layout, clips(layout))
     network.train()(**whole)["loss"].backward()
     trainable = {key: parameter for key, parameter in network.named_parameters() if parameter.requires_grad}
     assert not [
@@ -72,11 +82,11 @@ def test_contract(name: str, encoder_dir: Path) -> None:
     assert "encoder.embed_positions.weight" not in trainable
 
     network.eval()
-    other = make(name, encoder_dir, seed=7).eval()
+    other = make(name, encoder_dir, seed=7, joint=joint).eval()
     load_weights(other, half_weights(network))
     with torch.no_grad():
         together = network(**whole)["logits"]
-        alone = torch.cat([network(**collate(name, [clip]))["logits"] for clip in clips(name)])
+        alone = torch.cat([network(**collate(layout, [clip]))["logits"] for clip in clips(layout)])
         rounded = other(**whole)["logits"]
         del whole["labels"]
         assert "loss" not in network(**whole)
@@ -120,6 +130,35 @@ def test_both_poolings_side_by_side() -> None:
     pooled = pooling(frames)
     torch.testing.assert_close(pooled[:, :WIDTH], pooling.attention(frames))
     torch.testing.assert_close(pooled[:, WIDTH:], frames.mean(1))
+
+
+def test_masked_frames_have_no_part_in_pooling() -> None:
+    frames, mask = torch.randn(2, 7, WIDTH), torch.arange(7) < torch.tensor([[7], [4]])
+    for pooling in (MeanPooling(WIDTH), AttentionPooling(WIDTH), AttentionAndMeanPooling(WIDTH)):
+        pooled = pooling(frames.masked_fill(~mask[:, :, None], 1e6), mask)
+        torch.testing.assert_close(pooled[0], pooling(frames[:1])[0])
+        torch.testing.assert_close(pooled[1], pooling(frames[1:, :4])[0])
+
+
+def test_sides_are_heard_apart_in_the_separate_layers(encoder_dir: Path) -> None:
+    """A response gives the same frames after any reference, its places counted anew; in other layers they mix."""
+    encoder = load_encoder(str(encoder_dir), 400).eval()
+    response, pause = torch.randn(80, 180), torch.zeros(80, 8)
+    joined = [torch.cat([torch.randn(80, n_frames), pause, response], dim=1) for n_frames in (112, 52)]
+    log_mel, lengths = pad_together(joined)
+    boundaries = torch.tensor([60, 30])
+    with torch.no_grad():
+        apart, mixed = (encode(encoder, log_mel, lengths, boundaries, layers) for layers in (2, 1))
+    torch.testing.assert_close(apart[0, 60:150], apart[1, 30:120])
+    assert not torch.allclose(mixed[0, 60:150], mixed[1, 30:120], atol=1e-3)
+
+
+@pytest.mark.parametrize("reference_frames", [0, 399])
+def test_a_matched_network_survives_an_empty_side(reference_frames: int, encoder_dir: Path) -> None:
+    network = make("model2s", encoder_dir, joint="matched").eval()
+    log_mel, scalars = batch(1)
+    logits = network(log_mel, torch.tensor([400]), torch.tensor([reference_frames]), scalars)["logits"]
+    assert bool(logits.isfinite().all())
 
 
 def test_task_and_grade_enter_after_pooling(encoder_dir: Path) -> None:
