@@ -30,6 +30,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--output", type=Path, default=Path("model_configs.pkl"), help="what to write (default: %(default)s)"
     )
+    parser.add_argument("--models", nargs="+", metavar="NAME", help="blend these alone (default: all that lie there)")
     return parser.parse_args()
 
 
@@ -51,6 +52,17 @@ def read_sound_assets(assets_dir: Path) -> "dict[Path, Checkpoint]":
                 f"{path} and {first_path}: trained on other data, with other n_folds or another voice; see check_models.py"
             )
     return checkpoints
+
+
+def choose_models(
+    checkpoints: "dict[Path, Checkpoint]", names: list[str] | None, assets_dir: Path
+) -> "dict[Path, Checkpoint]":
+    """The checkpoints of the models of these names, all where None."""
+    found = {item.recipe.name for item in checkpoints.values()}
+    missing = [name for name in names or [] if name not in found]
+    if missing:
+        raise InputError(f"--models {missing[0]}: {assets_dir} has no such model, only {', '.join(sorted(found))}")
+    return {path: item for path, item in checkpoints.items() if names is None or item.recipe.name in names}
 
 
 def make_entry(name: str, weight: float, checkpoints: "dict[Path, Checkpoint]", output: Path) -> ModelEntry:
@@ -85,7 +97,7 @@ def main() -> None:
     arguments = parse_arguments()
     from models.ensemble import fit_weights, gather_blend
 
-    checkpoints = read_sound_assets(arguments.assets_dir)
+    checkpoints = choose_models(read_sound_assets(arguments.assets_dir), arguments.models, arguments.assets_dir)
     blend = gather_blend(list(checkpoints.values()))
     weights = fit_weights(blend.labels, blend.predictions)
     print_losses(blend, weights)

@@ -1,4 +1,4 @@
-"""speechocean762 in the competition's layout, from a small corpus like it.
+"""speechocean762 in the competition's layout, from a small corpus like it, and the tables of figures on it.
 
 Run: .venv/bin/python -m pytest tests/test_speechocean.py
 """
@@ -12,8 +12,10 @@ import pandas as pd
 import pytest
 import soundfile
 from conftest import ROOT
+from sklearn.metrics import log_loss, roc_auc_score
 
 from models.pretrain.synthesis import Synthesizer
+from tools.compare import area_under_curve, draw_weights, mean_loss
 from tools.make_speechocean import NEAR_MISSES, TEST_SPEAKERS, TRAIN_SPEAKERS, main
 
 SENTENCES = (
@@ -97,3 +99,41 @@ def test_a_download_that_is_not_whole_is_named(corpus: Path, tmp_path: Path) -> 
     assert finished.returncode == 1
     assert "spk2age" in finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+def test_area_under_curve_is_scikit_learns() -> None:
+    rng = np.random.default_rng(0)
+    labels, weights = rng.integers(0, 2, 60).astype(float), rng.integers(0, 4, (3, 60)).astype(float)
+    scores = np.round(rng.random(60) + labels / 3, 1)  # with ties
+    found = area_under_curve(labels, scores, weights)
+    np.testing.assert_allclose(found, [roc_auc_score(labels, scores, sample_weight=row) for row in weights])
+    expected = [log_loss(labels, np.clip(scores, 0.1, 0.9), sample_weight=row) for row in weights]
+    np.testing.assert_allclose(mean_loss(labels, np.clip(scores, 0.1, 0.9), weights), expected)
+    assert np.isnan(area_under_curve(np.ones(60), scores, weights)).all()
+
+
+def test_speakers_are_drawn_whole() -> None:
+    speakers = np.array(["a", "b", "b", "c", "a"])
+    weights = draw_weights(speakers, np.random.default_rng(0))
+    assert (weights[:, 0] == weights[:, 4]).all()
+    assert (weights[:, [0, 1, 3]].sum(axis=1) == 3).all()
+
+
+def test_tables_of_a_baseline_and_of_a_perfect_answer(corpus: Path, tmp_path: Path) -> None:
+    make(corpus, tmp_path)
+    kids = tmp_path / "kids"
+    labels = pd.read_csv(kids / "test_labels.csv")
+    labels.assign(score=labels["score"].clip(0.01, 0.99)).to_csv(tmp_path / "perfect.csv", index=False)
+    baseline = [sys.executable, "tools/likelihood_ratio.py", "--data_dir", str(kids), "--output"]
+    subprocess.run([*baseline, str(tmp_path / "ratio.csv")], cwd=ROOT, check=True)
+    scored = pd.read_csv(tmp_path / "ratio.csv")
+    assert scored["filename"].tolist() == read(kids / "test_metadata.csv")["filename"].tolist()
+    assert scored["score"].between(0, 1).all()
+    names = [f"ratio={tmp_path / 'ratio.csv'}", f"perfect={tmp_path / 'perfect.csv'}"]
+    command = [sys.executable, "tools/compare.py", "--data_dir", str(kids), *names]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    losses, areas = shown.split("AUC\n")
+    assert "| all | 40 |" in losses
+    assert "0.010 [0.010, 0.010] |" in losses
+    assert "1.000 [1.000, 1.000] |" in areas
+    assert "0.500 [0.500, 0.500] |" in areas  # the prior's

@@ -4,8 +4,9 @@ import argparse
 import logging
 from pathlib import Path
 
-SIZES = {  # d_model, layers, heads, as OpenAI's models of these names
+SIZES = {  # d_model, layers, heads, as OpenAI's models of these names; phonetic: as the one that this project ships
     "nano": (64, 2, 2),
+    "phonetic": (256, 4, 4),
     "tiny": (384, 4, 6),
     "base": (512, 6, 8),
     "small": (768, 12, 12),

@@ -1,0 +1,94 @@
+"""A baseline without a comparison network: how well does a phone recogniser's best reading fit the expected text?
+
+Each response is read by the phone classifier of the shipped encoder. Its likeliest way through the phones of the expected text
+(CTC forced alignment) falls short of its best way through any phones by so many nats per phone: a logistic regression on
+that one number, fitted on the training clips, gives the probability.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from models.aligned import AlignedNetwork
+from models.audio import read_audio
+from models.build import pretrained_network
+from models.cli import run
+from models.dataset import pad_together
+from models.errors import InputError
+from models.evidence import align_phones
+from models.features import log_mel, magnitude_spectrogram
+from models.files import replace_when_done
+from models.pretrain.synthesis import Synthesizer
+from models.recipe import Recipe
+from models.tables import clip_paths, read_test_table, read_training_table
+
+MAX_SECONDS = 16.0
+MOST_NATS = 60.0  # of a clip that is too short for the expected phones
+CLIPS_AT_ONCE = 16
+
+
+@torch.inference_mode()
+def shortfalls(network: AlignedNetwork, table: pd.DataFrame, data_dir: Path) -> NDArray[np.float64]:
+    """Nats per phone by which each clip's expected text falls short [shape=(clips,)]."""
+    voice = Synthesizer()
+    found = []
+    paths, texts = clip_paths(data_dir, table["filename"]), table["expected_text"].tolist()
+    for start in tqdm(range(0, len(paths), CLIPS_AT_ONCE), desc="reading phones", unit=" batch", disable=None):
+        phones = [torch.tensor(voice.phones_of(text)) for text in texts[start : start + CLIPS_AT_ONCE]]
+        found.append(_shortfall(network, paths[start : start + CLIPS_AT_ONCE], phones))
+    voice.close()
+    return torch.cat(found).double().numpy()
+
+
+def _shortfall(network: AlignedNetwork, paths: Sequence[Path], phones: Sequence[Tensor]) -> Tensor:
+    waveforms = [torch.from_numpy(read_audio(path, MAX_SECONDS)) for path in paths]
+    n_mels = int(network.encoder.config.num_mel_bins)
+    spectra = [log_mel(magnitude_spectrogram(waveform, round(100 * MAX_SECONDS)), n_mels) for waveform in waveforms]
+    clips = network.encode(*pad_together(spectra))
+    log_probabilities = clips.phone_logits.log_softmax(dim=-1)
+    counts = torch.tensor([len(sequence) for sequence in phones])
+    path = align_phones(
+        log_probabilities, clips.lengths, torch.nn.utils.rnn.pad_sequence(list(phones), batch_first=True), counts
+    )
+    on_path = log_probabilities.gather(2, path.clamp(min=0)[:, :, None]).squeeze(2)
+    short = ((log_probabilities.amax(dim=2) - on_path) * clips.mask).sum(dim=1) / counts.clamp(min=1)
+    return torch.where((path < 0).any(dim=1), MOST_NATS, short)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: python tools/likelihood_ratio.py --data_dir kids --output ratio.csv",
+    )
+    parser.add_argument("--data_dir", type=Path, default=Path("data"), help="folder with tables and audio")
+    parser.add_argument("--output", type=Path, default=Path("likelihood_ratio.csv"), help="(default: %(default)s)")
+    parser.add_argument("--encoder", default="assets/encoders/phonetic-tiny", help="(default: %(default)s)")
+    options = parser.parse_args()
+    recipe = Recipe(
+        name="reader", encoder=options.encoder, pooling="alignment", seed=0, data_seed=0, max_seconds=MAX_SECONDS
+    )
+    network = pretrained_network(recipe).eval()
+    if not isinstance(network, AlignedNetwork) or network.phone_head is None:
+        raise InputError(f"--encoder {options.encoder}: has no phone classifier; take assets/encoders/phonetic-tiny")
+    train, test = read_training_table(options.data_dir), read_test_table(options.data_dir)
+    known, asked = (np.log1p(shortfalls(network, table, options.data_dir))[:, None] for table in (train, test))
+    scores = LogisticRegression().fit(known, train["score"] > 0.5).predict_proba(asked)[:, 1]
+    with replace_when_done(options.output) as temporary:
+        pd.DataFrame({"filename": test["filename"], "score": scores}).to_csv(temporary, index=False)
+    print(f"wrote {options.output}: {len(test)} clips")
+
+
+if __name__ == "__main__":
+    run(main)
