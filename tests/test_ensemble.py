@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Script
 from scipy.optimize import minimize
 from scipy.special import softmax
 from simulate import checkpoints, noisy_predictions
 from sklearn.metrics import log_loss as sklearn_log_loss
 
 from models.checkpoint import save_checkpoint
+from models.config_file import read_config
 from models.ensemble import cross_fitted_loss, fit_weights, gather_blend, optimality_gap, read_assets, spread_folds
 from models.errors import InputError
 from models.metrics import figures, log_loss, sigmoid
@@ -170,6 +172,19 @@ def write(folder: Path, items: list) -> None:  # type: ignore[type-arg]
 
 def problems_of(folder: Path) -> list[str]:
     return [f"{problem.what} | {problem.command}" for problem in find_problems(read_assets(folder), folder)]
+
+
+def test_some_of_the_models_can_be_blended_alone(tmp_path: Path, script: Script) -> None:
+    write(tmp_path, [*checkpoints(), *checkpoints("model3mb", noise=1.2, seed=3), *checkpoints("model1m", seed=4)])
+    config = tmp_path / "two.pkl"
+    folders = ["--assets_dir", tmp_path, "--output", config, "--models"]
+    assert script("get_config.py", *folders, "model3mb", "model2s").code == 0
+    assert {model.name for model in read_config(config).models} == {"model2s", "model3mb"}
+    config.unlink()
+    outcome = script("get_config.py", *folders, "model2m")
+    assert outcome.code == 1
+    assert "model2m" in outcome.error
+    assert not config.exists()
 
 
 def test_sound_models_have_no_problems(tmp_path: Path) -> None:
