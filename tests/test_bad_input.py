@@ -71,7 +71,10 @@ def test_help(name: str, script: Script, tmp_path: Path, monkeypatch: pytest.Mon
     assert outcome.code == 0
     common = "--data_dir --tts_dir"
     training = f"{common} --n_folds --output_dir --group_by --groups --overwrite --device --precision --num_workers"
-    training += " --encoder --joint --epochs --batch_size --learning_rate --max_seconds --dropout --head --pooling --seed --augment"
+    training += (
+        " --encoder --joint --epochs --batch_size --learning_rate --max_seconds --dropout --head --pooling --seed"
+    )
+    training += " --augment"
     options = {
         "preprocess.py": f"{common} --voice --speed --jobs",
         "train.py": f"{training} --models --folds",

@@ -1,0 +1,138 @@
+"""Does anything but the comparison tell right answers from wrong ones? Each line should be near an AUC of 0.5.
+
+Text and durations are given to classifiers of their own, fitted on the training clips. The trained models themselves are asked
+about the same expected texts with other recordings: faint noise as long as the response, and the answer of another child.
+Both durations together may do better than chance: who leaves a word out is done sooner. That is no leak, but no more than that.
+"""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from models.audio import SAMPLE_RATE_HZ
+from models.cli import run
+from models.errors import InputError
+from models.references import load_references
+from models.tables import clip_paths, read_groups, read_labels, read_test_table, read_training_table
+from tools.chain import run_commands
+from tools.compare import area_under_curve, cell, draw_weights, read_scores
+
+NOISE_LEVEL = 1e-3  # of full scale: -60 dB
+Values = NDArray[np.float64]
+
+
+def durations(table: pd.DataFrame, data_dir: Path, tts_dir: Path) -> Values:
+    """Seconds of response and reference [shape=(clips, 2)]."""
+    references = load_references(tts_dir, table["expected_text"].tolist())
+    responses = [soundfile.info(path).duration for path in clip_paths(data_dir, table["filename"])]
+    return np.array(
+        [
+            (seconds, len(references[text]) / SAMPLE_RATE_HZ)
+            for seconds, text in zip(responses, table["expected_text"], strict=True)
+        ]
+    )
+
+
+def by_duration(train: pd.DataFrame, test: pd.DataFrame, data_dir: Path, tts_dir: Path) -> dict[str, Values]:
+    known, asked = (durations(table, data_dir, tts_dir) for table in (train, test))
+    found = {}
+    for name, columns in {"length of the response": [0], "of the reference": [1], "of both": [0, 1]}.items():
+        classifier = HistGradientBoostingClassifier(max_depth=3, max_iter=60, learning_rate=0.05, random_state=0)
+        fitted = classifier.fit(known[:, columns], train["score"] > 0.5)
+        found[name] = fitted.predict_proba(asked[:, columns])[:, 1]
+    return found
+
+
+def by_text(train: pd.DataFrame, test: pd.DataFrame) -> Values:
+    classifier = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression())
+    fitted = classifier.fit(train["expected_text"], train["score"] > 0.5)
+    return np.asarray(fitted.predict_proba(test["expected_text"])[:, 1], np.float64)
+
+
+def other_clips(speakers: NDArray[np.str_], rng: np.random.Generator) -> list[int]:
+    """For each clip the place of one of another speaker."""
+    return [int(rng.choice(np.flatnonzero(speakers != speaker))) for speaker in speakers]
+
+
+def make_variant(table: pd.DataFrame, data_dir: Path, folder: Path, record: Callable[[int], Values]) -> None:
+    """The test part with other recordings: `record` gives the waveform for each row."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("test_metadata.csv", "submission_format.csv"):
+        shutil.copy(data_dir / name, folder / name)
+    for row, filename in enumerate(table["filename"]):
+        path = folder / filename
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, record(row), SAMPLE_RATE_HZ)
+
+
+def ask_models(test: pd.DataFrame, options: argparse.Namespace, speakers: NDArray[np.str_]) -> dict[str, Values]:
+    """The models' scores for recordings that hold no answer to what was asked."""
+    rng = np.random.default_rng(0)
+    paths, others = clip_paths(options.data_dir, test["filename"]), other_clips(speakers, rng)
+
+    def noise(row: int) -> Values:
+        return rng.standard_normal(round(soundfile.info(paths[row]).duration * SAMPLE_RATE_HZ)) * NOISE_LEVEL
+
+    def another(row: int) -> Values:
+        samples, rate_hz = soundfile.read(paths[others[row]], dtype="float64")
+        if rate_hz != SAMPLE_RATE_HZ:
+            raise InputError(
+                f"{paths[others[row]]}: has {rate_hz} Hz; these checks are for clips of {SAMPLE_RATE_HZ} Hz"
+            )
+        return np.asarray(samples)
+
+    found = {}
+    for name, record in {"models, noise for an answer": noise, "models, another child's answer": another}.items():
+        folder = options.work / ("noise" if record is noise else "another")
+        make_variant(test, options.data_dir, folder, record)
+        scores = folder / "scores.csv"
+        where = ["--data_dir", str(folder), "--tts_dir", str(options.tts_dir), "--config", str(options.config)]
+        run_commands([["infer.py", *where, "--output", str(scores)]])
+        found[name] = read_scores(scores, test["filename"])
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: python tools/leak_checks.py --data_dir kids --tts_dir children/tts_data --config children/blend.pkl",
+    )
+    parser.add_argument("--data_dir", type=Path, required=True, help="folder with the tables, *_source.csv and audio")
+    parser.add_argument("--tts_dir", type=Path, required=True, help="folder with the references")
+    parser.add_argument("--config", type=Path, required=True, help="the ensemble, from get_config.py")
+    parser.add_argument(
+        "--work", type=Path, default=Path("leak_checks"), help="for what is made (default: %(default)s)"
+    )
+    options = parser.parse_args()
+    for name in ("data_dir", "tts_dir", "config", "work"):
+        setattr(options, name, getattr(options, name).resolve())
+    train = read_training_table(options.data_dir)
+    test = read_test_table(options.data_dir).merge(read_labels(options.data_dir / "test_labels.csv"), on="filename")
+    speakers = np.array(read_groups(options.data_dir / "test_source.csv", "speaker", test["filename"]))
+    scores = by_duration(train, test, options.data_dir, options.tts_dir)
+    scores["expected text"] = by_text(train, test)
+    scores |= ask_models(test, options, speakers)
+    weights = draw_weights(speakers, np.random.default_rng(0))
+    labels, once = test["score"].to_numpy(np.float64), np.ones((1, len(test)))
+    print("\n| | AUC |\n|---|---|")
+    for name, values in scores.items():
+        draws = area_under_curve(labels, values, weights)
+        print(f"| {name} | {cell(float(area_under_curve(labels, values, once)[0]), draws)} |")
+
+
+if __name__ == "__main__":
+    run(main)
