@@ -26,7 +26,9 @@ def make_network(encoder: WhisperEncoder, recipe: Recipe, phone_classes: int = 0
     """The kind of network that a recipe asks for."""
     if recipe.layout == "apart":
         return AlignedNetwork(encoder, recipe, phone_classes)
-    return JointNetwork(encoder, recipe) if recipe.layout == "fixed" else MatchedNetwork(encoder, recipe)
+    if recipe.layout == "fixed":
+        return JointNetwork(encoder, recipe)
+    return MatchedNetwork(encoder, recipe, phone_classes)
 
 
 def pretrained_network(recipe: Recipe) -> ComparisonNetwork:
@@ -39,20 +41,23 @@ def pretrained_network(recipe: Recipe) -> ComparisonNetwork:
     weights = {name: tensor.float() for name, tensor in load_file(file).items()}
     network = make_network(encoder, recipe, len(weights["phone_head.bias"]))
     if isinstance(network, MatchedNetwork):
-        network.matching.load_state_dict(_part(weights, "pooling."))
-        return network
+        weights = {**_part(weights, "phone_head."), **_part(weights, "pooling.", "matching.")}  # its head is its own
     try:
         left_out = network.load_state_dict(weights, strict=False)
     except RuntimeError as error:
         raise InputError(f"{file}: does not fit the recipe's head; give --head linear ({error})") from error
     if left_out.unexpected_keys:
         raise InputError(f"{file}: holds weights that the network does not have, such as {left_out.unexpected_keys[0]}")
+    for name, parameter in network.named_parameters():
+        if name.startswith("phone_head."):  # evidence has no gradient
+            parameter.requires_grad_(False)
     return network
 
 
-def _part(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The weights of one part of a network, by their names within it."""
-    return {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
+def _part(weights: Mapping[str, Tensor], prefix: str, new_prefix: str | None = None) -> dict[str, Tensor]:
+    """The weights of one part of a network, under another name where one is given."""
+    prefixed = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
+    return {f"{new_prefix or prefix}{name}": tensor for name, tensor in prefixed.items()}
 
 
 def network_settings(network: ComparisonNetwork) -> dict[str, Any]:

@@ -4,25 +4,35 @@ A large encoder that was pretrained on much speech learns by itself to compare t
 not, from a few thousand clips; here it is shown where to look.
 """
 
+import os
+
 import torch
 from torch import Tensor, nn
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from models.alignment import FrameAlignment
 from models.encoder import encode, encoder_lengths, frame_mask
-from models.network import ComparisonNetwork
+from models.evidence import N_EVIDENCE, phone_evidence
+from models.network import N_SCALARS, ComparisonNetwork
 from models.pooling import make_pooling
 from models.recipe import Recipe
 
 
 class MatchedNetwork(ComparisonNetwork):
-    """Arguments of a call are those of `dataset.collate_joined`. Poolings and heads are those of the plain joint network."""
+    """Arguments of a call are those of `dataset.collate_joined`. Poolings and heads are those of the plain joint network.
 
-    def __init__(self, encoder: WhisperEncoder, recipe: Recipe) -> None:
-        matching = FrameAlignment(int(encoder.config.d_model))
-        super().__init__(encoder, recipe, make_pooling(recipe.pooling, matching.hidden))
+    phone_classes : as in `AlignedNetwork`
+    """
+
+    def __init__(self, encoder: WhisperEncoder, recipe: Recipe, phone_classes: int = 0) -> None:
+        width = int(encoder.config.d_model)
+        matching = FrameAlignment(width)
+        n_scalars = N_SCALARS + (N_EVIDENCE if phone_classes else 0)
+        super().__init__(encoder, recipe, make_pooling(recipe.pooling, matching.hidden), n_scalars)
         self.matching = matching
-        self.separate_layers = len(encoder.layers) // 2
+        self.phone_classes = phone_classes
+        self.phone_head = nn.Linear(width, phone_classes) if phone_classes else None
+        self.separate_layers = int(os.environ.get("SEP", len(encoder.layers) // 2))
 
     def forward(
         self, log_mel: Tensor, frames: Tensor, reference_frames: Tensor, scalars: Tensor, labels: Tensor | None = None
@@ -32,15 +42,20 @@ class MatchedNetwork(ComparisonNetwork):
         boundaries = torch.minimum((reference_frames + 1) // 2, lengths - 1).clamp(min=1)  # no side is empty
         encoded = encode(self.encoder, log_mel, frames, boundaries, self.separate_layers)
         with torch.autocast(encoded.device.type, enabled=False):
-            reference, reference_mask = _cut(encoded.float(), torch.zeros_like(boundaries), boundaries)
-            response, response_mask = _cut(encoded.float(), boundaries, lengths)
-            compared = torch.cat(self.matching.compare(reference, reference_mask, response, response_mask), dim=1)
-            inside = torch.cat([reference_mask, response_mask], dim=1)
-            return self.answer(self.pooling(self.frame_dropout(compared), inside), scalars, labels)
+            reference, response = _sides(encoded.float(), boundaries, lengths)
+            masks = frame_mask(boundaries, reference.shape[1]), frame_mask(lengths - boundaries, response.shape[1])
+            compared = torch.cat(self.matching.compare(reference, masks[0], response, masks[1]), dim=1)
+            if self.phone_head is not None:
+                with torch.no_grad():
+                    logits = self.phone_head(reference), self.phone_head(response)
+                    evidence = phone_evidence(logits[0], boundaries, logits[1], lengths - boundaries)
+                scalars = torch.cat([scalars.float(), evidence], dim=1)
+            pooled = self.pooling(self.frame_dropout(compared), torch.cat(masks, dim=1))
+            return self.answer(pooled, scalars, labels)
 
 
-def _cut(frames: Tensor, starts: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
-    """Each clip's frames from its start to its end, padded with zeros, and where they are not padding."""
-    parts = [clip[start:end] for clip, start, end in zip(frames, starts.tolist(), ends.tolist(), strict=True)]
-    padded = nn.utils.rnn.pad_sequence(parts, batch_first=True)
-    return padded, frame_mask(ends - starts, padded.shape[1])
+def _sides(frames: Tensor, boundaries: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Each clip's frames before its boundary and from there to its end, both padded with zeros."""
+    parts = list(zip(frames, boundaries.tolist(), lengths.tolist(), strict=True))
+    first, second = [clip[:at] for clip, at, _ in parts], [clip[at:end] for clip, at, end in parts]
+    return nn.utils.rnn.pad_sequence(first, batch_first=True), nn.utils.rnn.pad_sequence(second, batch_first=True)

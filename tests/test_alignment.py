@@ -16,7 +16,7 @@ from test_recipe import load
 from models.aligned import AlignedNetwork
 from models.alignment import AlignmentPooling, relative_positions
 from models.build import COMPARISON_FILE, pretrained_network
-from models.dataset import pad_together
+from models.dataset import Clip, collate_apart, collate_joined, pad_together
 from models.encoder import load_encoder
 from models.errors import InputError
 from models.evidence import N_EVIDENCE, WINDOWS_FRAMES, align_phones, greedy_phones, phone_evidence
@@ -119,6 +119,30 @@ def test_the_shipped_encoder_is_found_from_anywhere(monkeypatch: pytest.MonkeyPa
     matched = pretrained_network(replace(load("model3mapd"), encoder=load("aligntiny").encoder, joint="matched"))
     found, expected = matched.matching.state_dict(), network.pooling.state_dict()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize(("name", "joint"), [("aligntiny", "plain"), ("model3mcp", "matched")])
+def test_every_trained_weight_of_the_shipped_encoders_models_has_a_gradient(name: str, joint: str) -> None:
+    """A weight without one would stop training on several GPUs."""
+    recipe = replace(load(name), encoder=load("aligntiny").encoder, joint=joint)
+    network = pretrained_network(recipe)
+    torch.manual_seed(0)
+    clips = [
+        Clip(
+            log_mel=torch.randn(80, 150),
+            reference=torch.randn(80, 90),
+            reference_key=row,
+            response=torch.randn(80, 120),
+            reference_frames=70,
+            scalars=torch.ones(2),
+            labels=torch.tensor(float(row)),
+        )
+        for row in range(2)
+    ]
+    network(**(collate_joined if recipe.layout == "joined" else collate_apart)(clips))["loss"].backward()
+    trained = {name: parameter.grad for name, parameter in network.named_parameters() if parameter.requires_grad}
+    assert not [name for name, gradient in trained.items() if gradient is None or not gradient.abs().sum() > 0]
+    assert not [name for name in trained if name.startswith("phone_head.")]
 
 
 def test_evidence_tells_a_matching_response_from_another() -> None:

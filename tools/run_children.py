@@ -12,10 +12,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tools.chain import run_commands
 
 SHIPPED = "assets/encoders/phonetic-tiny"
-ALIGNED, JOINT, SCRATCH = "aligntiny", "model3mapd", "alignment from scratch"
-TRAINING = "--n_folds 3 --max_seconds 12 --epochs 3 --schedule_epochs 3".split()
-OURS = f"--models {ALIGNED} {JOINT} --encoder {SHIPPED} --joint matched --learning_rate 1e-4".split()
-FROM_SCRATCH = f"--models {ALIGNED} --learning_rate 3e-4".split()
+ALIGNED, JOINT, SCRATCH = "aligntiny", "model3mcp", "alignment from scratch"
+TRAINING = "--n_folds 3 --max_seconds 12".split()
+TRAIN_ALIGNED = f"--models {ALIGNED} --encoder {SHIPPED} --learning_rate 1e-4 --epochs 2 --schedule_epochs 2".split()
+TRAIN_JOINT = f"--models {JOINT} --encoder {SHIPPED} --joint matched --augment none --dropout 0.1".split()
+TRAIN_JOINT += "--learning_rate 2e-4 --epochs 3 --schedule_epochs 3".split()
+TRAIN_SCRATCH = f"--models {ALIGNED} --learning_rate 3e-4 --epochs 3 --schedule_epochs 3".split()
 
 
 def commands(kids: Path, work: Path) -> list[list[str]]:
@@ -27,8 +29,9 @@ def commands(kids: Path, work: Path) -> list[list[str]]:
     chain = [
         ["preprocess.py", *folders],
         ["tools/make_encoder.py", str(random), "--size", "phonetic"],
-        [*train, *OURS, "--output_dir", str(shipped)],
-        [*train, *FROM_SCRATCH, "--encoder", str(random), "--output_dir", str(scratch)],
+        [*train, *TRAIN_ALIGNED, "--output_dir", str(shipped)],
+        [*train, *TRAIN_JOINT, "--output_dir", str(shipped)],
+        [*train, *TRAIN_SCRATCH, "--encoder", str(random), "--output_dir", str(scratch)],
         ["check_models.py", "--assets_dir", str(shipped)],
         ["tools/likelihood_ratio.py", "--data_dir", str(kids), "--output", str(work / "likelihood_ratio.csv")],
     ]

@@ -14,10 +14,12 @@ DEMO = Path("demo")
 FOLDERS = "--data_dir demo/data --tts_dir demo/tts_data".split()
 FOLDS = "--n_folds 2 --group_by voice --groups demo/data/train_source.csv --output_dir demo/assets".split()
 # Two kinds of model on the encoder that the project ships: reference and response encoded apart, and as one input.
-NAMES = ["aligntiny", "model3mapd"]
-MODELS = ["--models", *NAMES, "--encoder", "assets/encoders/phonetic-tiny", "--joint", "matched"]
-# The clips of the demo are short, and few: small steps, few epochs.
-TRAINING = "--max_seconds 8 --epochs 3 --schedule_epochs 3 --learning_rate 1.5e-4".split()
+# The clips are short, and few: small steps, few epochs.
+TRAINING = "--encoder assets/encoders/phonetic-tiny --max_seconds 8 --epochs 3 --schedule_epochs 3".split()
+MODELS = {
+    "aligntiny": "--learning_rate 1.5e-4".split(),
+    "model3mcp": "--joint matched --augment none --dropout 0.1 --learning_rate 3e-4".split(),
+}
 
 
 def commands(seed: int) -> list[list[str]]:
@@ -25,10 +27,10 @@ def commands(seed: int) -> list[list[str]]:
     chain = [
         ["tools/make_demo_corpus.py", "demo/data", "--seed", str(seed)],
         ["preprocess.py", *FOLDERS],
-        ["train.py", *MODELS, *TRAINING, *FOLDERS, *FOLDS],
+        *(["train.py", "--models", name, *own, *TRAINING, *FOLDERS, *FOLDS] for name, own in MODELS.items()),
         ["check_models.py", "--assets_dir", "demo/assets"],
     ]
-    for name in [*NAMES, "blend"]:
+    for name in [*MODELS, "blend"]:
         config, output = f"demo/{name}.pkl", f"demo/{name}.csv"
         only = [] if name == "blend" else ["--models", name]
         chain.append(["get_config.py", "--assets_dir", "demo/assets", *only, "--output", config])
