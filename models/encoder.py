@@ -72,7 +72,6 @@ def encode(
     log_mel: Tensor,
     lengths: Tensor | None = None,
     boundaries: Tensor | None = None,
-    separate_layers: int = 0,
 ) -> Tensor:
     """The encoder's frames, at any length up to that of its position table.
 
@@ -83,13 +82,12 @@ def encode(
         attention, so a clip gives the same frames in any batch. None: everything counts, as in the published models,
         which read the silence that pads a clip.
     boundaries : int64 [shape=(batch,)], encoder frames (not spectrogram frames) of the first of two sides that each clip
-        joins; needs lengths. Positions start anew with the second side, and in the first `separate_layers` layers each side
-        attends to itself alone.
+        joins; needs lengths. Positions start anew with the second side, and each side attends to itself alone.
     returns : [shape=(batch, ceil(n_frames / 2), d_model)]; frames beyond a clip's end mean nothing
     """
     n_frames = encoder_frames(log_mel.shape[2])
     places = torch.arange(n_frames, device=log_mel.device)
-    inside, mask, own_side = None, None, None
+    inside, mask = None, None
     if lengths is not None:
         inside = frame_mask(lengths, log_mel.shape[2])[:, None]
         mask = frame_mask(encoder_lengths(lengths), n_frames)[:, None, None]
@@ -97,14 +95,14 @@ def encode(
         if boundaries is not None:
             is_second = places >= boundaries[:, None]
             places = places - boundaries[:, None] * is_second
-            own_side = mask & (is_second[:, :, None] == is_second[:, None, :])[:, None]
+            mask = mask & (is_second[:, :, None] == is_second[:, None, :])[:, None]
     hidden = nn.functional.gelu(encoder.conv1(log_mel))
     hidden = nn.functional.gelu(encoder.conv2(hidden if inside is None else hidden * inside)).transpose(1, 2)
     hidden = hidden + encoder.embed_positions.weight[places]
     hidden = nn.functional.dropout(hidden, encoder.dropout, encoder.training)
-    for index, layer in enumerate(encoder.layers):
+    for layer in encoder.layers:
         if not (encoder.training and encoder.layerdrop > 0 and float(torch.rand(())) < encoder.layerdrop):
-            hidden = _run_layer(layer, hidden, own_side if index < separate_layers else mask)
+            hidden = _run_layer(layer, hidden, mask)
     return encoder.layer_norm(hidden)
 
 

@@ -1,10 +1,8 @@
 """The matched network: one input of reference and response, each frame compared with its counterpart on the other side.
 
 A large encoder that was pretrained on much speech learns by itself to compare two halves of its input. A small one does
-not, from a few thousand clips; here it is shown where to look.
+not, from a few thousand clips; here it is shown where to look. It hears each side for itself, as it was pretrained.
 """
-
-import os
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +30,6 @@ class MatchedNetwork(ComparisonNetwork):
         self.matching = matching
         self.phone_classes = phone_classes
         self.phone_head = nn.Linear(width, phone_classes) if phone_classes else None
-        self.separate_layers = int(os.environ.get("SEP", len(encoder.layers) // 2))
 
     def forward(
         self, log_mel: Tensor, frames: Tensor, reference_frames: Tensor, scalars: Tensor, labels: Tensor | None = None
@@ -40,7 +37,7 @@ class MatchedNetwork(ComparisonNetwork):
         """log_mel [shape=(batch, n_mels, spectrogram frames)]; returns what `answer` does."""
         lengths = encoder_lengths(frames)
         boundaries = torch.minimum((reference_frames + 1) // 2, lengths - 1).clamp(min=1)  # no side is empty
-        encoded = encode(self.encoder, log_mel, frames, boundaries, self.separate_layers)
+        encoded = encode(self.encoder, log_mel, frames, boundaries)
         with torch.autocast(encoded.device.type, enabled=False):
             reference, response = _sides(encoded.float(), boundaries, lengths)
             masks = frame_mask(boundaries, reference.shape[1]), frame_mask(lengths - boundaries, response.shape[1])

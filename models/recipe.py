@@ -43,8 +43,8 @@ class Recipe:
         "the others read both as one input"
     )
     joint: Literal["plain", "matched"] = _setting(
-        "how a joint input is read; plain: as published, for encoders as large as Whisper's; matched: for small ones, the lower "
-        "layers hear each side by itself, and every frame is compared with its counterpart on the other side before pooling",
+        "how a joint input is read; plain: as published, for encoders as large as Whisper's; matched: for small ones, each side "
+        "is heard by itself, and every frame is compared with its counterpart on the other side before pooling",
         default="plain",
     )
     seed: int = _setting("random seed of fold 0; fold k uses seed + k")

@@ -140,15 +140,15 @@ def test_masked_frames_have_no_part_in_pooling() -> None:
         torch.testing.assert_close(pooled[1], pooling(frames[1:, :4])[0])
 
 
-def test_sides_are_heard_apart_in_the_separate_layers(encoder_dir: Path) -> None:
-    """A response gives the same frames after any reference, its places counted anew; in other layers they mix."""
+def test_sides_are_heard_apart_where_they_are_told_apart(encoder_dir: Path) -> None:
+    """A response gives the same frames after any reference, its places counted anew; without boundaries it does not."""
     encoder = load_encoder(str(encoder_dir), 400).eval()
     response, pause = torch.randn(80, 180), torch.zeros(80, 8)
     joined = [torch.cat([torch.randn(80, n_frames), pause, response], dim=1) for n_frames in (112, 52)]
     log_mel, lengths = pad_together(joined)
-    boundaries = torch.tensor([60, 30])
     with torch.no_grad():
-        apart, mixed = (encode(encoder, log_mel, lengths, boundaries, layers) for layers in (2, 1))
+        apart = encode(encoder, log_mel, lengths, torch.tensor([60, 30]))
+        mixed = encode(encoder, log_mel, lengths)
     torch.testing.assert_close(apart[0, 60:150], apart[1, 30:120])
     assert not torch.allclose(mixed[0, 60:150], mixed[1, 30:120], atol=1e-3)
 

@@ -176,6 +176,7 @@ def test_every_field_can_be_overridden() -> None:
     given = {
         "encoder": "some/folder",
         "pooling": "attention",
+        "joint": "matched",
         "head": "hidden-7",
         "head_init_std": "0.5",
         "dropout": "0.1",
