@@ -13,7 +13,7 @@ from tools.chain import run_commands
 
 SHIPPED = "assets/encoders/phonetic-tiny"
 ALIGNED, JOINT, SCRATCH = "aligntiny", "model3mcp", "alignment from scratch"
-TRAINING = "--n_folds 3 --max_seconds 12".split()
+TRAINING = "--n_folds 3 --max_seconds 12 --precision bf16".split()
 TRAIN_ALIGNED = f"--models {ALIGNED} --encoder {SHIPPED} --learning_rate 1e-4 --epochs 2 --schedule_epochs 2".split()
 TRAIN_JOINT = f"--models {JOINT} --encoder {SHIPPED} --joint matched --augment none --dropout 0.1".split()
 TRAIN_JOINT += "--learning_rate 2e-4 --epochs 2 --schedule_epochs 2".split()
