@@ -110,6 +110,7 @@ def test_area_under_curve_is_scikit_learns() -> None:
     expected = [log_loss(labels, np.clip(scores, 0.1, 0.9), sample_weight=row) for row in weights]
     np.testing.assert_allclose(mean_loss(labels, np.clip(scores, 0.1, 0.9), weights), expected)
     assert np.isnan(area_under_curve(np.ones(60), scores, weights)).all()
+    assert np.isnan(mean_loss(labels, scores, np.zeros((1, 60)))).all()  # none of a part's speakers drawn
 
 
 def test_speakers_are_drawn_whole() -> None:

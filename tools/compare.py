@@ -75,7 +75,8 @@ def area_under_curve(labels: Values, scores: Values, weights: Values) -> Values:
 
 def mean_loss(labels: Values, scores: Values, weights: Values) -> Values:
     """Log loss in the same way."""
-    return weights @ clip_losses(labels, scores) / weights.sum(axis=1)
+    drawn = weights.sum(axis=1)
+    return np.divide(weights @ clip_losses(labels, scores), drawn, out=np.full(len(drawn), np.nan), where=drawn > 0)
 
 
 def cell(value: float, draws: Values) -> str:
