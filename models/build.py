@@ -15,7 +15,7 @@ from models.encoder import architecture, build_encoder, load_encoder, locate_enc
 from models.errors import InputError
 from models.features import frames_for_seconds
 from models.matched import MatchedNetwork
-from models.network import ComparisonNetwork, JointNetwork, load_weights
+from models.network import ComparisonNetwork, JointNetwork
 from models.recipe import Recipe
 
 # Beside a pretrained encoder: the weights of an aligned network's other parts, which were pretrained with it.
@@ -26,9 +26,9 @@ def make_network(encoder: WhisperEncoder, recipe: Recipe, phone_classes: int = 0
     """The kind of network that a recipe asks for."""
     if recipe.layout == "apart":
         return AlignedNetwork(encoder, recipe, phone_classes)
-    if recipe.layout == "fixed":
-        return JointNetwork(encoder, recipe)
-    return MatchedNetwork(encoder, recipe, phone_classes)
+    if recipe.layout == "matched":
+        return MatchedNetwork(encoder, recipe, phone_classes)
+    return JointNetwork(encoder, recipe)
 
 
 def pretrained_network(recipe: Recipe) -> ComparisonNetwork:
@@ -36,7 +36,7 @@ def pretrained_network(recipe: Recipe) -> ComparisonNetwork:
     source = locate_encoder(recipe.encoder)
     encoder = load_encoder(source, frames_for_seconds(recipe.max_seconds))
     file = Path(source) / COMPARISON_FILE
-    if recipe.layout == "fixed" or not file.is_file():
+    if recipe.layout == "joined" or not file.is_file():
         return make_network(encoder, recipe)
     weights = {name: tensor.float() for name, tensor in load_file(file).items()}
     network = make_network(encoder, recipe, len(weights["phone_head.bias"]))
@@ -66,9 +66,10 @@ def network_settings(network: ComparisonNetwork) -> dict[str, Any]:
 
 
 def rebuild_network(checkpoint: Checkpoint) -> ComparisonNetwork:
-    """The trained network on the CPU in float32, in evaluation mode."""
-    network = _blank_network(checkpoint)
-    load_weights(network, checkpoint.weights)
+    """The trained network on the CPU in float32, in evaluation mode. No random weights are drawn first."""
+    with torch.device("meta"):
+        network = _blank_network(checkpoint)
+    network.load_state_dict({name: tensor.float() for name, tensor in checkpoint.weights.items()}, assign=True)
     return network.eval()
 
 

@@ -61,8 +61,8 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("auto", "bf16", "fp16", "fp32"),
         default="auto",
-        help="number format of the encoder's arithmetic; auto: bf16 on a GPU that has it, fp16 on another, fp32 on the CPU "
-        "(default: %(default)s)",
+        help="number format of the encoder's arithmetic; auto: bf16 where the hardware has it, else fp16 on a GPU and fp32 on "
+        "the CPU (default: %(default)s)",
     )
     parser.add_argument(
         "--num_workers",

@@ -16,6 +16,8 @@ from models.features import HOP_LENGTH, log_mel, magnitude_spectrogram, pad_fram
 from models.recipe import Layout
 from models.tables import clip_paths, scalars
 
+POOL_BATCHES = 32  # large enough that a batch's clips differ little in length, small enough that batches vary by epoch
+
 
 class Clip(TypedDict, total=False):
     """`log_mel` and `reference_frames` of joined clips; `reference`, `reference_key` and `response` of those apart."""
@@ -36,8 +38,9 @@ class ComparisonDataset(Dataset[Clip]):
     references : the waveform of each expected text
     max_frames : spectrogram frames at which the joined input is cut
     augment : a key of AUGMENTATIONS
-    layout : one spectrogram of both, padded to `max_frames` ("fixed") or only to the longest of a batch ("joined"), or one of
-        each ("apart")
+    layout : one spectrogram of both sides ("joined"), the same with the place where the response begins ("matched"), or
+        one of each ("apart")
+    padding : as in a recipe
     """
 
     def __init__(
@@ -49,10 +52,12 @@ class ComparisonDataset(Dataset[Clip]):
         max_frames: int,
         augment: str = "none",
         seed: int = 0,
-        layout: Layout = "fixed",
+        layout: Layout = "joined",
+        padding: str = "batch",
     ) -> None:
         self.max_frames = max_frames
         self._layout = layout
+        self._is_fixed = padding == "fixed"
         self._n_mels = n_mels
         self._paths = clip_paths(data_dir, table["filename"])
         self._texts: list[str] = table["expected_text"].tolist()
@@ -74,13 +79,27 @@ class ComparisonDataset(Dataset[Clip]):
 
     def collate(self, clips: Sequence[Clip]) -> dict[str, Tensor]:
         """A batch in this layout, as the network's arguments."""
-        if self._layout == "fixed":
-            return collate_fixed(clips, self.max_frames)
-        return collate_joined(clips) if self._layout == "joined" else collate_apart(clips)
+        if self._layout == "apart":
+            return collate_apart(clips)
+        collate = collate_matched if self._layout == "matched" else collate_joined
+        return collate(clips, self.max_frames if self._is_fixed else None)
+
+    def frames_read(self, clip: Clip) -> int:
+        """Spectrogram frames of a clip that a network reads for it alone, before any padding to its neighbours."""
+        if self._is_fixed:
+            return self.max_frames
+        return clip["response" if self._layout == "apart" else "log_mel"].shape[1]
 
     def __getitem__(self, row: int) -> Clip:
+        return self.make_clip(row, self.read_response(row))
+
+    def read_response(self, row: int) -> Waveform:
+        """As much of the response as can be heard."""
+        return read_audio(self._paths[row], self.max_frames * HOP_LENGTH / SAMPLE_RATE_HZ)
+
+    def make_clip(self, row: int, response: Waveform) -> Clip:
+        """What a network reads of a row, from its response's waveform."""
         reference = self._references[self._texts[row]]
-        response = read_audio(self._paths[row], self.max_frames * HOP_LENGTH / SAMPLE_RATE_HZ)
         rng = np.random.default_rng([self._seed, int(self._epoch), row])
         if self._layout == "apart":
             clip = self._apart(reference, response, row, rng)
@@ -125,12 +144,34 @@ class ComparisonDataset(Dataset[Clip]):
         return log_mel(augment(magnitudes, rng)[:, : self.max_frames], self._n_mels)
 
 
-class EpochShuffle(Sampler[int]):
-    """Rows in an order drawn from (seed, epoch), cut to whole batches, so that an epoch has the same length everywhere."""
+class SeveralForms(Dataset[tuple[Clip, ...]]):
+    """The same rows in the forms that several networks read: each response is decoded once."""
 
-    def __init__(self, n_rows: int, batch_size: int, seed: int) -> None:
-        self._n_rows = n_rows
-        self._length = n_rows // batch_size * batch_size
+    def __init__(self, forms: Sequence[ComparisonDataset]) -> None:
+        self.forms = forms
+        self._longest = max(forms, key=lambda form: form.max_frames)
+
+    def __len__(self) -> int:
+        return len(self._longest)
+
+    def __getitem__(self, row: int) -> tuple[Clip, ...]:
+        response = self._longest.read_response(row)
+        return tuple(form.make_clip(row, response) for form in self.forms)
+
+
+class EpochShuffle(Sampler[int]):
+    """Rows in an order drawn from (seed, epoch), cut to whole batches, so that an epoch has the same length everywhere.
+
+    Each batch holds clips of similar length: rows are shuffled, sorted by length within pools of `POOL_BATCHES`, and the
+    batches shuffled again.
+
+    lengths : of each row, in any unit [shape=(rows,)]
+    """
+
+    def __init__(self, lengths: Sequence[float], batch_size: int, seed: int) -> None:
+        self._lengths = np.asarray(lengths)
+        self._batch_size = batch_size
+        self._length = len(lengths) // batch_size * batch_size
         self._seed = seed
         self._epoch = 0
 
@@ -141,28 +182,39 @@ class EpochShuffle(Sampler[int]):
         return self._length
 
     def __iter__(self):  # type: ignore[no-untyped-def]
-        order = np.random.default_rng([self._seed, self._epoch]).permutation(self._n_rows)
-        return iter(order[: self._length].tolist())
+        rng = np.random.default_rng([self._seed, self._epoch])
+        order = rng.permutation(len(self._lengths))[: self._length]
+        pools = np.array_split(order, np.arange(0, self._length, POOL_BATCHES * self._batch_size)[1:])
+        alike = np.concatenate([pool[np.argsort(self._lengths[pool], kind="stable")] for pool in pools])
+        batches = alike.reshape(-1, self._batch_size)
+        return iter(batches[rng.permutation(len(batches))].ravel().tolist())
 
 
-def collate_fixed(clips: Sequence[Clip], n_frames: int) -> dict[str, Tensor]:
-    """A batch, each clip padded with silence to `n_frames`: log_mel [shape=(batch, n_mels, n_frames)]."""
-    return {
-        "log_mel": torch.stack([pad_frames(clip["log_mel"], n_frames) for clip in clips]),
+def collate_joined(clips: Sequence[Clip], fixed_frames: int | None = None) -> dict[str, Tensor]:
+    """A batch, padded with zeros to the longest clip: log_mel [shape=(batch, n_mels, frames)] and frames [shape=(batch,)].
+
+    Clips of one length go without `frames`: there is nothing to mask, and attention without a mask is faster.
+
+    fixed_frames : pad each clip with silence to so many, which then count as the clip's
+    """
+    spectra = [clip["log_mel"] for clip in clips]
+    if fixed_frames is not None:
+        spectra = [pad_frames(spectrum, fixed_frames) for spectrum in spectra]
+    log_mels, frames = pad_together(spectra)
+    batch = {
+        "log_mel": log_mels,
         "scalars": torch.stack([clip["scalars"] for clip in clips]),
         "labels": torch.stack([clip["labels"] for clip in clips]),
     }
+    return batch if bool((frames == log_mels.shape[2]).all()) else {**batch, "frames": frames}
 
 
-def collate_joined(clips: Sequence[Clip]) -> dict[str, Tensor]:
-    """A batch, padded with zeros to the longest clip: log_mel [shape=(batch, n_mels, frames)], frames, reference_frames."""
-    log_mels, frames = pad_together([clip["log_mel"] for clip in clips])
+def collate_matched(clips: Sequence[Clip], fixed_frames: int | None = None) -> dict[str, Tensor]:
+    """The same, always with frames, and with reference_frames [shape=(batch,)]."""
     return {
-        "log_mel": log_mels,
-        "frames": frames,
+        **collate_joined(clips, fixed_frames),
+        "frames": torch.tensor([fixed_frames or clip["log_mel"].shape[1] for clip in clips]),
         "reference_frames": torch.tensor([clip["reference_frames"] for clip in clips]),
-        "scalars": torch.stack([clip["scalars"] for clip in clips]),
-        "labels": torch.stack([clip["labels"] for clip in clips]),
     }
 
 

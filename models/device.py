@@ -36,8 +36,14 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     if precision != "auto":
         return precision
     if device.type == "cpu":
-        return "fp32"
+        return "bf16" if bfloat16_is_fast() else "fp32"
     return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+
+
+def bfloat16_is_fast() -> bool:
+    """Whether the processor multiplies bfloat16 in hardware, as far as this version of torch can tell."""
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return supported is not None and bool(supported())
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:

@@ -1,10 +1,11 @@
 """Scoring clips with an ensemble.
 
-Clips are taken in chunks: their features are computed once, then every checkpoint in turn reads the chunk. So memory
-grows neither with the number of clips nor with the number of checkpoints.
+One pass over the clips, in chunks: their features are computed once, then every checkpoint in turn reads the chunk while the
+next one is being loaded. So memory grows neither with the number of clips nor with the number of checkpoints.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from models.audio import Waveform
 from models.build import check_weights, rebuild_network
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.config_file import EnsembleConfig, ModelEntry
-from models.dataset import Clip, ComparisonDataset, pad_together
+from models.dataset import Clip, ComparisonDataset, SeveralForms, pad_together
 from models.device import autocast
 from models.ensemble import spread_folds
 from models.errors import InputError
@@ -49,6 +50,7 @@ class Member:
             "n_mels": int(self.checkpoint.encoder["num_mel_bins"]),
             "max_frames": frames_for_seconds(recipe.max_seconds),
             "layout": recipe.layout,
+            "padding": recipe.padding,
         }
 
 
@@ -79,33 +81,58 @@ def score_clips(
 ) -> Values:
     """The ensemble's probability for each row of `table`: float64 [shape=(rows,)], inside (0, 1)."""
     blended = np.zeros(len(table))
-    by_features: dict[tuple[Any, ...], list[Member]] = {}
+    forms: list[dict[str, Any]] = []
     for member in members:
-        by_features.setdefault(tuple(member.features.values()), []).append(member)
+        if member.features not in forms:
+            forms.append(member.features)
+    data = SeveralForms([ComparisonDataset(table, data_dir, references, **form) for form in forms])
     with tqdm(total=len(table) * len(members), desc="scoring", unit=" clip×model", disable=None) as bar:
-        for alike in by_features.values():
-            dataset = ComparisonDataset(table, data_dir, references, **alike[0].features)
-            start = 0
-            for clips in _chunks(dataset, num_workers):
-                rows = slice(start, start + len(clips))
-                for member in alike:
-                    blended[rows] += member.share * _score_chunk(member, dataset, clips, device, precision)
-                    bar.update(len(clips))
-                start = rows.stop
+        start = 0
+        for chunk in _read_ahead(_chunks(data, num_workers)):
+            rows = slice(start, start + len(chunk))
+            for member in members:
+                form = forms.index(member.features)
+                clips = [clip[form] for clip in chunk]
+                blended[rows] += member.share * _score_chunk(member, data.forms[form], clips, device, precision)
+                bar.update(len(clips))
+            start = rows.stop
     return clip_probabilities(blended)
 
 
-def _chunks(dataset: ComparisonDataset, num_workers: int) -> Iterator[list[Clip]]:
-    """The clips in order, with their features, up to CHUNK_CLIPS at a time."""
-    loader = DataLoader(dataset, batch_size=LOADER_CLIPS, collate_fn=list, num_workers=num_workers)
-    chunk: list[Clip] = []
+def _chunks(data: SeveralForms, num_workers: int) -> Iterator[list[tuple[Clip, ...]]]:
+    """The clips in order, with their features, up to CHUNK_CLIPS spectrograms at a time."""
+    loader = DataLoader(data, batch_size=LOADER_CLIPS, collate_fn=_as_arrays, num_workers=num_workers)
+    chunk: list[tuple[Clip, ...]] = []
     for clips in loader:
-        chunk += clips
-        if len(chunk) >= CHUNK_CLIPS:
+        chunk += [tuple(_as_tensors(clip) for clip in forms) for forms in clips]
+        if len(chunk) * len(data.forms) >= CHUNK_CLIPS:
             yield chunk
             chunk = []
     if chunk:
         yield chunk
+
+
+def _as_arrays(clips: Sequence[tuple[Clip, ...]]) -> list[list[dict[str, Any]]]:
+    """For the way between processes: each tensor would hold a file open for as long as it lives."""
+    return [[{name: _as_array(value) for name, value in clip.items()} for clip in forms] for forms in clips]
+
+
+def _as_array(value: object) -> object:
+    return value.numpy() if isinstance(value, Tensor) else value
+
+
+def _as_tensors(clip: Mapping[str, Any]) -> Clip:
+    values = {name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for name, value in clip.items()}
+    return Clip(**values)  # type: ignore[typeddict-item]
+
+
+def _read_ahead(chunks: Iterator[list[tuple[Clip, ...]]]) -> Iterator[list[tuple[Clip, ...]]]:
+    """The same chunks; while one is worked on, the next is made in a thread."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = reader.submit(next, chunks, None)
+            yield chunk
 
 
 def _score_chunk(
@@ -113,14 +140,17 @@ def _score_chunk(
 ) -> Values:
     """One checkpoint's probabilities for a chunk: float64 [shape=(clips,)]."""
     network = rebuild_network(member.checkpoint).to(device)
-    batches = [clips[start : start + member.batch_size] for start in range(0, len(clips), member.batch_size)]
+    values = np.empty(len(clips))
     with torch.inference_mode(), autocast(precision, device):
-        if isinstance(network, AlignedNetwork):
-            encoded = _encode_references(network, batches, device)
-            logits = [_compare(network, encoded, _arguments(dataset, batch, device), batch) for batch in batches]
-        else:
-            logits = [network(**_arguments(dataset, batch, device))["logits"] for batch in batches]
-    values = torch.cat(logits).double().cpu().numpy()
+        budget = member.batch_size * dataset.max_frames
+        references = _encode_references(network, clips, device, budget) if isinstance(network, AlignedNetwork) else {}
+        for rows in _alike([dataset.frames_read(clip) for clip in clips], budget):
+            batch = [clips[row] for row in rows]
+            if isinstance(network, AlignedNetwork):
+                logits = _compare(network, references, batch, device)
+            else:
+                logits = network(**_arguments(dataset, batch, device))["logits"]
+            values[rows] = logits.double().cpu().numpy()
     if not np.isfinite(values).all():
         raise InputError(
             f"{member.checkpoint.file_name}: gives scores that are not finite; try --precision fp32, or train it again"
@@ -128,32 +158,42 @@ def _score_chunk(
     return sigmoid(values)
 
 
+def _alike(lengths: Sequence[int], frames_per_batch: int) -> list[list[int]]:
+    """Rows of similar length together, as many as fit into so many spectrogram frames once they are padded."""
+    batches: list[list[int]] = [[]]
+    for row in sorted(range(len(lengths)), key=lambda row: lengths[row]):
+        if batches[-1] and (len(batches[-1]) + 1) * lengths[row] > frames_per_batch:
+            batches.append([])
+        batches[-1].append(row)
+    return batches
+
+
 def _encode_references(
-    network: AlignedNetwork, batches: Sequence[Sequence[Clip]], device: torch.device
+    network: AlignedNetwork, clips: Sequence[Clip], device: torch.device, frames_per_batch: int
 ) -> dict[int, EncodedClips]:
     """Each distinct reference by its key, encoded once."""
-    spectra = {clip["reference_key"]: clip["reference"] for batch in batches for clip in batch}
-    keys = sorted(spectra, key=lambda key: spectra[key].shape[1])  # alike in length: little padding
+    spectra = {clip["reference_key"]: clip["reference"] for clip in clips}
+    keys = list(spectra)
     encoded: dict[int, EncodedClips] = {}
-    for start in range(0, len(keys), len(batches[0])):
-        some = keys[start : start + len(batches[0])]
-        features, lengths = (tensor.to(device) for tensor in pad_together([spectra[key] for key in some]))
-        clips = network.encode(features, lengths)
-        encoded |= {key: clips.take(torch.tensor([row], device=device)) for row, key in enumerate(some)}
+    for rows in _alike([spectra[key].shape[1] for key in keys], frames_per_batch):
+        features, lengths = (tensor.to(device) for tensor in pad_together([spectra[keys[row]] for row in rows]))
+        batch = network.encode(features, lengths)
+        encoded |= {keys[row]: batch.take(torch.tensor([place], device=device)) for place, row in enumerate(rows)}
     return encoded
 
 
 def _compare(
-    network: AlignedNetwork, encoded: Mapping[int, EncodedClips], arguments: dict[str, Tensor], clips: Sequence[Clip]
+    network: AlignedNetwork, references: Mapping[int, EncodedClips], clips: Sequence[Clip], device: torch.device
 ) -> Tensor:
-    """Logits of a batch, with its references taken from `encoded`."""
-    references = join_clips([encoded[clip["reference_key"]] for clip in clips])
-    responses = network.encode(arguments["response"], arguments["response_frames"])
-    return network.compare(references, responses, arguments["scalars"])["logits"]
+    """Logits of a batch, with its references taken from `references`."""
+    features, lengths = (tensor.to(device) for tensor in pad_together([clip["response"] for clip in clips]))
+    scalars = torch.stack([clip["scalars"] for clip in clips]).to(device)
+    expected = join_clips([references[clip["reference_key"]] for clip in clips])
+    return network.compare(expected, network.encode(features, lengths), scalars)["logits"]
 
 
 def _arguments(dataset: ComparisonDataset, clips: Sequence[Clip], device: torch.device) -> dict[str, Tensor]:
-    """What the network takes for a batch, on the device."""
+    """What a joint network takes for a batch, on the device."""
     return {name: tensor.to(device) for name, tensor in dataset.collate(clips).items() if name != "labels"}
 
 

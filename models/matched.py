@@ -17,7 +17,7 @@ from models.recipe import Recipe
 
 
 class MatchedNetwork(ComparisonNetwork):
-    """Arguments of a call are those of `dataset.collate_joined`. Poolings and heads are those of the plain joint network.
+    """Arguments of a call are those of `dataset.collate_matched`. Poolings and heads are those of the plain joint network.
 
     phone_classes : as in `AlignedNetwork`
     """

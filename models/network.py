@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from models.encoder import encode
+from models.encoder import encode, encoder_lengths, frame_mask
 from models.pooling import make_pooling
 from models.recipe import Recipe, head_width
 
@@ -44,16 +44,23 @@ class ComparisonNetwork(nn.Module):
 
 
 class JointNetwork(ComparisonNetwork):
-    """Reads reference and response as one spectrogram."""
+    """Reads reference and response as one spectrogram. Arguments of a call are those of `dataset.collate_joined`."""
 
     def __init__(self, encoder: WhisperEncoder, recipe: Recipe) -> None:
         super().__init__(encoder, recipe, make_pooling(recipe.pooling, int(encoder.config.d_model)))
 
-    def forward(self, log_mel: Tensor, scalars: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
-        """log_mel : [shape=(batch, n_mels, frames)]; the rest, and what is returned, as in `answer`."""
-        frames = encode(self.encoder, log_mel)
-        with torch.autocast(frames.device.type, enabled=False):
-            return self.answer(self.pooling(self.frame_dropout(frames.float())), scalars, labels)
+    def forward(
+        self, log_mel: Tensor, scalars: Tensor, labels: Tensor | None = None, frames: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """
+        log_mel : [shape=(batch, n_mels, spectrogram frames)]
+        frames : int64 [shape=(batch,)], of each clip; what lies beyond has no effect. None: all is read
+        returns : what `answer` does
+        """
+        encoded = encode(self.encoder, log_mel, frames)
+        mask = None if frames is None else frame_mask(encoder_lengths(frames), encoded.shape[1])
+        with torch.autocast(encoded.device.type, enabled=False):
+            return self.answer(self.pooling(self.frame_dropout(encoded.float()), mask), scalars, labels)
 
 
 def parameter_groups(network: ComparisonNetwork, weight_decay: float) -> list[dict[str, Any]]:

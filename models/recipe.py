@@ -22,7 +22,7 @@ PUBLISHED = (
 )
 
 
-Layout = Literal["fixed", "joined", "apart"]
+Layout = Literal["joined", "matched", "apart"]
 
 
 def _setting(text: str, **default: Any) -> Any:
@@ -66,6 +66,11 @@ class Recipe:
     weight_decay: float = _setting("AdamW weight decay; never on biases, layer norms or the head", default=1e-3)
     max_grad_norm: float = _setting("gradient clipping: the largest total norm", default=1.0)
     augment: Literal["both", "response", "none"] = _setting("which segments are augmented in training", default="both")
+    padding: Literal["batch", "fixed"] = _setting(
+        "how joint inputs become a batch; batch: padded to the longest, and the padding has no effect; "
+        "fixed: padded with silence to max_seconds, which is read as well, as published",
+        default="batch",
+    )
     max_seconds: float = _setting("longest input, reference and response together, in seconds", default=16.0)
 
     def __post_init__(self) -> None:
@@ -79,14 +84,18 @@ class Recipe:
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "must lie in [0, 1)")
         _require(0.1 <= self.max_seconds <= 30, "max_seconds", self.max_seconds, "must lie in [0.1, 30], as in Whisper")
         _require(self.epochs <= self.schedule_epochs, "epochs", self.epochs, "must not exceed schedule_epochs")
+        is_apart = self.pooling == "alignment"
+        _require(
+            not (is_apart and self.padding == "fixed"), "padding", "fixed", "is for joint inputs, not for alignment"
+        )
         _require(self.name.isidentifier(), "name", self.name, "must consist of letters, digits and underscores")
 
     @property
     def layout(self) -> Layout:
-        """What the network reads: one input of fixed length, one as long as it is, or reference and response apart."""
+        """What the network reads: one input, one in which it knows the two sides apart, or two inputs."""
         if self.pooling == "alignment":
             return "apart"
-        return "fixed" if self.joint == "plain" else "joined"
+        return "matched" if self.joint == "matched" else "joined"
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -10,7 +10,8 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +49,17 @@ class FoldTrainer(Trainer):  # type: ignore[misc]
     optimizer: Any
     lr_scheduler: Any
 
-    def __init__(self, recipe: Recipe, **arguments: Any) -> None:
+    def __init__(self, recipe: Recipe, clip_seconds: Sequence[float], **arguments: Any) -> None:
         self.recipe = recipe
+        self._clip_seconds = clip_seconds
         super().__init__(**arguments)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
             groups = parameter_groups(self.model, self.recipe.weight_decay)
-            self.optimizer = torch.optim.AdamW(groups, lr=self.recipe.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPS)
+            self.optimizer = torch.optim.AdamW(
+                groups, lr=self.recipe.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPS, fused=True
+            )
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> torch.optim.lr_scheduler.LRScheduler:
@@ -71,7 +75,7 @@ class FoldTrainer(Trainer):  # type: ignore[misc]
         return self.lr_scheduler
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        return EpochShuffle(len(self.train_dataset), self.recipe.batch_size, self.args.seed)
+        return EpochShuffle(self._clip_seconds, self.recipe.batch_size, self.args.seed)
 
 
 def schedule_steps(n_train: int, recipe: Recipe) -> int:
@@ -88,7 +92,9 @@ def train_fold(job: TrainingJob, restart: bool = False) -> Path:
     recipe, run_seed = job.recipe, job.recipe.seed + job.fold
     arguments = _training_arguments(job, resolve_device(job.device))
     references = load_references(job.tts_dir, [*job.train["expected_text"], *job.validation["expected_text"]])
-    _check_lengths(job, references)
+    seconds = _joined_seconds(job, references)
+    clip_seconds, held_out_seconds = seconds[: len(job.train)], seconds[len(job.train) :]
+    job = replace(job, validation=job.validation.iloc[np.argsort(held_out_seconds, kind="stable")])  # alike together
     set_seed(run_seed)
     network = pretrained_network(recipe)
     make_dataset = functools.partial(
@@ -99,9 +105,10 @@ def train_fold(job: TrainingJob, restart: bool = False) -> Path:
         max_frames=frames_for_seconds(recipe.max_seconds),
         seed=run_seed,
         layout=recipe.layout,
+        padding=recipe.padding,
     )
     train, validation = make_dataset(job.train, augment=recipe.augment), make_dataset(job.validation)
-    trainer = _make_trainer(job, network, train, validation, arguments)
+    trainer = _make_trainer(job, network, train, validation, clip_seconds, arguments)
     last_state = _prepare_run_dir(job, restart) if trainer.is_world_process_zero() else None
     trainer.train(resume_from_checkpoint=_agree_on(last_state))
     return _finish(job, trainer, network, validation)
@@ -112,10 +119,12 @@ def _make_trainer(
     network: ComparisonNetwork,
     train: ComparisonDataset,
     validation: ComparisonDataset,
+    clip_seconds: Sequence[float],
     arguments: TrainingArguments,
 ) -> FoldTrainer:
     trainer = FoldTrainer(
         job.recipe,
+        clip_seconds,
         model=network,
         args=arguments,
         train_dataset=train,
@@ -182,8 +191,11 @@ def _validation_figures(prediction: EvalPrediction) -> dict[str, float]:
     return {"log_loss": scores.log_loss, "auc": scores.auc, "accuracy": scores.accuracy}
 
 
-def _check_lengths(job: TrainingJob, references: Mapping[str, Waveform]) -> None:
-    """Every clip decodes and some of it is heard after its reference; says how many are cut."""
+def _joined_seconds(job: TrainingJob, references: Mapping[str, Waveform]) -> list[float]:
+    """Length of each training and then of each validation clip with its reference, as far as it is read; says how many are cut.
+
+    raises : InputError where a clip does not decode, or nothing of it would be heard after the longest reference
+    """
     text, reference = max(references.items(), key=lambda item: len(item[1]))
     max_seconds, longest_seconds = job.recipe.max_seconds, len(reference) / SAMPLE_RATE_HZ
     if longest_seconds + SHORTEST_RESPONSE_SECONDS > max_seconds:
@@ -200,6 +212,7 @@ def _check_lengths(job: TrainingJob, references: Mapping[str, Waveform]) -> None
         f"{job.recipe.name} fold {job.fold}: {len(job.train)} training and {len(job.validation)} validation clips, "
         f"{sum(lengths) / 3600:.2f} h; {cut} inputs are longer than {max_seconds:g} s and are cut"
     )
+    return [min(seconds, max_seconds) for seconds in joined]
 
 
 def _prepare_run_dir(job: TrainingJob, restart: bool) -> str | None:

@@ -16,7 +16,7 @@ from test_recipe import load
 from models.aligned import AlignedNetwork
 from models.alignment import AlignmentPooling, relative_positions
 from models.build import COMPARISON_FILE, pretrained_network
-from models.dataset import Clip, collate_apart, collate_joined, pad_together
+from models.dataset import Clip, collate_apart, collate_matched, pad_together
 from models.encoder import load_encoder
 from models.errors import InputError
 from models.evidence import N_EVIDENCE, WINDOWS_FRAMES, align_phones, greedy_phones, phone_evidence
@@ -139,7 +139,7 @@ def test_every_trained_weight_of_the_shipped_encoders_models_has_a_gradient(name
         )
         for row in range(2)
     ]
-    network(**(collate_joined if recipe.layout == "joined" else collate_apart)(clips))["loss"].backward()
+    network(**(collate_matched if recipe.layout == "matched" else collate_apart)(clips))["loss"].backward()
     trained = {name: parameter.grad for name, parameter in network.named_parameters() if parameter.requires_grad}
     assert not [name for name, gradient in trained.items() if gradient is None or not gradient.abs().sum() > 0]
     assert not [name for name in trained if name.startswith("phone_head.")]

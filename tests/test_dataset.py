@@ -12,7 +12,7 @@ import soundfile
 import torch
 from conftest import tone
 
-from models.dataset import ComparisonDataset, EpochShuffle, collate_fixed
+from models.dataset import ComparisonDataset, EpochShuffle, collate_joined
 from models.errors import InputError
 from models.recipe import Layout
 from models.tables import read_training_table
@@ -32,7 +32,7 @@ def make(
     augment: str,
     max_frames: int = 400,
     seed: int = 0,
-    layout: Layout = "fixed",
+    layout: Layout = "joined",
 ) -> ComparisonDataset:
     folder, references = data
     return ComparisonDataset(read_training_table(folder), folder, references, 80, max_frames, augment, seed, layout)
@@ -49,7 +49,7 @@ def test_clip_is_the_extractors_view_of_reference_and_response(data: tuple[Path,
     expected = WhisperFeatureExtractor(chunk_length=4)(joined, sampling_rate=16000, return_tensors="pt")[
         "input_features"
     ][0]
-    batch = collate_fixed([clip], 400)
+    batch = collate_joined([clip], 400)
     torch.testing.assert_close(batch["log_mel"][0], expected, atol=1e-4, rtol=0)
     assert batch["labels"].tolist() == [table["score"][3]]
     tasks = ["deletion", "nonword_repetition", "blending", "sentence_repetition"]
@@ -98,7 +98,7 @@ def test_the_reference_stays_untouched_where_only_the_response_is_augmented(
 
 @pytest.mark.parametrize("augment", ["none", "response", "both"])
 def test_joined_clips_say_where_the_response_begins(data: tuple[Path, dict[str, np.ndarray]], augment: str) -> None:
-    dataset = make(data, augment, layout="joined")
+    dataset = make(data, augment, layout="matched")
     clips = [dataset[row] for row in range(4)]
     batch = dataset.collate(clips)
     assert batch["frames"].tolist() == [clip["log_mel"].shape[1] for clip in clips]
@@ -127,11 +127,21 @@ def test_a_name_that_leads_out_is_refused(data: tuple[Path, dict[str, np.ndarray
 
 
 def test_epochs_are_whole_batches_in_an_order_of_their_own() -> None:
-    sampler = EpochShuffle(50, 16, seed=1)
+    lengths = np.random.default_rng(0).random(50)
+    sampler = EpochShuffle(lengths, 16, seed=1)
     first = list(sampler)
     assert len(first) == len(sampler) == 48
     assert len(set(first)) == 48
     assert list(sampler) == first
     sampler.set_epoch(1)
     assert list(sampler) != first
-    assert list(EpochShuffle(50, 16, seed=2)) != first
+    assert list(EpochShuffle(lengths, 16, seed=2)) != first
+
+
+def test_batches_hold_clips_of_similar_length_in_random_order() -> None:
+    lengths = np.random.default_rng(0).random(3200)
+    batches = np.array(list(EpochShuffle(lengths, 16, seed=1))).reshape(-1, 16)
+    spread = np.ptp(lengths[batches], axis=1)
+    assert spread.mean() < 0.05  # 0.88 in batches of random clips
+    longest = lengths[batches].max(axis=1)
+    assert abs(np.corrcoef(longest[:-1], longest[1:])[0, 1]) < 0.2

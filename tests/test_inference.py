@@ -3,6 +3,8 @@
 Run: .venv/bin/python -m pytest tests/test_inference.py
 """
 
+import os
+import resource
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +63,21 @@ def test_blend_of_members_of_several_lengths_and_kinds(
         monkeypatch.setattr(inference, "CHUNK_CLIPS", chunk)
         found = score_clips(members, *clips, CPU, "fp32", workers)
         np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_many_clips_need_few_open_files(
+    clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]], encoder_dir: Path
+) -> None:
+    """Tensors that loading processes hand over hold a file open each, and 1,024 open files are the usual limit."""
+    table, folder, references = clips
+    many = pd.concat([table] * 30, ignore_index=True)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 100, before[1]))
+    try:
+        member = Member(trained_checkpoint(encoder_dir), 4, 1.0)
+        assert len(score_clips([member], many, folder, references, CPU, "fp32", 2)) == 300
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_features_are_computed_once_and_few_are_held(

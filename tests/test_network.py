@@ -13,7 +13,7 @@ from test_recipe import DESIGN, load
 from torch import nn
 
 from models.build import make_network
-from models.dataset import Clip, collate_apart, collate_fixed, collate_joined, pad_together
+from models.dataset import Clip, collate_apart, collate_joined, collate_matched, pad_together
 from models.encoder import encode, load_encoder
 from models.network import (
     ComparisonNetwork,
@@ -22,11 +22,12 @@ from models.network import (
     parameter_groups,
 )
 from models.pooling import AttentionAndMeanPooling, AttentionPooling, MeanPooling
-from models.recipe import PUBLISHED, Layout
+from models.recipe import PUBLISHED, Layout, Recipe
 
 WIDTH = 16
 ALL = sorted(path.stem.removeprefix("train_") for path in ROOT.glob("train_*.py"))
-KINDS = [(name, "plain") for name in ALL] + [(name, "matched") for name in PUBLISHED]
+KINDS = [(name, {}) for name in ALL]
+KINDS += [(name, change) for name in PUBLISHED for change in ({"joint": "matched"}, {"padding": "fixed"})]
 
 
 def make(name: str, encoder_dir: Path, **changes: object) -> ComparisonNetwork:
@@ -43,9 +44,7 @@ def clips(layout: Layout) -> list[Clip]:
     """Three clips as the data set would give them to a model: two of them share a reference."""
     log_mel, scalars = batch()
     common = [{"scalars": scalars[row], "labels": torch.tensor(float(row == 1))} for row in range(3)]
-    if layout == "fixed":
-        return [Clip(log_mel=log_mel[row], **common[row]) for row in range(3)]
-    if layout == "joined":
+    if layout != "apart":
         return [
             Clip(log_mel=log_mel[row, :, : 300 - 45 * row], reference_frames=90 + 31 * row, **common[row])
             for row in range(3)
@@ -62,18 +61,19 @@ def clips(layout: Layout) -> list[Clip]:
     ]
 
 
-def collate(layout: Layout, some: list[Clip]) -> dict[str, torch.Tensor]:
-    if layout == "fixed":
-        return collate_fixed(some, 400)
-    return collate_joined(some) if layout == "joined" else collate_apart(some)
+def collate(recipe: Recipe, some: list[Clip]) -> dict[str, torch.Tensor]:
+    if recipe.layout == "apart":
+        return collate_apart(some)
+    fixed_frames = 400 if recipe.padding == "fixed" else None
+    return (collate_matched if recipe.layout == "matched" else collate_joined)(some, fixed_frames)
 
 
-@pytest.mark.parametrize(("name", "joint"), KINDS)
-def test_contract(name: str, joint: str, encoder_dir: Path) -> None:
+@pytest.mark.parametrize(("name", "changes"), KINDS)
+def test_contract(name: str, changes: dict[str, str], encoder_dir: Path) -> None:
     """Shape, type, independence of the neighbours in a batch, gradients everywhere, weights that survive a checkpoint."""
-    network = make(name, encoder_dir, joint=joint)
-    layout = replace(load(name), joint=joint).layout
-    whole = collate(layout, clips(layout))
+    network = make(name, encoder_dir, **changes)
+    recipe = replace(load(name), **changes)
+    whole = collate(recipe, clips(recipe.layout))
     network.train()(**whole)["loss"].backward()
     trainable = {key: parameter for key, parameter in network.named_parameters() if parameter.requires_grad}
     assert not [
@@ -82,11 +82,11 @@ def test_contract(name: str, joint: str, encoder_dir: Path) -> None:
     assert "encoder.embed_positions.weight" not in trainable
 
     network.eval()
-    other = make(name, encoder_dir, seed=7, joint=joint).eval()
+    other = make(name, encoder_dir, seed=7, **changes).eval()
     load_weights(other, half_weights(network))
     with torch.no_grad():
         together = network(**whole)["logits"]
-        alone = torch.cat([network(**collate(layout, [clip]))["logits"] for clip in clips(layout)])
+        alone = torch.cat([network(**collate(recipe, [clip]))["logits"] for clip in clips(recipe.layout)])
         rounded = other(**whole)["logits"]
         del whole["labels"]
         assert "loss" not in network(**whole)

@@ -16,7 +16,7 @@ from conftest import ROOT, write_part
 from models.build import rebuild_network
 from models.checkpoint import load_checkpoint
 from models.config_file import read_config
-from models.dataset import ComparisonDataset, collate_fixed
+from models.dataset import ComparisonDataset, collate_joined
 from models.references import load_references
 from models.tables import read_metadata
 
@@ -94,7 +94,7 @@ def test_scores_are_the_weighted_mean_over_models_and_folds(work: Path) -> None:
         for path in entry.paths:
             network = rebuild_network(load_checkpoint(work / path))
             for row in range(len(table)):
-                batch = collate_fixed([dataset[row]], 250)
+                batch = collate_joined([dataset[row]])
                 probability = network(batch["log_mel"], batch["scalars"])["logits"].sigmoid().item()
                 expected[row] += entry.weight / len(entry.paths) * probability
     found = pd.read_csv(work / "submission.csv").set_index("filename").loc[table["filename"], "score"]

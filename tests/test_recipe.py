@@ -191,6 +191,7 @@ def test_every_field_can_be_overridden() -> None:
         "seed": "5",
         "data_seed": "6",
         "augment": "none",
+        "padding": "fixed",
         "max_seconds": "4",
     }
     assert given.keys() == {field.name for field in fields(Recipe)} - {"name"}
@@ -209,3 +210,8 @@ def test_more_epochs_stretch_the_schedule() -> None:
     add_recipe_arguments(parser)
     assert override_recipe(load("model3mb"), parser.parse_args(["--epochs", "7"])).schedule_epochs == 7
     assert override_recipe(load("model2m"), parser.parse_args(["--epochs", "2"])).schedule_epochs == 5
+
+
+def test_fixed_padding_is_for_joint_inputs() -> None:
+    with pytest.raises(InputError, match="padding"):
+        replace(load("alignsmall"), padding="fixed")

@@ -15,6 +15,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from models.aligned import AlignedNetwork, EncodedClips
 from models.build import COMPARISON_FILE
+from models.device import bfloat16_is_fast
 from models.evidence import negative_log_likelihood
 from models.files import replace_when_done
 from models.pretrain.batches import Batch, BatchStream
@@ -151,11 +152,6 @@ def _ctc_loss(encoded: EncodedClips, batch: Batch, chosen: Tensor) -> Tensor:
     clips, counts = encoded.take(rows), batch.phone_counts[rows]
     nats = negative_log_likelihood(clips.phone_logits, clips.lengths, batch.phones[rows, : int(counts.max())], counts)
     return torch.where(nats.isfinite(), nats / counts, 0.0).mean()
-
-
-def bfloat16_is_fast() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware."""
-    return torch.cpu._is_avx512_bf16_supported()
 
 
 def learning_rate_at(progress: float) -> float:

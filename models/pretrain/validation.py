@@ -13,8 +13,9 @@ from torch import Tensor
 
 from models.aligned import AlignedNetwork, EncodedClips, join_clips
 from models.dataset import pad_together
+from models.device import bfloat16_is_fast
 from models.evidence import greedy_phones
-from models.pretrain.pretraining import bfloat16_is_fast, encode_batch, pairs_of
+from models.pretrain.pretraining import encode_batch, pairs_of
 from models.pretrain.real_speech import Recording, read_recordings
 from models.pretrain.synthesis import HELD_OUT_VARIANTS, Clip, Synthesizer, features_of
 from models.pretrain.texts import TASKS, VOCABULARY, delete_word, insert_word, substitute_word, swap_words
