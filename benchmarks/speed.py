@@ -29,7 +29,7 @@ from models.build import make_network
 from models.checkpoint import Checkpoint, OutOfFold
 from models.cli import run
 from models.dataset import ComparisonDataset, EpochShuffle
-from models.device import autocast, resolve_device, resolve_precision
+from models.device import HALF_TYPES, resolve_device, resolve_precision
 from models.encoder import build_encoder
 from models.ensemble import fit_weights
 from models.features import frames_for_seconds
@@ -249,7 +249,7 @@ def our_step(
     precision: str,
     device: torch.device,
 ) -> None:
-    with autocast(precision, device):
+    with torch.autocast(device.type, HALF_TYPES.get(precision), enabled=precision != "fp32"):
         loss = network(**batch)["loss"]
     optimizer.zero_grad()
     loss.backward()

@@ -9,8 +9,8 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from models.alignment import AlignmentPooling
 from models.encoder import encode, encoder_lengths, frame_mask
-from models.evidence import N_EVIDENCE, phone_evidence
-from models.network import N_SCALARS, ComparisonNetwork
+from models.evidence import phone_evidence
+from models.network import ComparisonNetwork
 from models.recipe import Recipe
 
 
@@ -48,18 +48,10 @@ def join_clips(clips: Sequence[EncodedClips]) -> EncodedClips:
 
 
 class AlignedNetwork(ComparisonNetwork):
-    """Arguments of a call are those of `dataset.collate_apart`.
-
-    phone_classes : with a classifier of phones (the first class is silence) on top of the encoder, the head is also told
-        how likely the reference's phones are in the response
-    """
+    """Arguments of a call are those of `dataset.collate_apart`."""
 
     def __init__(self, encoder: WhisperEncoder, recipe: Recipe, phone_classes: int = 0) -> None:
-        width = int(encoder.config.d_model)
-        n_scalars = N_SCALARS + (N_EVIDENCE if phone_classes else 0)
-        super().__init__(encoder, recipe, AlignmentPooling(width), n_scalars)
-        self.phone_classes = phone_classes
-        self.phone_head = nn.Linear(width, phone_classes) if phone_classes else None
+        super().__init__(encoder, recipe, AlignmentPooling(int(encoder.config.d_model)), phone_classes)
 
     def encode(self, log_mel: Tensor, spectrogram_frames: Tensor) -> EncodedClips:
         """log_mel [shape=(clips, n_mels, frames)], of which each clip has its own number of frames."""

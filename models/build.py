@@ -62,14 +62,15 @@ def _part(weights: Mapping[str, Tensor], prefix: str, new_prefix: str | None = N
 
 def network_settings(network: ComparisonNetwork) -> dict[str, Any]:
     """Plain values from which, with the recipe, `rebuild_network` makes the same network again."""
-    return {**architecture(network.encoder), "phone_classes": getattr(network, "phone_classes", 0)}
+    return {**architecture(network.encoder), "phone_classes": network.phone_classes}
 
 
-def rebuild_network(checkpoint: Checkpoint) -> ComparisonNetwork:
-    """The trained network on the CPU in float32, in evaluation mode. No random weights are drawn first."""
+def rebuild_network(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> ComparisonNetwork:
+    """The trained network in float32, in evaluation mode. No random weights are drawn first."""
     with torch.device("meta"):
         network = _blank_network(checkpoint)
-    network.load_state_dict({name: tensor.float() for name, tensor in checkpoint.weights.items()}, assign=True)
+    weights = {name: tensor.to(device).float() for name, tensor in checkpoint.weights.items()}
+    network.load_state_dict(weights, assign=True)
     return network.eval()
 
 

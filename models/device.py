@@ -1,13 +1,12 @@
 """Which device computes, and in which number format."""
 
 import os
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 from models.errors import InputError
 
-AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+HALF_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def resolve_device(name: str) -> torch.device:
@@ -44,9 +43,3 @@ def bfloat16_is_fast() -> bool:
     """Whether the processor multiplies bfloat16 in hardware, as far as this version of torch can tell."""
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return supported is not None and bool(supported())
-
-
-def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    if precision == "fp32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=AUTOCAST_TYPES[precision])

@@ -106,6 +106,18 @@ def encode(
     return encoder.layer_norm(hidden)
 
 
+def lower_precision(encoder: WhisperEncoder, dtype: torch.dtype) -> None:
+    """Compute the layers' matrix products in `dtype`, for inference.
+
+    Sums along the layers, norms, the convolutions and the first layer's attention stay in float32: what is rounded away
+    there is felt in all that follows, and it is little of the work (docs/experiments.md has the figures).
+    """
+    for index, layer in enumerate(encoder.layers):
+        for part in (layer.self_attn, layer.fc1, layer.fc2):
+            if not (index == 0 and part is layer.self_attn):
+                part.to(dtype)
+
+
 def encoder_frames(n_frames: int) -> int:
     """Encoder frames of so many spectrogram frames: half, rounded up."""
     return -(-n_frames // ENCODER_STRIDE)
@@ -125,7 +137,7 @@ def _run_layer(layer: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
     """A pre-norm transformer layer. mask : bool [shape=(batch, 1, frames or 1, frames)], True where attention may look."""
     attended = _attend(layer.self_attn, layer.self_attn_layer_norm(hidden), mask)
     hidden = hidden + nn.functional.dropout(attended, layer.dropout, layer.training)
-    inner = layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden)))
+    inner = layer.activation_fn(layer.fc1(_as_weights(layer.final_layer_norm(hidden), layer.fc1)))
     inner = layer.fc2(nn.functional.dropout(inner, layer.activation_dropout, layer.training))
     hidden = hidden + nn.functional.dropout(inner, layer.dropout, layer.training)
     if hidden.dtype == torch.float16:  # as Whisper does: a large activation must not become infinite
@@ -136,6 +148,7 @@ def _run_layer(layer: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
 
 def _attend(attention: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
     batch, n_frames, width = hidden.shape
+    hidden = _as_weights(hidden, attention.q_proj)
 
     def split(states: Tensor) -> Tensor:  # (batch, heads, frames, width of a head)
         return states.view(batch, n_frames, attention.num_heads, -1).transpose(1, 2)
@@ -146,6 +159,11 @@ def _attend(attention: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
     dropout = attention.dropout if attention.training else 0.0
     mixed = nn.functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=dropout)
     return attention.out_proj(mixed.transpose(1, 2).reshape(batch, n_frames, width))
+
+
+def _as_weights(states: Tensor, linear: nn.Linear) -> Tensor:
+    """In the number format of the weights, which `lower_precision` may have changed."""
+    return states.to(linear.weight.dtype)
 
 
 def _read_encoder(source: str) -> WhisperEncoder:

@@ -23,7 +23,7 @@ from models.build import check_weights, rebuild_network
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.config_file import EnsembleConfig, ModelEntry
 from models.dataset import Clip, ComparisonDataset, SeveralForms, pad_together
-from models.device import autocast
+from models.device import HALF_TYPES
 from models.ensemble import spread_folds
 from models.errors import InputError
 from models.features import frames_for_seconds
@@ -32,6 +32,8 @@ from models.voices import same_voice
 
 LOADER_CLIPS = 16  # clips that a loading process hands over at once
 CHUNK_CLIPS = 2048  # features of that many clips are held at once: about 0.4 GB, at most 1.1 GB
+
+CPU_BATCH_FRAMES = 3200  # spectrogram frames; a few clips at a time stay in the caches, more are slower
 
 
 @dataclass(frozen=True)
@@ -139,11 +141,13 @@ def _score_chunk(
     member: Member, dataset: ComparisonDataset, clips: Sequence[Clip], device: torch.device, precision: str
 ) -> Values:
     """One checkpoint's probabilities for a chunk: float64 [shape=(clips,)]."""
-    network = rebuild_network(member.checkpoint).to(device)
+    network = rebuild_network(member.checkpoint, device)
     values = np.empty(len(clips))
-    with torch.inference_mode(), autocast(precision, device):
-        budget = member.batch_size * dataset.max_frames
+    with torch.inference_mode():
+        budget = CPU_BATCH_FRAMES if device.type == "cpu" else member.batch_size * dataset.max_frames
         references = _encode_references(network, clips, device, budget) if isinstance(network, AlignedNetwork) else {}
+        if precision != "fp32":  # after the references, whose phones are read off their frames
+            network.lower_precision(HALF_TYPES[precision])
         for rows in _alike([dataset.frames_read(clip) for clip in clips], budget):
             batch = [clips[row] for row in rows]
             if isinstance(network, AlignedNetwork):

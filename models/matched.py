@@ -10,26 +10,19 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from models.alignment import FrameAlignment
 from models.encoder import encode, encoder_lengths, frame_mask
-from models.evidence import N_EVIDENCE, phone_evidence
-from models.network import N_SCALARS, ComparisonNetwork
+from models.evidence import phone_evidence
+from models.network import ComparisonNetwork
 from models.pooling import make_pooling
 from models.recipe import Recipe
 
 
 class MatchedNetwork(ComparisonNetwork):
-    """Arguments of a call are those of `dataset.collate_matched`. Poolings and heads are those of the plain joint network.
-
-    phone_classes : as in `AlignedNetwork`
-    """
+    """Arguments of a call are those of `dataset.collate_matched`. Poolings and heads are those of the plain joint network."""
 
     def __init__(self, encoder: WhisperEncoder, recipe: Recipe, phone_classes: int = 0) -> None:
-        width = int(encoder.config.d_model)
-        matching = FrameAlignment(width)
-        n_scalars = N_SCALARS + (N_EVIDENCE if phone_classes else 0)
-        super().__init__(encoder, recipe, make_pooling(recipe.pooling, matching.hidden), n_scalars)
+        matching = FrameAlignment(int(encoder.config.d_model))
+        super().__init__(encoder, recipe, make_pooling(recipe.pooling, matching.hidden), phone_classes)
         self.matching = matching
-        self.phone_classes = phone_classes
-        self.phone_head = nn.Linear(width, phone_classes) if phone_classes else None
 
     def forward(
         self, log_mel: Tensor, frames: Tensor, reference_frames: Tensor, scalars: Tensor, labels: Tensor | None = None

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from models.encoder import encode, encoder_lengths, frame_mask
+from models.encoder import encode, encoder_lengths, frame_mask, lower_precision
+from models.evidence import N_EVIDENCE
 from models.pooling import make_pooling
 from models.recipe import Recipe, head_width
 
@@ -16,23 +17,38 @@ N_SCALARS = 2  # task and grade
 
 
 class ComparisonNetwork(nn.Module):
-    """What the two kinds share: dropout, head and loss. The sigmoid of the logit is the probability of a right answer.
+    """What all kinds share: dropout, head and loss. The sigmoid of the logit is the probability of a right answer.
 
     From pooling on everything is computed in float32, whatever precision the encoder runs in.
+
+    phone_classes : of a phone classifier on the encoder's frames (the first class is silence), which tells the head how well
+        the response carries the reference's phones; 0 where there is none
     """
 
-    def __init__(self, encoder: WhisperEncoder, recipe: Recipe, pooling: Any, n_scalars: int = N_SCALARS) -> None:
+    def __init__(self, encoder: WhisperEncoder, recipe: Recipe, pooling: Any, phone_classes: int = 0) -> None:
         super().__init__()
+        width = int(encoder.config.d_model)
         self.encoder = encoder
         self.pooling = pooling
         self.frame_dropout = nn.Dropout(recipe.dropout if recipe.dropout_on == "frames" else 0.0)
         self.pooled_dropout = nn.Dropout(recipe.dropout if recipe.dropout_on == "pooled" else 0.0)
-        self.head = _make_head(recipe, pooling.out_features + n_scalars, int(encoder.config.d_model))
+        self.phone_classes = phone_classes
+        n_scalars = N_SCALARS + (N_EVIDENCE if phone_classes else 0)
+        self.head = _make_head(recipe, pooling.out_features + n_scalars, width)
+        self.phone_head = nn.Linear(width, phone_classes) if phone_classes else None
+
+    def lower_precision(self, dtype: torch.dtype) -> None:
+        """For faster inference, compute in `dtype` where that changes no answer by much.
+
+        Not where phones are read off the frames: rounding turns one phone into another.
+        """
+        if self.phone_head is None:
+            lower_precision(self.encoder, dtype)
 
     def answer(self, pooled: Tensor, scalars: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
         """
         pooled : [shape=(batch, n)]
-        scalars : [shape=(batch, n_scalars)]
+        scalars : [shape=(batch, 2)], and the evidence where there is a phone classifier
         labels : [shape=(batch,)], 0 or 1
         returns : `logits` [shape=(batch,)] in float32 and, with labels, `loss`, the mean binary cross-entropy
         """

@@ -82,7 +82,14 @@ def write_part(folder: Path, part: str, n_clips: int, rng: np.random.Generator) 
         task = list(TEXTS)[index % 4]
         text = TEXTS[task][index // 4 % 3]
         rows.append(
-            (f"{part}{index}.wav", task, text, ("KG", "1", "2", "3")[index // 2 % 4], float(index % 2), f"s{index // 2 % 6}")
+            (
+                f"{part}{index}.wav",
+                task,
+                text,
+                ("KG", "1", "2", "3")[index // 2 % 4],
+                float(index % 2),
+                f"s{index // 2 % 6}",
+            )
         )
         soundfile.write(folder / rows[-1][0], tone(0.3, 200 + 50 * index, rng), 16000)
     table = pd.DataFrame(rows, columns=["filename", "task", "expected_text", "grade", "score", "speaker"])

@@ -94,7 +94,7 @@ def test_oof_predictions_are_those_of_the_saved_weights(make_job: Callable[..., 
     table = job.validation.set_index("filename").loc[found.oof.filenames].reset_index()
     references = load_references(job.tts_dir, table["expected_text"])
     n_frames = frames_for_seconds(job.recipe.max_seconds)
-    dataset = ComparisonDataset(table, job.data_dir, references, 80, n_frames, layout=job.recipe.layout)
+    dataset = ComparisonDataset(table, job.data_dir, references, 80, n_frames, padding=padding)
     batch = dataset.collate([dataset[row] for row in range(len(dataset))])
     with torch.no_grad():
         logits = rebuild_network(found)(**batch)["logits"]
