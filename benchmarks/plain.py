@@ -1,9 +1,13 @@
 """The same steps as in this project, written plainly: what its speed is measured against.
 
 librosa decodes, stretches and shifts waveforms, the Hugging Face extractor computes log-mels, every input is padded to 16 s, and
-the network is transformers' own.
+the network is transformers' own. As a script it prints the log loss of every checkpoint in a folder:
+
+    python benchmarks/plain.py assets
 """
 
+import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,8 @@ import librosa
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from sklearn.metrics import log_loss
 from torch import Tensor, nn
 from transformers import WhisperConfig, WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
@@ -83,14 +89,27 @@ class PlainNetwork(nn.Module):
 
     def __init__(self, config: dict[str, Any], checkpointing: bool = False) -> None:
         super().__init__()
-        self.encoder = WhisperEncoder(WhisperConfig(**config, max_source_positions=50 * MAX_SECONDS))
+        self.encoder = WhisperEncoder(WhisperConfig(**config, decoder_layers=0, use_cache=False))
         if checkpointing:
             self.encoder.gradient_checkpointing_enable()
-        self.head = nn.Linear(self.encoder.config.d_model + 2, 1)
+        self.head = nn.Sequential(nn.Linear(self.encoder.config.d_model + 2, 1))
 
     def forward(self, log_mel: Tensor, scalars: Tensor) -> Tensor:
+        """log_mel [shape=(batch, 80, 1600)], scalars [shape=(batch, 2)] -> logits [shape=(batch,)]"""
         pooled = self.encoder(log_mel).last_hidden_state.mean(dim=1)
         return self.head(torch.cat([pooled, scalars], dim=1)).squeeze(1)
+
+
+@torch.inference_mode()
+def plain_scores(network: PlainNetwork, data: PlainSamples, scalars: Tensor, batch_size: int) -> Tensor:
+    """Probabilities [shape=(clips,)] in float32, in batches as they come."""
+    device = next(network.parameters()).device
+    logits = []
+    for start in range(0, len(data), batch_size):
+        rows = range(start, min(start + batch_size, len(data)))
+        log_mel = torch.stack([data[row] for row in rows])
+        logits.append(network(log_mel.to(device), scalars[rows.start : rows.stop].to(device)).cpu())
+    return torch.cat(logits).sigmoid()
 
 
 def plain_step(
@@ -105,3 +124,25 @@ def plain_step(
     loss.backward()
     nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimizer.step()
+
+
+def plain_weights(labels: NDArray[np.float64], predictions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ensemble weights by SLSQP on scikit-learn's log loss, with numerical gradients."""
+    n_models = predictions.shape[1]
+    found = minimize(
+        lambda weights: log_loss(labels, predictions @ weights), np.full(n_models, 1 / n_models), method="SLSQP",
+        bounds=[(0, 1)] * n_models, constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1},
+    )  # fmt: skip
+    return np.asarray(found.x)
+
+
+def plain_check(folder: Path) -> None:
+    """Each checkpoint's log loss, reading it whole."""
+    for path in sorted(folder.glob("*.pth")):
+        content = torch.load(path, weights_only=True)
+        oof, tasks = content["oof"], json.loads(content["oof"]["tasks"])
+        print(path.name, len(tasks), log_loss(oof["labels"], oof["predictions"], labels=[0, 1]))
+
+
+if __name__ == "__main__":
+    plain_check(Path(sys.argv[1]))

@@ -10,9 +10,12 @@ import argparse
 import importlib
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -20,10 +23,45 @@ from models.checkpoint import Checkpoint, OutOfFold, save_checkpoint
 from models.folds import split_fold
 from models.metrics import sigmoid
 from models.recipe import PUBLISHED
-from models.tables import fingerprint, read_training_table
+from models.tables import GRADES, TASKS, fingerprint, read_training_table
 
 N_FOLDS = 6
 VOICE = {"engine": "simulated", "speed": 1.0, "source": "simulated"}
+NO_WEIGHTS = {"w": torch.zeros(1, dtype=torch.float16)}
+
+
+def made_table(n_clips: int) -> pd.DataFrame:
+    """Metadata and labels of clips that are nowhere."""
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "filename": [f"{index}.wav" for index in range(n_clips)],
+            "task": rng.choice(TASKS, n_clips),
+            "expected_text": "text",
+            "grade": rng.choice(GRADES, n_clips),
+            "score": rng.integers(0, 2, n_clips).astype(np.float64),
+        }
+    )
+
+
+def simulate(
+    folder: Path, table: pd.DataFrame, weights: dict[str, Tensor], encoder: dict[str, Any] | None = None
+) -> None:
+    """Write one checkpoint for each published model and fold, all with the same weights."""
+    rng = np.random.default_rng(0)
+    data = fingerprint(table)
+    table = table.assign(shared_error=rng.normal(0, 1.2, len(table)))
+    for index, name in enumerate(PUBLISHED):
+        recipe = importlib.import_module(f"train_{name}").recipe
+        for fold in range(N_FOLDS):
+            _, held_out = split_fold(table, fold, N_FOLDS, recipe.data_seed)
+            labels = held_out["score"].to_numpy(np.float64)
+            own_error = rng.normal(0, 0.8 + 0.05 * index, len(labels))
+            logits = (2 * labels - 1) * 2.5 + held_out["shared_error"].to_numpy() + own_error
+            texts = (held_out[column].tolist() for column in ("filename", "task", "grade"))
+            oof = OutOfFold(*texts, labels, sigmoid(logits))
+            checkpoint = Checkpoint(recipe, fold, N_FOLDS, weights, encoder or {}, oof, VOICE, data, {}, [], {})
+            save_checkpoint(folder / checkpoint.file_name, checkpoint)
 
 
 def main() -> None:
@@ -34,20 +72,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     table = read_training_table(arguments.metadata)
-    rng = np.random.default_rng(0)
-    table["shared_error"] = rng.normal(0, 1.2, len(table))
-    for index, name in enumerate(PUBLISHED):
-        recipe = importlib.import_module(f"train_{name}").recipe
-        for fold in range(N_FOLDS):
-            _, held_out = split_fold(table, fold, N_FOLDS, recipe.data_seed)
-            labels = held_out["score"].to_numpy(np.float64)
-            own_error = rng.normal(0, 0.8 + 0.05 * index, len(labels))
-            logits = (2 * labels - 1) * 2.5 + held_out["shared_error"].to_numpy() + own_error
-            texts = (held_out[column].tolist() for column in ("filename", "task", "grade"))
-            oof = OutOfFold(*texts, labels, sigmoid(logits))
-            weights = {"w": torch.zeros(1, dtype=torch.float16)}
-            checkpoint = Checkpoint(recipe, fold, N_FOLDS, weights, {}, oof, VOICE, fingerprint(table), {}, [], {})
-            save_checkpoint(arguments.folder / checkpoint.file_name, checkpoint)
+    simulate(arguments.folder, table, NO_WEIGHTS)
     print(f"wrote {len(PUBLISHED) * N_FOLDS} checkpoints of {len(table)} clips per model to {arguments.folder}")
 
 

@@ -1,154 +1,83 @@
-"""How fast is every step, beside a plain implementation of the same? Prints a table in Markdown.
+"""How fast is every step, beside a plain implementation of the same? How does cost grow? Prints tables in Markdown.
 
-Ours and the plain one (`benchmarks/plain.py`) take turns within one run; medians over the turns. Clips are noise bursts in
-FLAC with the lengths of children's sentences, or those of --data_dir. Weights are random.
+Ours and the plain one (`benchmarks/plain.py`) take turns within one run; medians over the turns. Clips are noise in FLAC
+with the lengths of children's sentences, or those of --data_dir. Weights are random.
 """
 
 import argparse
 import functools
-import statistics
+import itertools
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import soundfile
 import torch
-from scipy.optimize import minimize
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.plain import PlainNetwork, PlainSamples, plain_step
-from models.audio import SAMPLE_RATE_HZ, Waveform, write_wav
-from models.build import make_network
-from models.checkpoint import Checkpoint, OutOfFold
-from models.cli import run
+from benchmarks.growth import growth_table
+from benchmarks.material import (
+    SIZES,
+    Clips,
+    architecture_of,
+    as_process,
+    in_turn,
+    made_clips,
+    member_of,
+    read_clips,
+    recipe_of,
+)
+from benchmarks.plain import PlainNetwork, PlainSamples, plain_scores, plain_step, plain_weights
+from benchmarks.simulate_ensemble import made_table, simulate
+from models.build import network_settings, rebuild_network
+from models.cli import positive, run
 from models.dataset import ComparisonDataset, EpochShuffle
 from models.device import HALF_TYPES, resolve_device, resolve_precision
-from models.encoder import build_encoder
+from models.encoder import encoder_frames
 from models.ensemble import fit_weights
-from models.features import frames_for_seconds
 from models.inference import Member, score_clips
-from models.metrics import log_loss, sigmoid
-from models.network import ComparisonNetwork, half_weights, parameter_groups
-from models.recipe import Recipe
-from models.references import load_references
-from models.tables import clip_paths, read_training_table
+from models.metrics import sigmoid
+from models.network import ComparisonNetwork, parameter_groups
+from models.tables import clip_paths, scalars
 
-MAX_SECONDS = 16.0
-SIZES = {"tiny": (384, 4, 6), "small": (768, 12, 12), "medium": (1024, 24, 16)}
 STEP_CLIPS = 16
+TRAINING_CLIPS = 38_095
+Batch = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Clips:
-    """A table, its audio, and the reference of each text, as waveform and as file."""
+class Setting:
+    """What is measured, and where."""
 
-    table: pd.DataFrame
-    data_dir: Path
-    references: dict[str, Waveform]
-    reference_files: dict[str, Path]
+    clips: Clips
+    size: str
+    turns: int
+    device: torch.device
 
     @property
-    def mean_seconds(self) -> float:
-        """Of response and reference together."""
-        lengths = [soundfile.info(path).duration for path in clip_paths(self.data_dir, self.table["filename"])]
-        return float(
-            np.mean(lengths)
-            + np.mean([len(self.references[text]) for text in self.table["expected_text"]]) / SAMPLE_RATE_HZ
-        )
+    def precision(self) -> str:
+        return resolve_precision("auto", self.device)
 
-    def dataset(self, augment: str, recipe: Recipe) -> ComparisonDataset:
-        return ComparisonDataset(
-            self.table,
-            self.data_dir,
-            self.references,
-            80,
-            frames_for_seconds(MAX_SECONDS),
-            augment,
-            layout=recipe.layout,
-        )
+    def plain_data(self, augment: str = "none") -> PlainSamples:
+        references = [self.clips.reference_files[text] for text in self.clips.table["expected_text"]]
+        return PlainSamples(references, clip_paths(self.clips.data_dir, self.clips.table["filename"]), augment)
 
-    def plain(self, augment: str) -> PlainSamples:
-        references = [self.reference_files[text] for text in self.table["expected_text"]]
-        return PlainSamples(references, clip_paths(self.data_dir, self.table["filename"]), augment)
+    def plain_network(self, member: Member, checkpointing: bool = False) -> PlainNetwork:
+        """With the same weights."""
+        network = PlainNetwork(architecture_of(self.size), checkpointing)
+        network.load_state_dict(rebuild_network(member.checkpoint).state_dict())
+        return network.to(self.device)
 
 
-def made_clips(folder: Path, n_clips: int) -> Clips:
-    """Noise that swells and fades like syllables; 6.1 s on average with its reference, as in children's sentences."""
-    rng = np.random.default_rng(0)
-    rows, references = [], {}
-    for index in range(n_clips):
-        text = f"text {index}"
-        references[text] = _noise(float(rng.gamma(9, 0.28)), rng)
-        soundfile.write(
-            folder / f"{index}.flac", _noise(float(rng.gamma(9, 0.4)), rng), SAMPLE_RATE_HZ, subtype="PCM_16"
-        )
-        rows.append((f"{index}.flac", "sentence_repetition", text, "KG", float(rng.integers(2))))
-    table = pd.DataFrame(rows, columns=["filename", "task", "expected_text", "grade", "score"])
-    return Clips(table, folder, references, _reference_files(folder, references))
-
-
-def read_clips(data_dir: Path, tts_dir: Path, folder: Path, n_clips: int) -> Clips:
-    table = read_training_table(data_dir).sample(n_clips, random_state=0).reset_index(drop=True)
-    references = dict(load_references(tts_dir, table["expected_text"].tolist()))
-    return Clips(table, data_dir, references, _reference_files(folder, references))
-
-
-def _noise(seconds: float, rng: np.random.Generator) -> Waveform:
-    n_samples = round(min(max(seconds, 0.5), 7.5) * SAMPLE_RATE_HZ)
-    swell = np.sin(np.arange(n_samples) * (np.pi * 4 / SAMPLE_RATE_HZ)) ** 2
-    return (rng.standard_normal(n_samples) * swell * 0.1).astype(np.float32)
-
-
-def _reference_files(folder: Path, references: dict[str, Waveform]) -> dict[str, Path]:
-    files = {text: folder / "references" / f"{index}.wav" for index, text in enumerate(references)}
-    for text, path in files.items():
-        write_wav(path, references[text])
-    return files
-
-
-def in_turn(ours: Callable[[], object], plain: Callable[[], object], turns: int) -> tuple[float, float]:
-    """Median seconds of each; the first turn of each warms up and does not count."""
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for turn in range(turns + 1):
-        for action, found in zip((ours, plain), seconds, strict=True):
-            started = time.perf_counter()
-            action()
-            if turn:
-                found.append(time.perf_counter() - started)
-    return statistics.median(seconds[0]), statistics.median(seconds[1])
-
-
-def recipe_of(**changes: object) -> Recipe:
-    return Recipe(name="timed", encoder="random", pooling="mean", dropout=0.0, seed=0, data_seed=0, **changes)  # type: ignore[arg-type]
-
-
-def architecture_of(size: str) -> dict[str, object]:
-    """As a checkpoint states it."""
-    width, layers, heads = SIZES[size]
-    return {
-        "d_model": width, "encoder_layers": layers, "encoder_attention_heads": heads, "encoder_ffn_dim": 4 * width,
-        "num_mel_bins": 80, "max_source_positions": round(50 * MAX_SECONDS), "activation_function": "gelu", "dropout": 0.0,
-        "attention_dropout": 0.0, "activation_dropout": 0.0, "encoder_layerdrop": 0.0, "scale_embedding": False,
-    }  # fmt: skip
-
-
-def plain_architecture(size: str) -> dict[str, object]:
-    width, layers, heads = SIZES[size]
-    return {
-        "d_model": width, "encoder_layers": layers, "encoder_attention_heads": heads, "encoder_ffn_dim": 4 * width,
-        "decoder_layers": 0,
-    }  # fmt: skip
-
-
-def line(what: str, ours: float, plain: float, unit: str, scale: float = 1.0) -> str:
-    return f"| {what} | {ours * scale:.1f} {unit} | {plain * scale:.1f} {unit} | {plain / ours:.1f} × |"
+def line(what: str, seconds: tuple[float, float], per: int, unit: str = "ms") -> str:
+    """A row of the table: ours, plain, ratio."""
+    ours, plain = (value * {"ms": 1000, "s": 1}[unit] / per for value in seconds)
+    return f"| {what} | {ours:.1f} {unit} | {plain:.1f} {unit} | {plain / ours:.1f} × |"
 
 
 def read_all(data: ComparisonDataset | PlainSamples) -> None:
@@ -156,81 +85,79 @@ def read_all(data: ComparisonDataset | PlainSamples) -> None:
         data[row]
 
 
-def time_samples(clips: Clips, turns: int) -> list[str]:
-    """Loading, augmentation and features, per sample."""
+def time_samples(setting: Setting) -> list[str]:
+    """Loading, augmentation and features, per sample, in one process."""
     lines = []
-    for what, augment in (
-        ("both sides augmented", "both"),
-        ("response augmented", "response"),
-        ("no augmentation", "none"),
+    for what, augment in (("both sides augmented", "both"), ("response augmented", "response"), ("as it is", "none")):
+        ours, plain = setting.clips.dataset(recipe_of(augment=augment)), setting.plain_data(augment)
+        found = in_turn(functools.partial(read_all, ours), functools.partial(read_all, plain), setting.turns)
+        lines.append(line(f"sample, {what}", found, len(setting.clips.table)))
+    return lines
+
+
+def time_loader(setting: Setting, processes: int) -> list[str]:
+    """Batches of augmented samples from several processes, per sample."""
+
+    def through(data: ComparisonDataset | PlainSamples, collate: Callable[..., object] | None) -> Callable[[], None]:
+        loader = DataLoader(
+            data, STEP_CLIPS, num_workers=processes, collate_fn=collate, persistent_workers=True, drop_last=True
+        )
+        return lambda: [None for _ in loader].clear()
+
+    ours = setting.clips.dataset(recipe_of(augment="both"))
+    found = in_turn(through(ours, ours.collate), through(setting.plain_data("both"), None), setting.turns)
+    return [line(f"sample, both sides augmented, {processes} loading processes", found, len(setting.clips.table))]
+
+
+def time_inference(setting: Setting) -> list[str]:
+    """From files to scores, per clip, and how far the scores lie apart."""
+    table, device = setting.clips.table, setting.device
+    member = member_of(setting.size, recipe_of())
+    fixed = member_of(setting.size, recipe_of(padding="fixed"))
+    network, data = setting.plain_network(member).eval(), setting.plain_data()
+    scalar_values = torch.from_numpy(scalars(table))
+    plain = functools.partial(plain_scores, network, data, scalar_values, STEP_CLIPS)
+
+    def ours(own: Member, precision: str) -> np.ndarray:
+        return score_clips([own], table, setting.clips.data_dir, setting.clips.references, device, precision, 0)
+
+    expected = plain().numpy()
+    lines = []
+    for what, own, precision in (
+        ("padded to 16 s, float32", fixed, "fp32"),
+        ("float32", member, "fp32"),
+        (setting.precision, member, setting.precision),
     ):
-        ours, plain = clips.dataset(augment, recipe_of()), clips.plain(augment)
-        found = in_turn(functools.partial(read_all, ours), functools.partial(read_all, plain), turns)
-        lines.append(line(f"training sample, {what}", *found, "ms", 1000 / len(clips.table)))
-    return lines
-
-
-def trained_member(size: str, recipe: Recipe) -> Member:
-    """A checkpoint of random weights."""
-    torch.manual_seed(0)
-    network = make_network(build_encoder(architecture_of(size)), recipe)
-    empty = OutOfFold([], [], [], np.zeros(0), np.zeros(0))
-    checkpoint = Checkpoint(
-        recipe=recipe, fold=0, n_folds=1, weights=half_weights(network), encoder=architecture_of(size), oof=empty,
-        voice={}, data_fingerprint="", options={}, history=[], versions={},
-    )  # fmt: skip
-    return Member(checkpoint, recipe.batch_size, 1.0)
-
-
-def time_inference(clips: Clips, size: str, turns: int, device: torch.device, precision: str) -> list[str]:
-    """From files to scores, per clip."""
-    plain_data = clips.plain("none")
-    torch.manual_seed(0)
-    network = PlainNetwork(plain_architecture(size)).to(device).eval()
-
-    @torch.inference_mode()
-    def plain() -> None:
-        for start in range(0, len(plain_data), STEP_CLIPS):
-            rows = range(start, min(start + STEP_CLIPS, len(plain_data)))
-            log_mel = torch.stack([plain_data[row] for row in rows]).to(device)
-            network(log_mel, torch.zeros(len(rows), 2, device=device)).cpu()
-
-    lines = []
-    for what, number_format in (("float32", "fp32"), (precision, precision)):
-        member = trained_member(size, recipe_of())
-
-        def ours(member: Member = member, number_format: str = number_format) -> None:
-            score_clips([member], clips.table, clips.data_dir, clips.references, device, number_format, 0)
-
-        found = in_turn(ours, plain, turns)
-        lines.append(line(f"inference, whisper-{size}'s size, {what}", *found, "ms", 1000 / len(clips.table)))
-    return lines
-
-
-def time_training(clips: Clips, size: str, turns: int, device: torch.device, precision: str) -> list[str]:
-    """Optimiser steps on features that lie ready, per sample."""
-    recipe = recipe_of()
-    torch.manual_seed(0)
-    network = make_network(build_encoder(architecture_of(size)), recipe).to(device).train()
-    optimizer = torch.optim.AdamW(parameter_groups(network, 1e-3), lr=1e-5, fused=True)
-    data, plain_data = clips.dataset("none", recipe), clips.plain("none")
-    lengths = [data.frames_read(data[row]) for row in range(len(data))]
-    order = list(EpochShuffle(lengths, STEP_CLIPS, 0))
-    batches = [
-        {name: value.to(device) for name, value in data.collate([data[row] for row in rows]).items()}
-        for rows in np.array(order).reshape(-1, STEP_CLIPS)
+        found = in_turn(functools.partial(ours, own, precision), plain, setting.turns)
+        lines.append(line(f"inference, whisper-{setting.size}'s size, {what}", found, len(table)))
+    apart = np.abs(ours(fixed, "fp32") - expected).max()
+    half = np.abs(ours(member, setting.precision) - ours(member, "fp32")).max()
+    return [
+        *lines,
+        f"| largest difference: padded to 16 s and plain; {setting.precision} and float32 | {apart:.1g}; {half:.1g} | | |",
     ]
-    plain_network = PlainNetwork(plain_architecture(size), checkpointing=True).to(device).train()
+
+
+def time_training(setting: Setting) -> list[str]:
+    """Optimiser steps on features that lie ready, per sample, and the share of the device's matrix rate in them."""
+    member, device = member_of(setting.size, recipe_of()), setting.device
+    network = rebuild_network(member.checkpoint, device).train()
+    optimizer = torch.optim.AdamW(parameter_groups(network, 1e-3), lr=1e-5, fused=True)
+    data, plain_data = setting.clips.dataset(recipe_of()), setting.plain_data()
+    lengths = [data[row]["log_mel"].shape[1] for row in range(len(data))]
+    order = np.array(list(EpochShuffle(lengths, STEP_CLIPS, 0))).reshape(-1, STEP_CLIPS)
+    batches = [_to(data.collate([data[row] for row in rows]), device) for rows in order]
+    plain_network = setting.plain_network(member, checkpointing=True).train()
     plain_optimizer = torch.optim.AdamW(plain_network.parameters(), lr=1e-5)
     plain_batches = [
-        (torch.stack([plain_data[row] for row in rows]).to(device), *_answers(clips, rows, device))
-        for rows in np.array(order).reshape(-1, STEP_CLIPS)
+        (torch.stack([plain_data[row] for row in rows]).to(device), batch["scalars"], batch["labels"])
+        for rows, batch in zip(order, batches, strict=True)
     ]
     plain_type = torch.float16 if device.type == "cuda" else torch.bfloat16  # fp16 has no fast arithmetic on a CPU
 
     def ours() -> None:
         for batch in batches:
-            our_step(network, optimizer, batch, precision, device)
+            our_step(network, optimizer, batch, setting.precision, device)
         _wait(device)
 
     def plain() -> None:
@@ -238,17 +165,22 @@ def time_training(clips: Clips, size: str, turns: int, device: torch.device, pre
             plain_step(plain_network, plain_optimizer, batch, plain_type)
         _wait(device)
 
-    found = in_turn(ours, plain, turns)
-    return [line(f"training step, whisper-{size}'s size, {precision}", *found, "ms", 1000 / len(order))]
+    found = in_turn(ours, plain, setting.turns)
+    work = 3 * sum(encoder_operations(setting.size, lengths[row]) for row in order.ravel())
+    rates = [matrix_rate(device, dtype) for dtype in (HALF_TYPES.get(setting.precision, torch.float32), plain_type)]
+    plain_work = 3 * order.size * encoder_operations(setting.size, data.max_frames)
+    shares = [done / seconds / rate for done, seconds, rate in zip((work, plain_work), found, rates, strict=True)]
+    return [
+        line(f"training step, whisper-{setting.size}'s size, {setting.precision}", found, order.size),
+        f"| the encoder's share of the matrix rate, {rates[0] / 1e9:.0f} GFLOP/s | {shares[0]:.0%} | {shares[1]:.0%} | |",
+        *_gpu_memory(device),
+    ]
 
 
 def our_step(
-    network: ComparisonNetwork,
-    optimizer: torch.optim.Optimizer,
-    batch: dict[str, Tensor],
-    precision: str,
-    device: torch.device,
+    network: ComparisonNetwork, optimizer: torch.optim.Optimizer, batch: Batch, precision: str, device: torch.device
 ) -> None:
+    """As the Trainer makes it."""
     with torch.autocast(device.type, HALF_TYPES.get(precision), enabled=precision != "fp32"):
         loss = network(**batch)["loss"]
     optimizer.zero_grad()
@@ -257,9 +189,29 @@ def our_step(
     optimizer.step()
 
 
-def _answers(clips: Clips, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
-    labels = torch.tensor(clips.table["score"].to_numpy()[rows], dtype=torch.float32)
-    return torch.zeros(len(rows), 2, device=device), labels.to(device)
+def encoder_operations(size: str, n_frames: int) -> float:
+    """Floating-point operations of an encoder's products on one clip of so many spectrogram frames, forwards."""
+    width, layers, _ = SIZES[size]
+    frames = encoder_frames(n_frames)
+    layer = 2 * 12 * width**2 * frames + 4 * frames**2 * width
+    return layers * layer + 2 * 3 * width * (80 * n_frames + width * frames)
+
+
+def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating-point operations per second in a large matrix product."""
+    n = 8192 if device.type == "cuda" else 2048
+    left, right = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
+
+    def multiply() -> None:
+        left @ right
+        _wait(device)
+
+    seconds, _ = in_turn(multiply, lambda: None, 5)
+    return 2 * n**3 / seconds
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    return {name: value.to(device) for name, value in batch.items()}
 
 
 def _wait(device: torch.device) -> None:
@@ -267,62 +219,79 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def time_weights(turns: int) -> list[str]:
-    """The weights of 10 models on 38,095 clips; plainly: SLSQP with numerical gradients."""
+def _gpu_memory(device: torch.device) -> list[str]:
+    if device.type != "cuda":
+        return []
+    return [f"| peak memory of both | {torch.cuda.max_memory_allocated() / 2**30:.1f} GB | | |"]
+
+
+def time_weights(setting: Setting) -> list[str]:
+    """The weights of 10 models on the real number of training clips."""
     rng = np.random.default_rng(0)
-    labels = rng.integers(0, 2, 38_095).astype(np.float64)
+    labels = rng.integers(0, 2, TRAINING_CLIPS).astype(np.float64)
     shared = rng.normal(0, 1.2, (len(labels), 1))
     predictions = sigmoid(2.2 * (2 * labels[:, None] - 1) + shared + rng.normal(0, 1.0, (len(labels), 10)))
+    found = in_turn(lambda: fit_weights(labels, predictions), lambda: plain_weights(labels, predictions), setting.turns)
+    return [line(f"ensemble weights, 10 × {TRAINING_CLIPS:,}", found, 1)]
 
-    def plain() -> None:
-        minimize(
-            lambda weights: log_loss(labels, predictions @ weights), np.full(10, 0.1), method="SLSQP",
-            bounds=[(0, 1)] * 10, constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1},
-        )  # fmt: skip
 
-    return [
-        line(
-            "ensemble weights, 10 × 38,095",
-            *in_turn(lambda: fit_weights(labels, predictions), plain, turns),
-            "ms",
-            1000,
-        )
-    ]
+def time_check(setting: Setting, folder: Path) -> list[str]:
+    """check_models.py and get_config.py on 60 checkpoints, as processes."""
+    checkpoint = member_of(setting.size, recipe_of()).checkpoint
+    settings = network_settings(rebuild_network(checkpoint))
+    simulate(folder, made_table(TRAINING_CLIPS), checkpoint.weights, settings)
+    gigabytes = sum(path.stat().st_size for path in folder.iterdir()) / 2**30
+    config = ["get_config.py", "--assets_dir", folder, "--output", folder / "model_configs.pkl"]
+    lines = []
+    for what, ours in (("check_models.py", ["check_models.py", "--assets_dir", folder]), ("get_config.py", config)):
+        _, seconds, memory = as_process(ours)
+        _, plain_seconds, plain_memory = as_process(["benchmarks/plain.py", folder])
+        what = f"{what}, 60 checkpoints of {gigabytes:.1f} GB; plain: log loss per fold alone"
+        lines.append(line(what, (seconds, plain_seconds), 1, "s"))
+        lines.append(f"| its peak memory | {memory:.1f} GB | {plain_memory:.1f} GB | {plain_memory / memory:.1f} × |")
+    return lines
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data_dir", type=Path, help="take clips from this training set, references from --tts_dir")
+    parser.add_argument("--tts_dir", type=Path, default=Path("tts_data"), help="(default: %(default)s)")
+    parser.add_argument("--clips", type=positive, default=64, help="at least 16 (default: %(default)s)")
+    parser.add_argument("--turns", type=positive, default=5, help="(default: %(default)s)")
+    parser.add_argument("--size", choices=SIZES, default="tiny", help="of the encoder (default: %(default)s)")
+    parser.add_argument("--threads", type=positive, default=1, help="of torch (default: %(default)s)")
+    parser.add_argument("--processes", type=positive, default=2, help="that load (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    parser.add_argument("--shrink", type=positive, default=1, help="measure growth with so many times fewer clips")
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--data_dir", type=Path, help="take clips from this training set, with references from --tts_dir"
-    )
-    parser.add_argument("--tts_dir", type=Path, default=Path("tts_data"))
-    parser.add_argument("--clips", type=int, default=64, help="(default: %(default)s)")
-    parser.add_argument("--turns", type=int, default=5, help="(default: %(default)s)")
-    parser.add_argument("--size", choices=SIZES, default="tiny", help="of the encoder (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="of torch (default: %(default)s)")
-    parser.add_argument("--device", default="auto", help="(default: %(default)s)")
-    options = parser.parse_args()
+    options = parse_arguments()
     torch.set_num_threads(options.threads)
-    device = resolve_device(options.device)
-    precision = resolve_precision("auto", device)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        clips = (
-            made_clips(folder, options.clips)
-            if options.data_dir is None
-            else read_clips(options.data_dir, options.tts_dir, folder, options.clips)
-        )
+        if options.data_dir is None:
+            clips = made_clips(folder, options.clips)
+        else:
+            clips = read_clips(options.data_dir, options.tts_dir, folder, options.clips)
+        setting = Setting(clips, options.size, options.turns, resolve_device(options.device))
         print(
-            f"{options.clips} clips of {clips.mean_seconds:.1f} s with their references; {device}, {options.threads} threads\n"
+            f"{options.clips} clips of {clips.mean_seconds:.1f} s with their references; {setting.device}, "
+            f"threads of torch: {options.threads}; medians of {options.turns} turns\n"
         )
-        print("| | ours | plain | ratio |\n|---|---|---|---|", flush=True)
-        for lines in (
-            lambda: time_samples(clips, options.turns),
-            lambda: time_inference(clips, options.size, options.turns, device, precision),
-            lambda: time_training(clips, options.size, options.turns, device, precision),
-            lambda: time_weights(options.turns),
-        ):
-            print("\n".join(lines()), flush=True)
+        print("| | ours | plain | ratio |\n|---|---|---|---|")
+        parts: tuple[Callable[[], list[str]], ...] = (
+            lambda: time_samples(setting),
+            lambda: time_loader(setting, options.processes),
+            lambda: time_inference(setting),
+            lambda: time_training(setting),
+            lambda: time_weights(setting),
+            lambda: time_check(setting, folder / "assets"),
+        )
+        for text in itertools.chain.from_iterable(part() for part in parts):
+            print(text, flush=True)
+    print("\n" + "\n".join(growth_table("nano", options.shrink)))
 
 
 if __name__ == "__main__":

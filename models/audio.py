@@ -36,7 +36,7 @@ def read_audio(path: Path, max_seconds: float | None = None) -> Waveform:
         raise InputError(f"{path}: not readable as audio ({error}); convert it to WAV or FLAC") from error
     if len(samples) == 0:
         raise InputError(f"{path}: the audio is empty (0 samples); record it again or take its row out")
-    mono = samples.mean(axis=1, dtype=np.float32)
+    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
     if not np.isfinite(mono).all():
         raise InputError(f"{path}: the audio holds NaN or infinite samples; convert it again from its source")
     return resample(mono, rate_hz)

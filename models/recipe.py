@@ -102,9 +102,10 @@ class Recipe:
 
 
 def recipe_from_dict(values: dict[str, Any]) -> Recipe:
-    """The inverse of `Recipe.to_dict`."""
+    """The inverse of `Recipe.to_dict`. What was written before there was a choice of padding is read as it was trained."""
+    was_fixed = values.get("joint") == "plain" and values.get("pooling") != "alignment"
     try:
-        return Recipe(**values)
+        return Recipe(**{"padding": "fixed" if was_fixed else "batch", **values})
     except TypeError as error:
         raise InputError(f"not a recipe: {error}") from error
 

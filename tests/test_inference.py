@@ -5,6 +5,7 @@ Run: .venv/bin/python -m pytest tests/test_inference.py
 
 import os
 import resource
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import tone
-from simulate import trained_checkpoint
+from conftest import ROOT, tone
+from simulate import recipe, trained_checkpoint
 
 from models import dataset, inference
 from models.aligned import AlignedNetwork
-from models.build import rebuild_network
+from models.build import pretrained_network, rebuild_network
 from models.checkpoint import save_checkpoint
 from models.config_file import EnsembleConfig, ModelEntry
 from models.errors import InputError
@@ -113,10 +114,59 @@ def test_each_distinct_reference_is_encoded_once(
     assert sum(encoded) == table["expected_text"].nunique() + len(twice)  # references, responses
 
 
+def test_each_response_is_decoded_once(
+    clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]], encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever forms the members read it in."""
+    decoded = []
+    original = dataset.read_audio
+    monkeypatch.setattr(dataset, "read_audio", lambda path, *a: decoded.append(path) or original(path, *a))
+    names = ("model2s", "matchedmodel", "alignsmall")
+    members = [Member(trained_checkpoint(encoder_dir, name), 4, 1 / 3) for name in names]
+    score_clips(members, *clips, CPU, "fp32", 0)
+    assert len(decoded) == len(set(decoded)) == len(clips[0])
+
+
+def test_the_next_chunk_is_loaded_while_one_is_scored(
+    clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]], encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scoring the first chunk waits until the second one is being read."""
+    second_is_read, waited = threading.Event(), []
+    original_read, original_score = dataset.read_audio, inference._score_chunk
+    fifth = clips[1] / clips[0]["filename"][4]
+    monkeypatch.setattr(inference, "CHUNK_CLIPS", 4)
+    monkeypatch.setattr(inference, "LOADER_CLIPS", 4)
+
+    def read(path: Path, *arguments: object) -> np.ndarray:
+        if path == fifth:
+            second_is_read.set()
+        return original_read(path, *arguments)
+
+    def score(*arguments: object) -> np.ndarray:
+        waited.append(second_is_read.wait(30))
+        return original_score(*arguments)
+
+    monkeypatch.setattr(dataset, "read_audio", read)
+    monkeypatch.setattr(inference, "_score_chunk", score)
+    score_clips([Member(trained_checkpoint(encoder_dir), 4, 1.0)], *clips, CPU, "fp32", 0)
+    assert waited[0]
+
+
 def test_bf16_changes_little(clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]], encoder_dir: Path) -> None:
     members = [Member(trained_checkpoint(encoder_dir), 4, 1.0)]
     full, half = (score_clips(members, *clips, CPU, precision, 0) for precision in ("fp32", "bf16"))
-    np.testing.assert_allclose(half, full, atol=0.01)
+    assert not np.array_equal(half, full)
+    np.testing.assert_allclose(half, full, atol=0.005)
+
+
+def test_networks_that_read_phones_stay_in_float32() -> None:
+    """A rounded frame can turn one phone of the reference into another, which the score then jumps with."""
+    for joint, pooling in (("plain", "alignment"), ("matched", "mean")):
+        asked = recipe("aligned" if pooling == "alignment" else "matchedmodel")
+        shipped = str(ROOT / "assets/encoders/phonetic-tiny")
+        network = pretrained_network(replace(asked, encoder=shipped, joint=joint, pooling=pooling))
+        network.lower_precision(torch.bfloat16)
+        assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
 
 
 def make_config(encoder_dir: Path, folder: Path, weights: dict[str, float]) -> EnsembleConfig:

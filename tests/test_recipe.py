@@ -215,3 +215,19 @@ def test_more_epochs_stretch_the_schedule() -> None:
 def test_fixed_padding_is_for_joint_inputs() -> None:
     with pytest.raises(InputError, match="padding"):
         replace(load("alignsmall"), padding="fixed")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "padding"),
+    [
+        ("model2s", {}, "fixed"),
+        ("model2s", {"joint": "matched"}, "batch"),
+        ("alignsmall", {}, "batch"),
+    ],
+)
+def test_recipes_from_before_there_was_a_choice_of_padding(name: str, changes: dict[str, str], padding: str) -> None:
+    """Plain joint models read the silence that padded them."""
+    written = replace(load(name), **changes).to_dict()
+    assert recipe_from_dict(written).padding == "batch"
+    del written["padding"]
+    assert recipe_from_dict(written).padding == padding
