@@ -1,15 +1,18 @@
-# Two commands for a newcomer: `make demo` and `make test`. Each makes .venv and installs what it needs on its first run.
+# Two commands for a newcomer: `make demo` and `make test`; `make bench` measures the speed of every step. Each makes .venv and installs what it needs on its first run.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python tools/run_demo.py
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/speed.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -164,6 +164,7 @@ def _training_arguments(job: TrainingJob, device: torch.device) -> TrainingArgum
         dataloader_num_workers=job.num_workers,
         dataloader_drop_last=True,
         dataloader_pin_memory=device.type == "cuda",
+        accelerator_config={"non_blocking": device.type == "cuda"},  # batches are copied while the GPU computes
         eval_strategy="epoch",
         save_strategy="epoch",
         save_total_limit=1,  # and the best one, if that is another
