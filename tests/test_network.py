@@ -29,6 +29,11 @@ ALL = sorted(path.stem.removeprefix("train_") for path in ROOT.glob("train_*.py"
 KINDS = [(name, {}) for name in ALL]
 KINDS += [(name, change) for name in PUBLISHED for change in ({"joint": "matched"}, {"padding": "fixed"})]
 
+SHIFT = (
+    "pooling.score.bias",
+    "pooling.attention.score.bias",
+)  # a softmax is the same after a shift: zero but for rounding
+
 
 def make(name: str, encoder_dir: Path, **changes: object) -> ComparisonNetwork:
     torch.manual_seed(0)
@@ -77,7 +82,9 @@ def test_contract(name: str, changes: dict[str, str], encoder_dir: Path) -> None
     network.train()(**whole)["loss"].backward()
     trainable = {key: parameter for key, parameter in network.named_parameters() if parameter.requires_grad}
     assert not [
-        key for key, parameter in trainable.items() if parameter.grad is None or not parameter.grad.abs().sum() > 0
+        key
+        for key, parameter in trainable.items()
+        if parameter.grad is None or not (parameter.grad.abs().sum() > 0 or key in SHIFT)
     ]
     assert "encoder.embed_positions.weight" not in trainable
 
