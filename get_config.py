@@ -95,7 +95,7 @@ def print_losses(blend: "Blend", weights: "np.ndarray") -> None:
 
 def main() -> None:
     arguments = parse_arguments()
-    from models.ensemble import fit_weights, gather_blend
+    from models.ensemble import fit_weights, gather_blend, group_priors
 
     checkpoints = choose_models(read_sound_assets(arguments.assets_dir), arguments.models, arguments.assets_dir)
     blend = gather_blend(list(checkpoints.values()))
@@ -106,7 +106,8 @@ def main() -> None:
         make_entry(name, float(weight), checkpoints, arguments.output)
         for name, weight in zip(blend.models, weights, strict=True)
     ]
-    write_config(arguments.output, EnsembleConfig(first.n_folds, first.voice, first.data_fingerprint, entries))
+    priors = group_priors(list(checkpoints.values()))
+    write_config(arguments.output, EnsembleConfig(first.n_folds, first.voice, first.data_fingerprint, priors, entries))
     print(f"wrote {arguments.output}: {int(np.count_nonzero(weights))} models with a weight")
 
 

@@ -3,26 +3,23 @@
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from models.audio import check_audio_files
+from models.audio import try_audio_files
 from models.cli import add_data_arguments, add_device_arguments, make_parser, positive, run
 from models.config_file import EnsembleConfig, read_config
 from models.errors import InputError
-from models.files import replace_when_done
 from models.references import load_references, missing_texts, read_identity, speak_references
+from models.submission import find_problems, problems_path, with_priors, write_problems, write_submission
 from models.tables import clip_paths, read_test_table
 from models.voices import VoiceOptions, add_voice_arguments, describe_voice, same_voice
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = make_parser(
         "Give every clip of test_metadata.csv the ensemble's probability that the answer was right, in the order of "
-        "submission_format.csv. Expected texts without a reference are spoken with the voice that the models were trained with.",
+        "submission_format.csv. Expected texts without a reference are spoken with the voice that the models were trained with. "
+        "A clip that can't be read gets the share of right answers in its task and grade, and is listed in "
+        "<output>.problems.csv with the reason.",
         "python infer.py --folds_per_model 3",
     )
     add_data_arguments(parser)
@@ -40,6 +37,7 @@ def parse_arguments() -> argparse.Namespace:
         type=positive,
         help="how many folds of each model to use, spread evenly; the published submission used 3 of 6 (default: all)",
     )
+    parser.add_argument("--strict", action="store_true", help="stop at a clip that can't be read, and write nothing")
     add_device_arguments(parser)
     add_voice_arguments(parser, default_voice=None)
     return parser.parse_args()
@@ -78,11 +76,6 @@ def check_output(path: Path) -> None:
         raise InputError(f"--output {path}: the folder can't be written to; give another")
 
 
-def write_submission(path: Path, table: "pd.DataFrame", scores: "np.ndarray") -> None:
-    with replace_when_done(path) as temporary:
-        table[["filename"]].assign(score=scores).to_csv(temporary, index=False)
-
-
 def main() -> None:
     arguments = parse_arguments()
     table = read_test_table(arguments.data_dir)
@@ -95,13 +88,22 @@ def main() -> None:
     device = resolve_device(arguments.device)
     precision = resolve_precision(arguments.precision, device)
     members = load_members(config, arguments.config.parent, arguments.folds_per_model)
-    check_audio_files(clip_paths(arguments.data_dir, table["filename"]))
+    problems = find_problems(try_audio_files(clip_paths(arguments.data_dir, table["filename"])), arguments.data_dir)
+    if problems and arguments.strict:
+        raise InputError(f"--strict: {len(problems)} clips can't be read, the first: {next(iter(problems.values()))}")
     prepare_references(arguments.tts_dir, table["expected_text"].tolist(), config, arguments)
     references = load_references(arguments.tts_dir, table["expected_text"])
     print(f"{len(table)} clips, {len(members)} checkpoints, {device} in {precision}")
-    scores = score_clips(members, table, arguments.data_dir, references, device, precision, arguments.num_workers)
+    sound = table[[row not in problems for row in range(len(table))]].reset_index(drop=True)
+    scores = score_clips(members, sound, arguments.data_dir, references, device, precision, arguments.num_workers)
+    scores = with_priors(table, scores, problems, config.priors)
+    write_problems(arguments.output, table, scores, problems)
     write_submission(arguments.output, table, scores)
     print(f"wrote {arguments.output}: {len(scores)} scores, {scores.mean():.3f} on average")
+    if problems:
+        print(
+            f"{len(problems)} clips could not be read and got their task's and grade's prior: {problems_path(arguments.output)}"
+        )
 
 
 if __name__ == "__main__":

@@ -57,23 +57,20 @@ def write_wav(path: Path, waveform: Waveform) -> None:
         soundfile.write(temporary, pcm, SAMPLE_RATE_HZ, subtype="PCM_16", format="WAV")
 
 
-def check_audio_files(paths: Iterable[Path]) -> list[float]:
-    """Decode every file once, in threads, so that a broken one is found before any long work.
-
-    returns : the length of each file in seconds
-    raises : InputError naming the first broken file and how many there are
-    """
+def try_audio_files(paths: Iterable[Path]) -> list[float | InputError]:
+    """Decode every file once, in threads: its length in seconds, or what is wrong with it, naming the file."""
     paths = list(paths)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(
-            tqdm(
-                pool.map(_length_or_error, paths),
-                "checking audio",
-                len(paths),
-                unit=" clips",
-                disable=None,
-            )
-        )
+        lengths = pool.map(_length_or_error, paths)
+        return list(tqdm(lengths, "checking audio", len(paths), unit=" clips", disable=None))
+
+
+def check_audio_files(paths: Iterable[Path]) -> list[float]:
+    """The lengths of files that must all be sound, in seconds.
+
+    raises : InputError naming the first broken file and how many there are
+    """
+    results = try_audio_files(paths)
     errors = [result for result in results if isinstance(result, InputError)]
     if errors:
         others = f"; {len(errors) - 1} more files are broken too" if len(errors) > 1 else ""

@@ -4,6 +4,7 @@ It is read through an unpickler that refuses every global, so reading a stranger
 """
 
 import io
+import itertools
 import os
 import pickle
 from dataclasses import asdict, dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 from models.errors import InputError
 from models.files import replace_when_done
+from models.tables import GRADES, TASKS
 from models.voices import Identity
 
 FORMAT = "speech-text-comparison ensemble 1"
@@ -32,9 +34,12 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class EnsembleConfig:
+    """priors : the probability of a right answer by task and grade, for clips that can't be read"""
+
     n_folds: int
     voice: Identity
     data_fingerprint: str
+    priors: dict[str, dict[str, float]]
     models: list[ModelEntry]
 
 
@@ -90,6 +95,9 @@ def _check_kinds(entry: ModelEntry) -> None:
 def _check(config: EnsembleConfig) -> None:
     if not isinstance(config.voice, dict) or not {"engine", "speed", "source"} <= config.voice.keys():
         raise ValueError(f"voice {config.voice!r} does not name a voice")
+    for task, grade in itertools.product(TASKS, GRADES):
+        if not 0.0 < config.priors[task][grade] < 1.0:
+            raise ValueError(f"prior {config.priors[task][grade]} of {task}, grade {grade}, outside (0, 1)")
     if not config.models:
         raise ValueError("no models")
     for entry in config.models:

@@ -14,9 +14,11 @@ from scipy.optimize import minimize
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.errors import InputError
 from models.metrics import Values, clip_probabilities, log_loss
+from models.tables import GRADES, TASKS
 
 _NEGLIGIBLE_WEIGHT = 1e-6
 _LARGEST_GAP = 1e-6  # nats
+_PRIOR_CLIPS = 10
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,23 @@ def gather_blend(checkpoints: Sequence[Checkpoint]) -> Blend:
         predictions=np.array([[model[name] for model in predictions.values()] for name in filenames]),
         folds=np.array([folds[name] for name in filenames]),
     )
+
+
+def group_priors(checkpoints: Sequence[Checkpoint]) -> dict[str, dict[str, float]]:
+    """The share of right answers by task and grade, among the clips that one model's folds held out.
+
+    Groups of few clips are drawn towards the share of all, as by `_PRIOR_CLIPS` clips more.
+    """
+    folds = [item.oof for item in checkpoints if item.recipe.name == checkpoints[0].recipe.name]
+    labels = np.concatenate([oof.labels for oof in folds])
+    tasks, grades = (np.concatenate([getattr(oof, name) for oof in folds]) for name in ("tasks", "grades"))
+    overall = (labels.sum() + 1) / (len(labels) + 2)  # never 0 or 1
+
+    def prior(task: str, grade: str) -> float:
+        own = labels[(tasks == task) & (grades == grade)]
+        return float((own.sum() + _PRIOR_CLIPS * overall) / (len(own) + _PRIOR_CLIPS))
+
+    return {task: {grade: prior(task, grade) for grade in GRADES} for task in TASKS}
 
 
 def fit_weights(labels: Values, predictions: Values) -> Values:

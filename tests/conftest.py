@@ -122,7 +122,7 @@ Script = Callable[..., Outcome]
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory, encoder_dir: Path) -> Path:
     """A folder in which everything is right: data, references, two checkpoints and their configuration."""
-    from simulate import trained_checkpoint
+    from simulate import priors, trained_checkpoint
 
     from models.checkpoint import save_checkpoint
     from models.config_file import EnsembleConfig, ModelEntry, write_config
@@ -143,7 +143,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, encoder_dir: Path) -> Pat
         sha256.append(sha256_of_file(path))
     names = [path.relative_to(folder).as_posix() for path in paths]
     entry = ModelEntry("model2s", 1.0, names, [0, 1], sha256, max_seconds=4.0, batch_size=4)
-    write_config(folder / "model_configs.pkl", EnsembleConfig(2, voice, "data", [entry]))
+    write_config(folder / "model_configs.pkl", EnsembleConfig(2, voice, "data", priors(), [entry]))
     return folder
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from simulate import VOICE, Payload, checkpoints, trained_checkpoint
+from simulate import VOICE, Payload, checkpoints, priors, trained_checkpoint
 
 from models.build import rebuild_network
 from models.checkpoint import FORMAT, load_checkpoint, save_checkpoint
@@ -130,7 +130,7 @@ def test_files_appear_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def config() -> EnsembleConfig:
     entry = ModelEntry("model2s", 1.0, ["assets/model2s_0.pth"], [0], ["0" * 64], 16.0, 8)
-    return EnsembleConfig(6, VOICE, "data", [entry])
+    return EnsembleConfig(6, VOICE, "data", priors(), [entry])
 
 
 def test_configuration_round_trip_of_plain_values(tmp_path: Path) -> None:

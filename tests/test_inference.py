@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import ROOT, tone
-from simulate import recipe, trained_checkpoint
+from simulate import priors, recipe, trained_checkpoint
 
 from models import dataset, inference
 from models.aligned import AlignedNetwork
@@ -179,7 +179,7 @@ def make_config(encoder_dir: Path, folder: Path, weights: dict[str, float]) -> E
             paths.append(checkpoint.file_name)
         checksums = [sha256_of_file(folder / path) for path in paths]
         entries.append(ModelEntry(name, weight, paths, [0, 1, 2, 3], checksums, 4.0, 4))
-    return EnsembleConfig(4, checkpoint.voice, checkpoint.data_fingerprint, entries)
+    return EnsembleConfig(4, checkpoint.voice, checkpoint.data_fingerprint, priors(), entries)
 
 
 def test_members_and_their_shares(encoder_dir: Path, tmp_path: Path) -> None:
