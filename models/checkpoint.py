@@ -6,7 +6,7 @@ architecture, the out-of-fold (OOF) predictions, the voice, a fingerprint of the
 
 import json
 import pickle
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Checkpoint:
     """One trained fold.
 
     options : command-line options that differ from the defaults, to train another fold in the same way
+    tries : `seed` and `outcome` of each run that collapsed before this one
     history : per epoch, `epoch`, `train_loss`, `validation_log_loss`, `validation_auc`, `seconds`
     """
 
@@ -56,6 +57,7 @@ class Checkpoint:
     options: dict[str, Any]
     history: list[dict[str, float]]
     versions: dict[str, str]
+    tries: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def file_name(self) -> str:
@@ -72,7 +74,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         raise InputError(
             f"{path}: not written, since {len(broken)} weights are not finite in float16, such as {broken[0]}"
         )
-    content = {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint)}
+    content = {item.name: getattr(checkpoint, item.name) for item in fields(Checkpoint)}
     content |= {"format": FORMAT, "recipe": checkpoint.recipe.to_dict(), "oof": _pack_oof(checkpoint.oof)}
     with replace_when_done(path) as temporary:
         torch.save(content, temporary)

@@ -33,6 +33,7 @@ class TrainingJob:
     precision: str
     num_workers: int
     gradient_accumulation_steps: int
+    max_tries: int
     options: dict[str, Any]
 
     @property
@@ -68,6 +69,7 @@ def make_job(recipe: Recipe, fold: int, arguments: argparse.Namespace, options: 
         precision=arguments.precision,
         num_workers=arguments.num_workers,
         gradient_accumulation_steps=arguments.gradient_accumulation_steps,
+        max_tries=arguments.max_tries,
         options=options,
     )
 

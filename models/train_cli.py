@@ -43,6 +43,13 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         default=1,
         help="split each batch into this many parts to save memory; the result stays the same (default: %(default)s)",
     )
+    parser.add_argument(
+        "--max_tries",
+        type=positive,
+        default=3,
+        help="a run that stops learning (vanished gradients, a loss that is not finite, no better than the prior) is begun "
+        "again with another seed, so many times in all (default: %(default)s)",
+    )
     add_recipe_arguments(parser)
 
 

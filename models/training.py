@@ -5,11 +5,8 @@ what is set here is what the recipes ask for: optimiser, schedule, order of the 
 """
 
 import functools
-import hashlib
-import json
 import os
 import platform
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,17 +22,18 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from models.audio import SAMPLE_RATE_HZ, Waveform, check_audio_files
 from models.build import network_settings, pretrained_network
 from models.checkpoint import Checkpoint, OutOfFold, save_checkpoint
+from models.collapse import SEEDS_APART, Collapse, CollapseWatch, check_learnt
 from models.dataset import ComparisonDataset, EpochShuffle
 from models.device import resolve_device, resolve_precision
 from models.errors import InputError
 from models.features import frames_for_seconds
-from models.files import replace_when_done
 from models.job import TrainingJob
 from models.metrics import figures, sigmoid
 from models.network import ComparisonNetwork, half_weights, load_weights, parameter_groups
 from models.progress import EpochReport, QuietProgress
 from models.recipe import Recipe
 from models.references import load_references, read_identity
+from models.run_state import Try, forget_states, last_state, prepare_run_dir, read_tries, write_tries
 from models.tables import clip_paths
 
 ADAM_BETAS = (0.9, 0.999)
@@ -86,16 +84,44 @@ def schedule_steps(n_train: int, recipe: Recipe) -> int:
 def train_fold(job: TrainingJob, restart: bool = False) -> Path:
     """Train, keep the epoch with the lowest validation log loss, write the checkpoint; a run that was cut off goes on.
 
+    A run that collapses is begun again with another seed, `job.max_tries` times in all.
+
     restart : forget what an earlier, unfinished run left
     returns : the checkpoint's path
     """
-    recipe, run_seed = job.recipe, job.recipe.seed + job.fold
     arguments = _training_arguments(job, resolve_device(job.device))
     references = load_references(job.tts_dir, [*job.train["expected_text"], *job.validation["expected_text"]])
     seconds = _joined_seconds(job, references)
     clip_seconds, held_out_seconds = seconds[: len(job.train)], seconds[len(job.train) :]
     job = replace(job, validation=job.validation.iloc[np.argsort(held_out_seconds, kind="stable")])  # alike together
-    set_seed(run_seed)
+    if arguments.process_index == 0:
+        prepare_run_dir(job, restart)
+    tries: list[Try] = _agree_on(read_tries(job.run_dir))
+    while True:
+        try:
+            return _train_once(job, arguments, references, clip_seconds, tries)
+        except Collapse as collapse:
+            tries = [*tries, {"seed": arguments.seed, "outcome": str(collapse)}]
+            if arguments.process_index == 0:
+                _report_try(job, tries)
+                forget_states(job.run_dir)
+                write_tries(job.run_dir, tries[: job.max_tries - 1])
+            _agree_on(None)  # no process goes on before the states are gone
+            if len(tries) >= job.max_tries:
+                raise InputError(_what_to_do(job, tries)) from collapse
+
+
+def _train_once(
+    job: TrainingJob,
+    arguments: TrainingArguments,
+    references: Mapping[str, Waveform],
+    clip_seconds: Sequence[float],
+    tries: list[Try],
+) -> Path:
+    """raises : Collapse, unless it is the last try and all that is wrong is that it ended at the prior"""
+    recipe = job.recipe
+    arguments.seed = recipe.seed + job.fold + SEEDS_APART * len(tries)
+    set_seed(arguments.seed)
     network = pretrained_network(recipe)
     make_dataset = functools.partial(
         ComparisonDataset,
@@ -103,15 +129,38 @@ def train_fold(job: TrainingJob, restart: bool = False) -> Path:
         references=references,
         n_mels=network.encoder.config.num_mel_bins,
         max_frames=frames_for_seconds(recipe.max_seconds),
-        seed=run_seed,
+        seed=arguments.seed,
         layout=recipe.layout,
         padding=recipe.padding,
     )
     train, validation = make_dataset(job.train, augment=recipe.augment), make_dataset(job.validation)
     trainer = _make_trainer(job, network, train, validation, clip_seconds, arguments)
-    last_state = _prepare_run_dir(job, restart) if trainer.is_world_process_zero() else None
-    trainer.train(resume_from_checkpoint=_agree_on(last_state))
-    return _finish(job, trainer, network, validation)
+    trainer.train(resume_from_checkpoint=_agree_on(last_state(job.run_dir) if arguments.process_index == 0 else None))
+    try:
+        labels = (table["score"].to_numpy(np.float64) for table in (job.train, job.validation))
+        check_learnt(float(trainer.state.best_metric), *labels)
+    except Collapse as collapse:
+        if len(tries) + 1 < job.max_tries:
+            raise
+        tries = [*tries, {"seed": arguments.seed, "outcome": str(collapse)}]
+        if arguments.process_index == 0:
+            _report_try(job, tries)
+    return _finish(job, trainer, network, validation, tries)
+
+
+def _report_try(job: TrainingJob, tries: list[Try]) -> None:
+    print(
+        f"{job.checkpoint_path.stem}, try {len(tries)} of {job.max_tries}, seed {tries[-1]['seed']}: "
+        f"{tries[-1]['outcome']}",
+        flush=True,
+    )
+
+
+def _what_to_do(job: TrainingJob, tries: list[Try]) -> str:
+    return (
+        f"{job.checkpoint_path.stem}: did not learn in {len(tries)} tries, the last one: {tries[-1]['outcome']}; "
+        "try a lower --learning_rate, another --seed or --precision fp32"
+    )
 
 
 def _make_trainer(
@@ -131,7 +180,7 @@ def _make_trainer(
         eval_dataset=validation,
         data_collator=train.collate,
         compute_metrics=_validation_figures,
-        callbacks=[EpochReport(train)],
+        callbacks=[EpochReport(train), CollapseWatch()],
     )
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback) is not None:
@@ -185,9 +234,7 @@ def _training_arguments(job: TrainingJob, device: torch.device) -> TrainingArgum
 def _validation_figures(prediction: EvalPrediction) -> dict[str, float]:
     logits = np.asarray(prediction.predictions, dtype=np.float64).reshape(-1)
     if not np.isfinite(logits).all():
-        raise InputError(
-            "the network's output is not finite any more; try a lower --learning_rate, another --seed or --precision fp32"
-        )
+        raise Collapse("the network's output was not finite any more")
     scores = figures(np.asarray(prediction.label_ids, dtype=np.float64), sigmoid(logits))
     return {"log_loss": scores.log_loss, "auc": scores.auc, "accuracy": scores.accuracy}
 
@@ -216,42 +263,7 @@ def _joined_seconds(job: TrainingJob, references: Mapping[str, Waveform]) -> lis
     return [min(seconds, max_seconds) for seconds in joined]
 
 
-def _prepare_run_dir(job: TrainingJob, restart: bool) -> str | None:
-    """The state to resume from, if an earlier run of the very same job left one; anything else there is removed."""
-    description = json.dumps(
-        {
-            "recipe": job.recipe.to_dict(),
-            "n_folds": job.n_folds,
-            "data": job.data_fingerprint,
-            "voice": read_identity(job.tts_dir),
-            "held_out": hashlib.sha256("\n".join(job.validation["filename"]).encode()).hexdigest(),
-        },
-        indent=2,
-        sort_keys=True,
-    )
-    file = job.run_dir / "run.json"
-    if restart or not file.is_file() or file.read_text(encoding="utf-8") != description:
-        shutil.rmtree(job.run_dir, ignore_errors=True)
-        with replace_when_done(file) as temporary:
-            temporary.write_text(description, encoding="utf-8")
-        return None
-    states = [folder for folder in job.run_dir.glob("checkpoint-*") if _is_whole(folder)]
-    latest = max(states, key=lambda folder: int(folder.name.split("-")[1]), default=None)
-    if latest is not None:
-        print(f"going on from {latest}")
-    return str(latest) if latest else None
-
-
-def _is_whole(state_dir: Path) -> bool:
-    """The Trainer writes its own state last: if that can be read, the rest is there."""
-    try:
-        json.loads((state_dir / "trainer_state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _agree_on(value: str | None) -> str | None:
+def _agree_on(value: Any) -> Any:
     """The first process's value, in every process of a distributed run."""
     if not torch.distributed.is_initialized():
         return value
@@ -260,7 +272,13 @@ def _agree_on(value: str | None) -> str | None:
     return values[0]
 
 
-def _finish(job: TrainingJob, trainer: FoldTrainer, network: ComparisonNetwork, validation: ComparisonDataset) -> Path:
+def _finish(
+    job: TrainingJob,
+    trainer: FoldTrainer,
+    network: ComparisonNetwork,
+    validation: ComparisonDataset,
+    tries: list[Try],
+) -> Path:
     """Predict the held-out clips with the weights as they are saved, in float16, and write the checkpoint."""
     weights = half_weights(network)
     load_weights(network, weights)
@@ -282,10 +300,10 @@ def _finish(job: TrainingJob, trainer: FoldTrainer, network: ComparisonNetwork, 
                 "torch": str(torch.__version__),
                 "transformers": transformers.__version__,
             },
+            tries=tries,
         )
         save_checkpoint(job.checkpoint_path, checkpoint)
-        for state_dir in job.run_dir.glob("checkpoint-*"):
-            shutil.rmtree(state_dir)
+        forget_states(job.run_dir)
         print(f"wrote {job.checkpoint_path}")
     return job.checkpoint_path
 

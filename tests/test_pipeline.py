@@ -58,6 +58,8 @@ def training(folder: Path, encoder_dir: Path) -> list[object]:
         encoder_dir,
         "--epochs",
         1,
+        "--max_tries",
+        1,
         "--batch_size",
         4,
         "--max_seconds",

@@ -58,6 +58,7 @@ def make_job(make_data: Callable[..., Path], encoder_dir: Path, tmp_path: Path) 
             precision="fp32",
             num_workers=0,
             gradient_accumulation_steps=1,
+            max_tries=1,
             options={},
         )
         return replace(job, **fields)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ TRAINING = "--n_folds 3 --max_seconds 12 --precision bf16".split()
 TRAIN_ALIGNED = f"--models {ALIGNED} --encoder {SHIPPED} --learning_rate 1e-4 --epochs 2 --schedule_epochs 2".split()
 TRAIN_JOINT = f"--models {JOINT} --encoder {SHIPPED} --joint matched --augment none --dropout 0.1".split()
 TRAIN_JOINT += "--learning_rate 2e-4 --epochs 2 --schedule_epochs 2".split()
-TRAIN_SCRATCH = f"--models {ALIGNED} --learning_rate 3e-4 --epochs 2 --schedule_epochs 2".split()
+TRAIN_SCRATCH = f"--models {ALIGNED} --learning_rate 3e-4 --epochs 2 --schedule_epochs 2 --max_tries 1".split()
 
 
 def commands(kids: Path, work: Path) -> list[list[str]]:
