@@ -8,6 +8,7 @@ from models.audio import try_audio_files
 from models.cli import add_data_arguments, add_device_arguments, make_parser, positive, run
 from models.config_file import EnsembleConfig, read_config
 from models.errors import InputError
+from models.lock import sole_writer
 from models.references import load_references, missing_texts, read_identity, speak_references
 from models.submission import find_problems, problems_path, with_priors, write_problems, write_submission
 from models.tables import clip_paths, read_test_table
@@ -95,10 +96,11 @@ def main() -> None:
     references = load_references(arguments.tts_dir, table["expected_text"])
     print(f"{len(table)} clips, {len(members)} checkpoints, {device} in {precision}")
     sound = table[[row not in problems for row in range(len(table))]].reset_index(drop=True)
-    scores = score_clips(members, sound, arguments.data_dir, references, device, precision, arguments.num_workers)
-    scores = with_priors(table, scores, problems, config.priors)
-    write_problems(arguments.output, table, scores, problems)
-    write_submission(arguments.output, table, scores)
+    with sole_writer(arguments.output):
+        scores = score_clips(members, sound, arguments.data_dir, references, device, precision, arguments.num_workers)
+        scores = with_priors(table, scores, problems, config.priors)
+        write_problems(arguments.output, table, scores, problems)
+        write_submission(arguments.output, table, scores)
     print(f"wrote {arguments.output}: {len(scores)} scores, {scores.mean():.3f} on average")
     if problems:
         print(

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from models.audio import Waveform, read_audio, write_wav
 from models.errors import InputError
 from models.files import replace_when_done
+from models.lock import sole_writer
 from models.voices import Identity, Voice, VoiceOptions, describe_voice, make_voice, same_voice, voice_key
 
 VOICE_FILE = "voice.json"
@@ -71,6 +72,11 @@ def speak_references(
         raise InputError(
             f"the voice '{options.voice}' ({describe_voice(voice.identity)}) is not {describe_voice(expected)}"
         )
+    with sole_writer(tts_dir):
+        return _speak_missing(tts_dir, texts, voice, options, jobs)
+
+
+def _speak_missing(tts_dir: Path, texts: list[str], voice: Voice, options: VoiceOptions, jobs: int) -> int:
     _claim_folder(tts_dir, voice.identity)
     _delete_leftovers(tts_dir)
     paths = {text: reference_path(tts_dir, voice.identity, text) for text in texts}

@@ -15,22 +15,46 @@ Try = dict[str, Any]  # `seed` and `outcome` of a run that collapsed
 
 def prepare_run_dir(job: TrainingJob, restart: bool) -> None:
     """Keep what an earlier run of the very same job left; anything else there is removed."""
-    description = json.dumps(
+    if restart or not _is_of_job(job):
+        shutil.rmtree(job.run_dir, ignore_errors=True)
+        with replace_when_done(job.run_dir / "run.json") as temporary:
+            temporary.write_text(_description(job), encoding="utf-8")
+
+
+def past_tries(job: TrainingJob, restart: bool) -> list[Try]:
+    """The tries of an earlier run of the very same job that collapsed, oldest first."""
+    file = _tries_file(job.run_dir)
+    if restart or not _is_of_job(job) or not file.is_file():
+        return []
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def write_tries(run_dir: Path, tries: list[Try]) -> None:
+    with replace_when_done(_tries_file(run_dir)) as temporary:
+        temporary.write_text(json.dumps(tries), encoding="utf-8")
+
+
+def _tries_file(run_dir: Path) -> Path:
+    return run_dir / "tries.json"
+
+
+def _is_of_job(job: TrainingJob) -> bool:
+    file = job.run_dir / "run.json"
+    return file.is_file() and file.read_text(encoding="utf-8") == _description(job)
+
+
+def _description(job: TrainingJob) -> str:
+    return json.dumps(
         {
             "recipe": job.recipe.to_dict(),
             "n_folds": job.n_folds,
             "data": job.data_fingerprint,
             "voice": read_identity(job.tts_dir),
-            "held_out": hashlib.sha256("\n".join(job.validation["filename"]).encode()).hexdigest(),
+            "held_out": hashlib.sha256("\n".join(sorted(job.validation["filename"])).encode()).hexdigest(),
         },
         indent=2,
         sort_keys=True,
     )
-    file = job.run_dir / "run.json"
-    if restart or not file.is_file() or file.read_text(encoding="utf-8") != description:
-        shutil.rmtree(job.run_dir, ignore_errors=True)
-        with replace_when_done(file) as temporary:
-            temporary.write_text(description, encoding="utf-8")
 
 
 def last_state(run_dir: Path) -> str | None:
@@ -54,18 +78,3 @@ def _is_whole(state_dir: Path) -> bool:
 def forget_states(run_dir: Path) -> None:
     for state_dir in run_dir.glob("checkpoint-*"):
         shutil.rmtree(state_dir)
-
-
-def read_tries(run_dir: Path) -> list[Try]:
-    """The tries of this run that collapsed, oldest first."""
-    file = _tries_file(run_dir)
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
-
-
-def write_tries(run_dir: Path, tries: list[Try]) -> None:
-    with replace_when_done(_tries_file(run_dir)) as temporary:
-        temporary.write_text(json.dumps(tries), encoding="utf-8")
-
-
-def _tries_file(run_dir: Path) -> Path:
-    return run_dir / "tries.json"

@@ -8,6 +8,7 @@ import functools
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,70 +16,28 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from torch.utils.data import Sampler
-from transformers import EvalPrediction, Trainer, TrainingArguments, set_seed
+from transformers import EvalPrediction, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from models.audio import SAMPLE_RATE_HZ, Waveform, check_audio_files
 from models.build import network_settings, pretrained_network
 from models.checkpoint import Checkpoint, OutOfFold, save_checkpoint
 from models.collapse import SEEDS_APART, Collapse, CollapseWatch, check_learnt
-from models.dataset import ComparisonDataset, EpochShuffle
+from models.dataset import ComparisonDataset
 from models.device import resolve_device, resolve_precision
 from models.errors import InputError
 from models.features import frames_for_seconds
+from models.fold_trainer import FoldTrainer
 from models.job import TrainingJob
+from models.lock import sole_writer
 from models.metrics import figures, sigmoid
-from models.network import ComparisonNetwork, half_weights, load_weights, parameter_groups
+from models.network import ComparisonNetwork, half_weights, load_weights
 from models.progress import EpochReport, QuietProgress
-from models.recipe import Recipe
 from models.references import load_references, read_identity
-from models.run_state import Try, forget_states, last_state, prepare_run_dir, read_tries, write_tries
+from models.run_state import Try, forget_states, last_state, past_tries, prepare_run_dir, write_tries
 from models.tables import clip_paths
 
-ADAM_BETAS = (0.9, 0.999)
-ADAM_EPS = 1e-6
 SHORTEST_RESPONSE_SECONDS = 0.5  # what must be left of the input after the longest reference
-
-
-class FoldTrainer(Trainer):  # type: ignore[misc]
-    """The Trainer with a recipe's optimiser, schedule and order of clips."""
-
-    optimizer: Any
-    lr_scheduler: Any
-
-    def __init__(self, recipe: Recipe, clip_seconds: Sequence[float], **arguments: Any) -> None:
-        self.recipe = recipe
-        self._clip_seconds = clip_seconds
-        super().__init__(**arguments)
-
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        if self.optimizer is None:
-            groups = parameter_groups(self.model, self.recipe.weight_decay)
-            self.optimizer = torch.optim.AdamW(
-                groups, lr=self.recipe.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPS, fused=True
-            )
-        return self.optimizer
-
-    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> torch.optim.lr_scheduler.LRScheduler:
-        """Cosine without warm-up over the schedule's epochs, which may be more than are trained."""
-        if self.lr_scheduler is None:
-            self.lr_scheduler = transformers.get_cosine_schedule_with_warmup(
-                optimizer or self.optimizer,
-                num_warmup_steps=0,
-                num_training_steps=schedule_steps(len(self.train_dataset), self.recipe),
-                num_cycles=self.recipe.schedule_cycles,
-            )
-            self._created_lr_scheduler = True
-        return self.lr_scheduler
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        return EpochShuffle(self._clip_seconds, self.recipe.batch_size, self.args.seed)
-
-
-def schedule_steps(n_train: int, recipe: Recipe) -> int:
-    """Optimiser steps over which the learning rate falls."""
-    return int(n_train / recipe.batch_size * recipe.schedule_epochs)
 
 
 def train_fold(job: TrainingJob, restart: bool = False) -> Path:
@@ -94,35 +53,52 @@ def train_fold(job: TrainingJob, restart: bool = False) -> Path:
     seconds = _joined_seconds(job, references)
     clip_seconds, held_out_seconds = seconds[: len(job.train)], seconds[len(job.train) :]
     job = replace(job, validation=job.validation.iloc[np.argsort(held_out_seconds, kind="stable")])  # alike together
+    tries = past_tries(job, restart)
+    network = _fresh_network(job, arguments, tries)  # before anything is written: the weights may not be there
+    with sole_writer(job.run_dir) if arguments.process_index == 0 else nullcontext():
+        if arguments.process_index == 0:
+            prepare_run_dir(job, restart)
+        while True:
+            try:
+                return _train_once(job, arguments, network, references, clip_seconds, tries)
+            except Collapse as collapse:
+                tries = _note_collapse(job, arguments, tries, collapse)
+            network = _fresh_network(job, arguments, tries)
+
+
+def _fresh_network(job: TrainingJob, arguments: TrainingArguments, tries: list[Try]) -> ComparisonNetwork:
+    """The network at the start of the next try, whose seed the arguments are given."""
+    arguments.seed = job.recipe.seed + job.fold + SEEDS_APART * len(tries)
+    set_seed(arguments.seed)
+    return pretrained_network(job.recipe)
+
+
+def _note_collapse(job: TrainingJob, arguments: TrainingArguments, tries: list[Try], collapse: Collapse) -> list[Try]:
+    """The tries with the one that collapsed, which leaves nothing else behind.
+
+    raises : InputError where there may be no other
+    """
+    tries = [*tries, {"seed": arguments.seed, "outcome": str(collapse)}]
     if arguments.process_index == 0:
-        prepare_run_dir(job, restart)
-    tries: list[Try] = _agree_on(read_tries(job.run_dir))
-    while True:
-        try:
-            return _train_once(job, arguments, references, clip_seconds, tries)
-        except Collapse as collapse:
-            tries = [*tries, {"seed": arguments.seed, "outcome": str(collapse)}]
-            if arguments.process_index == 0:
-                _report_try(job, tries)
-                forget_states(job.run_dir)
-                write_tries(job.run_dir, tries[: job.max_tries - 1])
-            _agree_on(None)  # no process goes on before the states are gone
-            if len(tries) >= job.max_tries:
-                raise InputError(_what_to_do(job, tries)) from collapse
+        _report_try(job, tries)
+        forget_states(job.run_dir)
+        write_tries(job.run_dir, tries[: job.max_tries - 1])
+    _agree_on(None)  # no process goes on before the states are gone
+    if len(tries) >= job.max_tries:
+        raise InputError(_what_to_do(job, tries)) from collapse
+    return tries
 
 
 def _train_once(
     job: TrainingJob,
     arguments: TrainingArguments,
+    network: ComparisonNetwork,
     references: Mapping[str, Waveform],
     clip_seconds: Sequence[float],
     tries: list[Try],
 ) -> Path:
     """raises : Collapse, unless it is the last try and all that is wrong is that it ended at the prior"""
     recipe = job.recipe
-    arguments.seed = recipe.seed + job.fold + SEEDS_APART * len(tries)
-    set_seed(arguments.seed)
-    network = pretrained_network(recipe)
     make_dataset = functools.partial(
         ComparisonDataset,
         data_dir=job.data_dir,
@@ -136,8 +112,8 @@ def _train_once(
     train, validation = make_dataset(job.train, augment=recipe.augment), make_dataset(job.validation)
     trainer = _make_trainer(job, network, train, validation, clip_seconds, arguments)
     trainer.train(resume_from_checkpoint=_agree_on(last_state(job.run_dir) if arguments.process_index == 0 else None))
+    labels = (table["score"].to_numpy(np.float64) for table in (job.train, job.validation))
     try:
-        labels = (table["score"].to_numpy(np.float64) for table in (job.train, job.validation))
         check_learnt(float(trainer.state.best_metric), *labels)
     except Collapse as collapse:
         if len(tries) + 1 < job.max_tries:

@@ -16,10 +16,11 @@ from test_training import make_job, same_weights  # noqa: F401  a fixture
 from models.checkpoint import load_checkpoint
 from models.collapse import SEEDS_APART, Collapse, check_learnt
 from models.errors import InputError
+from models.fold_trainer import FoldTrainer
 from models.job import TrainingJob
 from models.metrics import log_loss
-from models.run_state import read_tries
-from models.training import FoldTrainer, train_fold
+from models.run_state import past_tries
+from models.training import train_fold
 
 Step = Callable[..., torch.Tensor]
 
@@ -186,7 +187,7 @@ def test_a_try_that_was_cut_off_goes_on(
         patch.setattr(FoldTrainer, "training_step", stop)
         with pytest.raises(KeyboardInterrupt):
             train_fold(job)
-    assert [item["seed"] for item in read_tries(job.run_dir)] == [first]
+    assert [item["seed"] for item in past_tries(job, restart=False)] == [first]
     steps.clear()
     resumed = load_checkpoint(train_fold(job))
     assert first not in steps

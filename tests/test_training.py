@@ -20,11 +20,12 @@ from test_recipe import load
 from models.build import rebuild_network
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.features import frames_for_seconds
+from models.fold_trainer import FoldTrainer, schedule_steps
 from models.job import TrainingJob
 from models.metrics import log_loss, sigmoid
 from models.references import load_references, speak_references
 from models.tables import read_training_table
-from models.training import FoldTrainer, schedule_steps, train_fold
+from models.training import train_fold
 from models.voices import VoiceOptions
 
 

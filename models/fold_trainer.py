@@ -1,0 +1,56 @@
+"""The Hugging Face Trainer with a recipe's optimiser, schedule and order of clips."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import transformers
+from torch.utils.data import Sampler
+from transformers import Trainer
+
+from models.dataset import EpochShuffle
+from models.network import parameter_groups
+from models.recipe import Recipe
+
+ADAM_BETAS = (0.9, 0.999)
+ADAM_EPS = 1e-6
+
+
+class FoldTrainer(Trainer):  # type: ignore[misc]
+    """The Trainer with a recipe's optimiser, schedule and order of clips."""
+
+    optimizer: Any
+    lr_scheduler: Any
+
+    def __init__(self, recipe: Recipe, clip_seconds: Sequence[float], **arguments: Any) -> None:
+        self.recipe = recipe
+        self._clip_seconds = clip_seconds
+        super().__init__(**arguments)
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            groups = parameter_groups(self.model, self.recipe.weight_decay)
+            self.optimizer = torch.optim.AdamW(
+                groups, lr=self.recipe.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPS, fused=True
+            )
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> torch.optim.lr_scheduler.LRScheduler:
+        """Cosine without warm-up over the schedule's epochs, which may be more than are trained."""
+        if self.lr_scheduler is None:
+            self.lr_scheduler = transformers.get_cosine_schedule_with_warmup(
+                optimizer or self.optimizer,
+                num_warmup_steps=0,
+                num_training_steps=schedule_steps(len(self.train_dataset), self.recipe),
+                num_cycles=self.recipe.schedule_cycles,
+            )
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        return EpochShuffle(self._clip_seconds, self.recipe.batch_size, self.args.seed)
+
+
+def schedule_steps(n_train: int, recipe: Recipe) -> int:
+    """Optimiser steps over which the learning rate falls."""
+    return int(n_train / recipe.batch_size * recipe.schedule_epochs)
