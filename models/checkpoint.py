@@ -76,8 +76,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         )
     content = {item.name: getattr(checkpoint, item.name) for item in fields(Checkpoint)}
     content |= {"format": FORMAT, "recipe": checkpoint.recipe.to_dict(), "oof": _pack_oof(checkpoint.oof)}
-    with replace_when_done(path) as temporary:
-        torch.save(content, temporary)
+    # Given a name, torch would write it into the file, and the same run would not give the same bytes.
+    with replace_when_done(path) as temporary, open(temporary, "wb") as file:
+        torch.save(content, file)
 
 
 def load_checkpoint(path: Path, sha256: str | None = None) -> Checkpoint:

@@ -179,3 +179,10 @@ def test_oof_predictions_must_be_whole(tmp_path: Path) -> None:
         save_checkpoint(tmp_path / "a.pth", replace(sound, oof=oof))
         with pytest.raises(InputError, match="out-of-fold"):
             load_checkpoint(tmp_path / "a.pth")
+
+
+def test_the_same_checkpoint_is_the_same_bytes_under_any_name(encoder_dir: Path, tmp_path: Path) -> None:
+    """Its checksum tells whether two runs came to the same."""
+    for name in ("a.pth", "other.pth"):
+        save_checkpoint(tmp_path / name, trained_checkpoint(encoder_dir))
+    assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "other.pth").read_bytes()
