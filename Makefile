@@ -1,9 +1,9 @@
-# Two commands for a newcomer: `make demo` and `make test`; `make bench` measures the speed of every step. Each makes .venv and installs what it needs on its first run.
+# Two commands for a newcomer: `make demo` and `make test`; `make bench` measures the speed of every step, `make fuzz` and `make kill` what gets lost. Each makes .venv and installs what it needs on its first run.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench fuzz kill clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python tools/run_demo.py
@@ -13,6 +13,12 @@ test: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/speed.py
+
+fuzz: $(VENV)/.installed
+	$(BIN)/python tools/fuzz.py --cases 5000
+
+kill: $(VENV)/.installed
+	$(BIN)/python tools/kill_runs.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -15,6 +15,9 @@ from models.errors import InputError
 from models.files import replace_when_done
 
 SAMPLE_RATE_HZ = 16_000
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
+LONGEST_SECONDS = 600  # far beyond any answer
+MOST_SAMPLES = 50_000_000  # of all channels, 200 MB: ten minutes of stereo at 41 kHz
 
 Waveform = NDArray[np.float32]
 
@@ -23,14 +26,15 @@ def read_audio(path: Path, max_seconds: float | None = None) -> Waveform:
     """Decode a file to mono at 16 kHz, at most its first `max_seconds`.
 
     returns : float32 [shape=(n,)], in [-1, 1] for integer formats
-    raises : InputError naming the file, where it is missing, unreadable, empty or not finite
+    raises : InputError naming the file, where it is missing, unreadable, empty, not finite, or so large that it is no answer
     """
     if not os.path.isfile(path):  # unlike Path.is_file, not disturbed by a name that is too long
         raise InputError(f"{path}: no such audio file")
     try:
         with soundfile.SoundFile(path) as file:
             rate_hz = file.samplerate
-            frames = -1 if max_seconds is None else int(np.ceil(max_seconds * rate_hz))
+            frames = file.frames if max_seconds is None else min(file.frames, int(np.ceil(max_seconds * rate_hz)))
+            _check_size(path, frames, file.channels, rate_hz)
             samples = file.read(frames, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise InputError(f"{path}: not readable as audio ({error}); convert it to WAV or FLAC") from error
@@ -40,6 +44,19 @@ def read_audio(path: Path, max_seconds: float | None = None) -> Waveform:
     if not np.isfinite(mono).all():
         raise InputError(f"{path}: the audio holds NaN or infinite samples; convert it again from its source")
     return resample(mono, rate_hz)
+
+
+def _check_size(path: Path, frames: int, channels: int, rate_hz: int) -> None:
+    """What a header claims can fill the memory, before there is anything to hear."""
+    if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
+        raise InputError(
+            f"{path}: a sample rate of {rate_hz} Hz, where {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} are read; convert it again"
+        )
+    if frames * channels > MOST_SAMPLES or frames > LONGEST_SECONDS * rate_hz:
+        raise InputError(
+            f"{path}: {frames / rate_hz:.0f} s of {channels} channels at {rate_hz} Hz is too long for an answer; "
+            f"cut it, to {LONGEST_SECONDS} s at most"
+        )
 
 
 def resample(waveform: Waveform, rate_hz: int) -> Waveform:

@@ -5,7 +5,6 @@ architecture, the out-of-fold (OOF) predictions, the voice, a fingerprint of the
 """
 
 import json
-import pickle
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -93,7 +92,7 @@ def load_checkpoint(path: Path, sha256: str | None = None) -> Checkpoint:
     _check_trust(path, sha256)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged pickle can fail in almost any way
         raise InputError(
             f"{path}: truncated, or not a checkpoint of this project ({_first_line(error)}); train it again"
         ) from error

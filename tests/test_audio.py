@@ -251,3 +251,22 @@ def test_reading_needs_no_torch() -> None:
     """So that bad tables and files are reported at once."""
     code = "import sys, models.audio, models.tables, models.job; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def claim(path: Path, rate_hz: int = 16000, seconds: float = 1.0, channels: int = 1) -> Path:
+    """A small file that claims to be large: silence compresses to nearly nothing."""
+    soundfile.write(path, np.zeros((round(seconds * 16000), channels), np.int16), rate_hz, subtype="PCM_16")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("claims", "mentions"),
+    [({"rate_hz": 1}, "1 Hz"), ({"seconds": 700}, "700 s"), ({"seconds": 400, "channels": 8}, "8 channels")],
+)
+def test_what_would_fill_the_memory_is_refused(claims: dict[str, int], mentions: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=mentions):
+        read_audio(claim(tmp_path / "a.flac", **claims))
+
+
+def test_the_beginning_of_a_long_file_is_read(tmp_path: Path) -> None:
+    assert len(read_audio(claim(tmp_path / "a.flac", seconds=700), 16.0)) == 16 * 16000
