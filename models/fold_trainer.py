@@ -6,7 +6,7 @@ from typing import Any
 import torch
 import transformers
 from torch.utils.data import Sampler
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from models.dataset import EpochShuffle
 from models.network import parameter_groups
@@ -14,6 +14,7 @@ from models.recipe import Recipe
 
 ADAM_BETAS = (0.9, 0.999)
 ADAM_EPS = 1e-6
+_LOGS_PER_SAVE = 5
 
 
 class FoldTrainer(Trainer):  # type: ignore[misc]
@@ -49,6 +50,24 @@ class FoldTrainer(Trainer):  # type: ignore[misc]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return EpochShuffle(self._clip_seconds, self.recipe.batch_size, self.args.seed)
+
+
+class SaveWithinEpochs(TrainerCallback):
+    """Saves the run's state about four times in an epoch, so that little is lost with it.
+
+    Only where the Trainer logs: its sum of losses since the last log is not part of the state.
+    """
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        control.should_save |= state.global_step % (_LOGS_PER_SAVE * int(args.logging_steps)) == 0
+        return control
+
+
+def logging_steps(n_train: int, batch_size: int) -> int:
+    """Steps between two logs, 20 of them in an epoch that is long enough."""
+    return max(1, n_train // batch_size // 20)
 
 
 def schedule_steps(n_train: int, recipe: Recipe) -> int:

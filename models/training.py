@@ -27,7 +27,7 @@ from models.dataset import ComparisonDataset
 from models.device import resolve_device, resolve_precision
 from models.errors import InputError
 from models.features import frames_for_seconds
-from models.fold_trainer import FoldTrainer
+from models.fold_trainer import FoldTrainer, SaveWithinEpochs, logging_steps
 from models.job import TrainingJob
 from models.lock import sole_writer
 from models.metrics import figures, sigmoid
@@ -156,7 +156,7 @@ def _make_trainer(
         eval_dataset=validation,
         data_collator=train.collate,
         compute_metrics=_validation_figures,
-        callbacks=[EpochReport(train), CollapseWatch()],
+        callbacks=[EpochReport(train), CollapseWatch(), SaveWithinEpochs()],
     )
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback) is not None:
@@ -196,7 +196,7 @@ def _training_arguments(job: TrainingJob, device: torch.device) -> TrainingArgum
         load_best_model_at_end=True,
         metric_for_best_model="log_loss",
         greater_is_better=False,
-        logging_steps=max(1, len(job.train) // recipe.batch_size // 20),
+        logging_steps=logging_steps(len(job.train), recipe.batch_size),
         logging_nan_inf_filter=False,  # it would hide a loss that is not finite
         remove_unused_columns=False,
         label_names=["labels"],

@@ -193,6 +193,36 @@ def test_a_run_that_was_cut_off_goes_on(make_job: Callable[..., TrainingJob], mo
     assert [row["epoch"] for row in resumed.history] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_goes_on_within_an_epoch(
+    workers: int, make_job: Callable[..., TrainingJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With other loading processes than before, and with dropout and augmentation: the same bytes."""
+    whole = train_fold(make_job("model3mcp", epochs=3)).read_bytes()
+    job = make_job("model3mcp", epochs=3)
+    job.checkpoint_path.unlink()
+    shutil.rmtree(job.run_dir)
+    steps = []
+    original = FoldTrainer.training_step
+
+    def stop(self: FoldTrainer, *arguments: object, **more: object) -> torch.Tensor:
+        steps.append(1)
+        if len(steps) == 12:
+            raise KeyboardInterrupt
+        return original(self, *arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FoldTrainer, "training_step", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train_fold(job)
+    steps.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(FoldTrainer, "training_step", lambda *a, **k: steps.append(1) or original(*a, **k))
+        resumed = train_fold(replace(job, num_workers=workers)).read_bytes()
+    assert len(steps) == 8  # 18 in all, of which 10 are kept
+    assert resumed == whole
+
+
 def test_another_recipe_does_not_go_on_from_the_old_run(make_job: Callable[..., TrainingJob]) -> None:
     job = make_job(epochs=1)
     train_fold(job)
