@@ -1,5 +1,6 @@
 """Audio files in and out: any format, rate and channel count that libsndfile reads; 16 kHz mono float32 inside."""
 
+import io
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -70,8 +71,10 @@ def resample(waveform: Waveform, rate_hz: int) -> Waveform:
 def write_wav(path: Path, waveform: Waveform) -> None:
     """16-bit mono WAV at 16 kHz; the file appears whole or not at all. Samples beyond [-1, 1] are clipped."""
     pcm = np.round(np.clip(waveform, -1.0, 1.0) * 32767).astype(np.int16)
+    content = io.BytesIO()
+    soundfile.write(content, pcm, SAMPLE_RATE_HZ, subtype="PCM_16", format="WAV")
     with replace_when_done(path) as temporary:
-        soundfile.write(temporary, pcm, SAMPLE_RATE_HZ, subtype="PCM_16", format="WAV")
+        temporary.write_bytes(content.getvalue())
 
 
 def try_audio_files(paths: Iterable[Path]) -> list[float | InputError]:

@@ -24,7 +24,9 @@ def run(main: Callable[[], int | None]) -> None:
     except OSError as error:
         if error.filename is None:
             raise
-        sys.exit(f"error: {error.filename}: {error.strerror}; move it, change its permissions, or give another path")
+        sys.exit(
+            f"error: {error.filename}: {error.strerror}; make room, move it, change its permissions, or give another path"
+        )
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

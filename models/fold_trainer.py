@@ -5,10 +5,12 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from models.dataset import EpochShuffle
+from models.errors import InputError
 from models.network import parameter_groups
 from models.recipe import Recipe
 
@@ -47,6 +49,15 @@ class FoldTrainer(Trainer):  # type: ignore[misc]
             )
             self._created_lr_scheduler = True
         return self.lr_scheduler
+
+    def _save_checkpoint(self, *arguments: Any, **more: Any) -> None:
+        try:
+            super()._save_checkpoint(*arguments, **more)
+        except (OSError, SafetensorError, RuntimeError) as error:  # each library has its own for a full disk
+            raise InputError(
+                f"{self.args.output_dir}: the run's state could not be written ({error}); make room and run again: "
+                "it goes on from the state before"
+            ) from error
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return EpochShuffle(self._clip_seconds, self.recipe.batch_size, self.args.seed)

@@ -95,6 +95,15 @@ def find_problems(assets: Mapping[Path, Checkpoint | InputError], assets_dir: Pa
     ]
 
 
+def describe_tries(checkpoints: Sequence[Checkpoint]) -> list[str]:
+    """A line for each run that collapsed on the way to a checkpoint."""
+    return [
+        f"{item.file_name}: with seed {tried['seed']} {tried['outcome']}"
+        for item in checkpoints
+        for tried in item.tries
+    ]
+
+
 def stands_out(loss: float, standard_error: float, others: Sequence[float]) -> bool:
     """Whether a fold's loss lies too far above the others', whatever the scale. Fewer than two others decide nothing."""
     if len(others) < 2:

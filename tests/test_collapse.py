@@ -5,15 +5,17 @@ Run: .venv/bin/python -m pytest tests/test_collapse.py
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from conftest import Script
 from test_training import make_job, same_weights  # noqa: F401  a fixture
 
-from models.checkpoint import load_checkpoint
+from models.checkpoint import load_checkpoint, save_checkpoint
 from models.collapse import SEEDS_APART, Collapse, check_learnt
 from models.errors import InputError
 from models.fold_trainer import FoldTrainer
@@ -202,3 +204,15 @@ def test_the_prior_is_that_of_the_training_labels() -> None:
     check_learnt(0.98 * prior, train, labels)
     with pytest.raises(Collapse, match="prior"):
         check_learnt(0.999 * prior, train, labels)
+
+
+def test_check_models_tells_of_collapsed_tries(work: Path, script: Script) -> None:
+    path = work / "assets" / "model2s_1.pth"
+    tries = [{"seed": 334, "outcome": "the gradients vanished"}, {"seed": 1334, "outcome": "the training loss was nan"}]
+    save_checkpoint(path, replace(load_checkpoint(path), tries=tries))
+    outcome = script("check_models.py")
+    told = [line for line in outcome.output.splitlines() if line.startswith("model2s_1.pth: with seed")]
+    assert told == [
+        "model2s_1.pth: with seed 334 the gradients vanished",
+        "model2s_1.pth: with seed 1334 the training loss was nan",
+    ]
