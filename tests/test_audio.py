@@ -3,6 +3,7 @@
 Run: .venv/bin/python -m pytest tests/test_audio.py
 """
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -236,12 +237,14 @@ def test_write_wav_clips(tmp_path: Path) -> None:
 def test_write_wav_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_wav(tmp_path / "a.wav", np.zeros(10, dtype=np.float32))
 
-    def fail_half_way(file: Path, *_: object, **__: object) -> None:
-        Path(file).write_bytes(b"RIFF")
-        raise OSError("no space left on device")
+    write_whole = Path.write_bytes
 
-    monkeypatch.setattr(soundfile, "write", fail_half_way)
-    with pytest.raises(OSError, match="no space"):
+    def fail_half_way(path: Path, content: bytes) -> None:
+        write_whole(path, content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fail_half_way)
+    with pytest.raises(OSError, match=r"no space.*a\.wav"):
         write_wav(tmp_path / "a.wav", np.ones(10, dtype=np.float32))
     assert [file.name for file in tmp_path.iterdir()] == ["a.wav"]
     np.testing.assert_array_equal(read_audio(tmp_path / "a.wav"), np.zeros(10))

@@ -4,6 +4,7 @@ Run: .venv/bin/python -m pytest tests/test_references.py
 """
 
 import csv
+import errno
 import hashlib
 import json
 import multiprocessing
@@ -22,7 +23,7 @@ import pytest
 import soundfile
 from conftest import ROOT, TEXTS
 
-from models import audio, references
+from models import references
 from models.audio import Waveform
 from models.errors import InputError
 from models.references import load_references, missing_texts, read_identity, reference_path, speak_references
@@ -189,12 +190,14 @@ def test_a_run_that_was_cut_off_goes_on(tts_dir: Path, voice: FakeVoice, error: 
 def test_a_file_is_written_whole_or_not_at_all(
     tts_dir: Path, voice: FakeVoice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write_half(path: Path, *_: Any, **__: Any) -> None:
-        Path(path).write_bytes(b"RIFF")
-        raise OSError("no space left on device")
+    write_whole = Path.write_bytes
+
+    def write_half(path: Path, content: bytes) -> None:
+        write_whole(path, content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, "no space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(audio.soundfile, "write", write_half)
+        patch.setattr(Path, "write_bytes", write_half)
         with pytest.raises(OSError, match="no space"):
             speak(tts_dir, "cat")
     assert set(contents(tts_dir)) == {"voice.json"}
