@@ -164,63 +164,59 @@ def test_the_same_seed_gives_the_same_bytes(make_job: Callable[..., TrainingJob]
     assert not same_weights(one, different)
 
 
-def test_a_run_that_was_cut_off_goes_on(make_job: Callable[..., TrainingJob], monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = load_checkpoint(train_fold(make_job(epochs=3)))
-    job = make_job(epochs=3)
-    job.checkpoint_path.unlink()
-    shutil.rmtree(job.run_dir)
+Resume = Callable[[TrainingJob, int, TrainingJob], tuple[Path, int]]
 
-    steps = []
-    original = FoldTrainer.training_step
 
-    def stop_in_second_epoch(self: FoldTrainer, *arguments: object, **more: object) -> torch.Tensor:
-        steps.append(1)
-        if len(steps) == 9:
-            raise KeyboardInterrupt
-        return original(self, *arguments, **more)
+@pytest.fixture
+def cut_and_resume(monkeypatch: pytest.MonkeyPatch) -> Resume:
+    """Break a run off before its n-th step, then run a job that goes on; returns its checkpoint and the steps it made."""
 
-    with monkeypatch.context() as patch:
-        patch.setattr(FoldTrainer, "training_step", stop_in_second_epoch)
+    def call(job: TrainingJob, before_step: int, then: TrainingJob) -> tuple[Path, int]:
+        steps: list[int] = []
+        original = FoldTrainer.training_step
+
+        def step(self: FoldTrainer, *arguments: object, **more: object) -> torch.Tensor:
+            steps.append(1)
+            if len(steps) == before_step:
+                raise KeyboardInterrupt
+            return original(self, *arguments, **more)
+
+        monkeypatch.setattr(FoldTrainer, "training_step", step)
         with pytest.raises(KeyboardInterrupt):
             train_fold(job)
-    assert not job.checkpoint_path.exists()
-    steps.clear()
-    with monkeypatch.context() as patch:
-        patch.setattr(FoldTrainer, "training_step", lambda *a, **k: steps.append(1) or original(*a, **k))
-        resumed = load_checkpoint(train_fold(job))
-    assert len(steps) == 12  # two of three epochs of six steps
+        assert not job.checkpoint_path.exists()
+        return train_fold(then), len(steps) - before_step
+
+    return call
+
+
+def forget(job: TrainingJob) -> TrainingJob:
+    """The same job, as if it had never been run."""
+    job.checkpoint_path.unlink()
+    shutil.rmtree(job.run_dir)
+    return job
+
+
+def test_a_run_that_was_cut_off_goes_on(make_job: Callable[..., TrainingJob], cut_and_resume: Resume) -> None:
+    whole = load_checkpoint(train_fold(make_job(epochs=3)))
+    job = forget(make_job(epochs=3))
+    path, n_steps = cut_and_resume(job, 9, job)
+    resumed = load_checkpoint(path)
+    assert n_steps == 12  # two of three epochs of six steps
     assert same_weights(resumed, whole)
     assert [row["epoch"] for row in resumed.history] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_run_goes_on_within_an_epoch(
-    workers: int, make_job: Callable[..., TrainingJob], monkeypatch: pytest.MonkeyPatch
+    workers: int, make_job: Callable[..., TrainingJob], cut_and_resume: Resume
 ) -> None:
     """With other loading processes than before, and with dropout and augmentation: the same bytes."""
     whole = train_fold(make_job("model3mcp", epochs=3)).read_bytes()
-    job = make_job("model3mcp", epochs=3)
-    job.checkpoint_path.unlink()
-    shutil.rmtree(job.run_dir)
-    steps = []
-    original = FoldTrainer.training_step
-
-    def stop(self: FoldTrainer, *arguments: object, **more: object) -> torch.Tensor:
-        steps.append(1)
-        if len(steps) == 12:
-            raise KeyboardInterrupt
-        return original(self, *arguments, **more)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(FoldTrainer, "training_step", stop)
-        with pytest.raises(KeyboardInterrupt):
-            train_fold(job)
-    steps.clear()
-    with monkeypatch.context() as patch:
-        patch.setattr(FoldTrainer, "training_step", lambda *a, **k: steps.append(1) or original(*a, **k))
-        resumed = train_fold(replace(job, num_workers=workers)).read_bytes()
-    assert len(steps) == 8  # 18 in all, of which 10 are kept
-    assert resumed == whole
+    job = forget(make_job("model3mcp", epochs=3))
+    path, n_steps = cut_and_resume(job, 12, replace(job, num_workers=workers))
+    assert n_steps == 8  # 18 in all, of which 10 are kept
+    assert path.read_bytes() == whole
 
 
 def test_another_recipe_does_not_go_on_from_the_old_run(make_job: Callable[..., TrainingJob]) -> None:
