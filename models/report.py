@@ -13,7 +13,7 @@ import pandas as pd
 from models.checkpoint import Checkpoint
 from models.cli import to_arguments
 from models.errors import InputError
-from models.metrics import clip_losses, figures
+from models.metrics import clip_losses, figures, log_loss
 from models.tables import GRADES, TASKS
 from models.voices import voice_key
 
@@ -150,6 +150,8 @@ def _find_outliers(checkpoints: Sequence[Checkpoint], assets_dir: Path) -> list[
         others = {other: float(values.mean()) for other, values in losses.items() if other != key}
         siblings = [loss for (name, _), loss in others.items() if name == key[0]]
         compared = siblings if len(siblings) >= _ENOUGH_FOLDS else list(others.values())
+        if compared is not siblings and own.mean() < (np.median(compared or [0]) + _prior_loss(checkpoint)) / 2:
+            continue  # nearer to the other models than to knowing nothing: a weaker model, not a broken fold
         if stands_out(float(own.mean()), float(own.std() / np.sqrt(len(own))), compared):
             median = float(np.median(compared))
             what = (
@@ -157,6 +159,11 @@ def _find_outliers(checkpoints: Sequence[Checkpoint], assets_dir: Path) -> list[
             )
             problems.append(Problem(what, _retrain(*key, checkpoint.n_folds, checkpoint.options, assets_dir)))
     return problems
+
+
+def _prior_loss(checkpoint: Checkpoint) -> float:
+    labels = checkpoint.oof.labels
+    return log_loss(labels, np.full(len(labels), labels.mean()))
 
 
 def _setting(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from scipy.special import softmax
 from simulate import checkpoints, noisy_predictions
 from sklearn.metrics import log_loss as sklearn_log_loss
 
-from models.checkpoint import save_checkpoint
+from models.checkpoint import Checkpoint, save_checkpoint
 from models.config_file import read_config
 from models.ensemble import cross_fitted_loss, fit_weights, gather_blend, optimality_gap, read_assets, spread_folds
 from models.errors import InputError
@@ -243,3 +243,20 @@ def test_strangers_and_broken_files_are_named(tmp_path: Path) -> None:
 def test_rule_for_standing_out(loss: float, others: list[float], expected: bool) -> None:
     assert stands_out(loss, 0.001, others) is expected
     assert not stands_out(loss, 1.0, others)  # few clips: chance could do that
+
+
+def test_a_weaker_model_is_not_a_broken_fold(tmp_path: Path) -> None:
+    """With few folds, models are compared with each other; only what is nearer to the prior than to them is named."""
+    strong = checkpoints("model2s", n_folds=2, noise=0.1)
+    weak, broken = checkpoints("model2m", n_folds=2, noise=1.6, seed=1), checkpoints("model1m", n_folds=2, noise=9.0)
+
+    def loss(item: Checkpoint) -> float:
+        return log_loss(item.oof.labels, item.oof.predictions)
+
+    assert stands_out(loss(weak[0]), 0.01, [loss(item) for item in strong])
+    found = {
+        name: find_problems({tmp_path / item.file_name: item for item in [*strong, *others]}, tmp_path)
+        for name, others in (("weak", weak), ("broken", broken))
+    }
+    assert not found["weak"]
+    assert ["model1m_0.pth" in problem.what for problem in found["broken"]] == [True, False]
