@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from sklearn.metrics import log_loss
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 from transformers import WhisperConfig, WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
@@ -101,14 +102,16 @@ class PlainNetwork(nn.Module):
 
 
 @torch.inference_mode()
-def plain_scores(network: PlainNetwork, data: PlainSamples, scalars: Tensor, batch_size: int) -> Tensor:
-    """Probabilities [shape=(clips,)] in float32, in batches as they come."""
+def plain_scores(
+    network: PlainNetwork, data: PlainSamples, scalars: Tensor, batch_size: int, processes: int = 0
+) -> Tensor:
+    """Probabilities [shape=(clips,)], in batches as they come; in float32 on a CPU, under fp16 autocast on a GPU."""
     device = next(network.parameters()).device
+    loader = DataLoader(data, batch_size, num_workers=processes)  # type: ignore[arg-type]
     logits = []
-    for start in range(0, len(data), batch_size):
-        rows = range(start, min(start + batch_size, len(data)))
-        log_mel = torch.stack([data[row] for row in rows])
-        logits.append(network(log_mel.to(device), scalars[rows.start : rows.stop].to(device)).cpu())
+    for log_mel, values in zip(loader, scalars.split(batch_size), strict=True):
+        with torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
+            logits.append(network(log_mel.to(device), values.to(device)).float().cpu())
     return torch.cat(logits).sigmoid()
 
 

@@ -47,6 +47,7 @@ from models.tables import clip_paths, scalars
 
 STEP_CLIPS = 16
 TRAINING_CLIPS = 38_095
+PARTS = ("samples", "loader", "inference", "training", "weights", "checks", "growth")
 Batch = dict[str, Tensor]
 
 
@@ -58,6 +59,12 @@ class Setting:
     size: str
     turns: int
     device: torch.device
+    processes: int = 2
+
+    @property
+    def loaders(self) -> int:
+        """Processes that load during inference: beside a GPU, which would wait for one; on a CPU, threads are counted."""
+        return self.processes if self.device.type == "cuda" else 0
 
     @property
     def precision(self) -> str:
@@ -95,18 +102,20 @@ def time_samples(setting: Setting) -> list[str]:
     return lines
 
 
-def time_loader(setting: Setting, processes: int) -> list[str]:
+def time_loader(setting: Setting) -> list[str]:
     """Batches of augmented samples from several processes, per sample."""
 
     def through(data: ComparisonDataset | PlainSamples, collate: Callable[..., object] | None) -> Callable[[], None]:
         loader = DataLoader(
-            data, STEP_CLIPS, num_workers=processes, collate_fn=collate, persistent_workers=True, drop_last=True
+            data, STEP_CLIPS, num_workers=setting.processes, collate_fn=collate, persistent_workers=True, drop_last=True
         )
         return lambda: [None for _ in loader].clear()
 
     ours = setting.clips.dataset(recipe_of(augment="both"))
     found = in_turn(through(ours, ours.collate), through(setting.plain_data("both"), None), setting.turns)
-    return [line(f"sample, both sides augmented, {processes} loading processes", found, len(setting.clips.table))]
+    return [
+        line(f"sample, both sides augmented, {setting.processes} loading processes", found, len(setting.clips.table))
+    ]
 
 
 def time_inference(setting: Setting) -> list[str]:
@@ -116,10 +125,12 @@ def time_inference(setting: Setting) -> list[str]:
     fixed = member_of(setting.size, recipe_of(padding="fixed"))
     network, data = setting.plain_network(member).eval(), setting.plain_data()
     scalar_values = torch.from_numpy(scalars(table))
-    plain = functools.partial(plain_scores, network, data, scalar_values, STEP_CLIPS)
+    plain = functools.partial(plain_scores, network, data, scalar_values, STEP_CLIPS, setting.loaders)
 
     def ours(own: Member, precision: str) -> np.ndarray:
-        return score_clips([own], table, setting.clips.data_dir, setting.clips.references, device, precision, 0)
+        return score_clips(
+            [own], table, setting.clips.data_dir, setting.clips.references, device, precision, setting.loaders
+        )
 
     expected = plain().numpy()
     lines = []
@@ -261,6 +272,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--size", choices=SIZES, default="tiny", help="of the encoder (default: %(default)s)")
     parser.add_argument("--threads", type=positive, default=1, help="of torch (default: %(default)s)")
     parser.add_argument("--processes", type=positive, default=2, help="that load (default: %(default)s)")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="measure these alone (default: all)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     parser.add_argument("--shrink", type=positive, default=1, help="measure growth with so many times fewer clips")
     return parser.parse_args()
@@ -275,23 +287,24 @@ def main() -> None:
             clips = made_clips(folder, options.clips)
         else:
             clips = read_clips(options.data_dir, options.tts_dir, folder, options.clips)
-        setting = Setting(clips, options.size, options.turns, resolve_device(options.device))
+        setting = Setting(clips, options.size, options.turns, resolve_device(options.device), options.processes)
         print(
             f"{options.clips} clips of {clips.mean_seconds:.1f} s with their references; {setting.device}, "
             f"threads of torch: {options.threads}; medians of {options.turns} turns\n"
         )
+        parts: dict[str, Callable[[], list[str]]] = {
+            "samples": lambda: time_samples(setting),
+            "loader": lambda: time_loader(setting),
+            "inference": lambda: time_inference(setting),
+            "training": lambda: time_training(setting),
+            "weights": lambda: time_weights(setting),
+            "checks": lambda: time_check(setting, folder / "assets"),
+        }
         print("| | ours | plain | ratio |\n|---|---|---|---|")
-        parts: tuple[Callable[[], list[str]], ...] = (
-            lambda: time_samples(setting),
-            lambda: time_loader(setting, options.processes),
-            lambda: time_inference(setting),
-            lambda: time_training(setting),
-            lambda: time_weights(setting),
-            lambda: time_check(setting, folder / "assets"),
-        )
-        for text in itertools.chain.from_iterable(part() for part in parts):
+        for text in itertools.chain.from_iterable(part() for name, part in parts.items() if name in options.only):
             print(text, flush=True)
-    print("\n" + "\n".join(growth_table("nano", options.shrink)))
+    if "growth" in options.only:
+        print("\n" + "\n".join(growth_table("nano", options.shrink)))
 
 
 if __name__ == "__main__":

@@ -73,6 +73,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         raise InputError(
             f"{path}: not written, since {len(broken)} weights are not finite in float16, such as {broken[0]}"
         )
+    _check_oof(path, checkpoint.oof)
     content = {item.name: getattr(checkpoint, item.name) for item in fields(Checkpoint)}
     content |= {"format": FORMAT, "recipe": checkpoint.recipe.to_dict(), "oof": _pack_oof(checkpoint.oof)}
     # Given a name, torch would write it into the file, and the same run would not give the same bytes.

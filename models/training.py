@@ -187,7 +187,7 @@ def _training_arguments(job: TrainingJob, device: torch.device) -> TrainingArgum
         fp16=precision == "fp16",
         use_cpu=device.type == "cpu",
         dataloader_num_workers=job.num_workers,
-        dataloader_drop_last=True,
+        dataloader_drop_last=False,  # it would drop held-out clips too; of training, the sampler draws whole batches alone
         dataloader_pin_memory=device.type == "cuda",
         accelerator_config={"non_blocking": device.type == "cuda"},  # batches are copied while the GPU computes
         eval_strategy="epoch",

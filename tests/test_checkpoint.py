@@ -171,14 +171,18 @@ def test_a_configuration_of_wrong_content_is_refused(change: dict[str, object], 
 
 
 def test_oof_predictions_must_be_whole(tmp_path: Path) -> None:
-    sound = checkpoints()[0]
-    for oof in (
-        replace(sound.oof, predictions=sound.oof.predictions[:-1]),
-        replace(sound.oof, predictions=sound.oof.predictions * np.nan),
-    ):
-        save_checkpoint(tmp_path / "a.pth", replace(sound, oof=oof))
+    """Neither written nor read otherwise."""
+    sound, path = checkpoints()[0], tmp_path / "a.pth"
+    save_checkpoint(path, sound)
+    content = torch.load(path, weights_only=True)
+    for predictions in (sound.oof.predictions[:-1], sound.oof.predictions * np.nan):
+        path.unlink()
         with pytest.raises(InputError, match="out-of-fold"):
-            load_checkpoint(tmp_path / "a.pth")
+            save_checkpoint(path, replace(sound, oof=replace(sound.oof, predictions=predictions)))
+        assert not path.exists()
+        torch.save({**content, "oof": {**content["oof"], "predictions": torch.tensor(predictions)}}, path)
+        with pytest.raises(InputError, match="out-of-fold"):
+            load_checkpoint(path)
 
 
 def test_the_same_checkpoint_is_the_same_bytes_under_any_name(encoder_dir: Path, tmp_path: Path) -> None:

@@ -229,6 +229,17 @@ def test_another_recipe_does_not_go_on_from_the_old_run(make_job: Callable[..., 
     assert same_weights(load_checkpoint(train_fold(changed)), expected)
 
 
+@pytest.mark.parametrize("batch_size", [5, 16])
+def test_every_held_out_clip_is_predicted(make_job: Callable[..., TrainingJob], batch_size: int) -> None:
+    """Also those of the last batch, which is not whole, and where there is no whole batch at all. Training drops its own."""
+    job = make_job(epochs=1, batch_size=batch_size)
+    found = load_checkpoint(train_fold(job))
+    assert len(found.oof.predictions) == len(found.oof.filenames) == 12
+    assert found.history[-1]["validation_log_loss"] == pytest.approx(
+        log_loss(found.oof.labels, found.oof.predictions), abs=2e-3
+    )
+
+
 def test_bf16_runs_on_the_cpu(make_job: Callable[..., TrainingJob]) -> None:
     found = load_checkpoint(train_fold(make_job("model3mcp", precision="bf16", epochs=1)))
     assert np.isfinite(found.oof.predictions).all()
