@@ -8,28 +8,39 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import InputError
+from models.processes import first_to_fail, is_first_process, local_processes
 
 
 def run(main: Callable[[], int | None]) -> None:
     """Call a script's main function and exit: 0 on success, 1 with a message where the input is wrong, 130 on Ctrl-C.
 
-    A file or folder that the system refuses to read or write, or that is in the way, is wrong input too.
+    A file or folder that the system refuses to read or write, or that is in the way, is wrong input too. Of several processes
+    under torchrun, which end together, the first to fail says why.
     """
     # Idle threads of torch wait without spinning: the loading processes need the cores. Read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         sys.exit(main() or 0)
-    except InputError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        if error.filename is None:
-            raise
-        sys.exit(
-            f"error: {error.filename}: {error.strerror}; make room, move it, change its permissions, or give another path"
-        )
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        if is_first_process():
+            print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if not first_to_fail():
+            sys.exit(1)
+        message = explain(error)
+        if message is None:
+            raise
+        sys.exit(f"error: {message}")
+
+
+def explain(error: Exception) -> str | None:
+    """What a user is told of an error in the input; None where it is one in the program."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}; make room, move it, change its permissions, or give another path"
+    return None
 
 
 def make_parser(description: str, example: str) -> argparse.ArgumentParser:
@@ -70,7 +81,7 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
         "--num_workers",
         type=non_negative,
         default=default_workers(),
-        help="processes that load and transform audio (default: %(default)s, this machine's cores up to 8)",
+        help="processes that load and transform audio, for each GPU (default: %(default)s, this machine's cores up to 8)",
     )
 
 
@@ -80,7 +91,7 @@ def to_arguments(options: Mapping[str, Any]) -> list[str]:
 
 
 def default_workers() -> int:
-    return min(8, os.cpu_count() or 1)
+    return max(1, min(8, (os.cpu_count() or 1) // local_processes()))
 
 
 def non_negative(text: str) -> int:

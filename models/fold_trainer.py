@@ -12,6 +12,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from models.dataset import EpochShuffle
 from models.errors import InputError
 from models.network import parameter_groups
+from models.processes import wait_for_all
 from models.recipe import Recipe
 
 ADAM_BETAS = (0.9, 0.999)
@@ -58,6 +59,11 @@ class FoldTrainer(Trainer):  # type: ignore[misc]
                 f"{self.args.output_dir}: the run's state could not be written ({error}); make room and run again: "
                 "it goes on from the state before"
             ) from error
+
+    def _save_rng_state(self, *arguments: Any) -> None:
+        """The last part of a state before the Trainer's own, which says that a state is whole: so all must have theirs."""
+        super()._save_rng_state(*arguments)
+        wait_for_all()
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return EpochShuffle(self._clip_seconds, self.recipe.batch_size, self.args.seed)

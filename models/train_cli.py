@@ -6,6 +6,7 @@ from typing import Any
 
 from models.cli import add_data_arguments, add_device_arguments, make_parser, positive, run
 from models.job import is_finished, make_job
+from models.processes import is_first_process, leave
 from models.recipe import Recipe, add_recipe_arguments
 
 # Not part of how a fold was trained: left out of the options that a checkpoint remembers.
@@ -73,8 +74,10 @@ def _train(recipe: Recipe) -> None:
     arguments = parser.parse_args()
     job = make_job(recipe, arguments.fold, arguments, given_options(arguments, parser))
     if not arguments.overwrite and is_finished(job):
-        print(f"{job.checkpoint_path} is finished already; --overwrite trains it again")
+        if is_first_process():
+            print(f"{job.checkpoint_path} is finished already; --overwrite trains it again")
         return
     from models.training import train_fold
 
     train_fold(job, restart=arguments.overwrite)
+    leave()

@@ -32,11 +32,13 @@ from models.job import TrainingJob
 from models.lock import sole_writer
 from models.metrics import figures, sigmoid
 from models.network import ComparisonNetwork, half_weights, load_weights
+from models.processes import first_decides, wait_for_all
 from models.progress import EpochReport, QuietProgress
 from models.references import load_references, read_identity
 from models.run_state import Try, forget_states, last_state, past_tries, prepare_run_dir, write_tries
 from models.tables import clip_paths
 
+PROCESSES_APART = 1_000_003  # between their seeds of dropout: more than any seed of a try
 SHORTEST_RESPONSE_SECONDS = 0.5  # what must be left of the input after the longest reference
 
 
@@ -50,10 +52,10 @@ def train_fold(job: TrainingJob, restart: bool = False) -> Path:
     """
     arguments = _training_arguments(job, resolve_device(job.device))
     references = load_references(job.tts_dir, [*job.train["expected_text"], *job.validation["expected_text"]])
-    seconds = _joined_seconds(job, references)
+    seconds = first_decides(lambda: _joined_seconds(job, references))
     clip_seconds, held_out_seconds = seconds[: len(job.train)], seconds[len(job.train) :]
     job = replace(job, validation=job.validation.iloc[np.argsort(held_out_seconds, kind="stable")])  # alike together
-    tries = past_tries(job, restart)
+    tries = first_decides(lambda: past_tries(job, restart))
     network = _fresh_network(job, arguments, tries)  # before anything is written: the weights may not be there
     with sole_writer(job.run_dir) if arguments.process_index == 0 else nullcontext():
         if arguments.process_index == 0:
@@ -83,7 +85,7 @@ def _note_collapse(job: TrainingJob, arguments: TrainingArguments, tries: list[T
         _report_try(job, tries)
         forget_states(job.run_dir)
         write_tries(job.run_dir, tries[: job.max_tries - 1])
-    _agree_on(None)  # no process goes on before the states are gone
+    wait_for_all()  # no process goes on before the states are gone
     if len(tries) >= job.max_tries:
         raise InputError(_what_to_do(job, tries)) from collapse
     return tries
@@ -111,7 +113,7 @@ def _train_once(
     )
     train, validation = make_dataset(job.train, augment=recipe.augment), make_dataset(job.validation)
     trainer = _make_trainer(job, network, train, validation, clip_seconds, arguments)
-    trainer.train(resume_from_checkpoint=_agree_on(last_state(job.run_dir) if arguments.process_index == 0 else None))
+    trainer.train(resume_from_checkpoint=first_decides(lambda: last_state(job.run_dir)))
     labels = (table["score"].to_numpy(np.float64) for table in (job.train, job.validation))
     try:
         check_learnt(float(trainer.state.best_metric), *labels)
@@ -161,6 +163,8 @@ def _make_trainer(
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback) is not None:
         trainer.add_callback(QuietProgress)
+    if arguments.process_index:  # each process of several drops out by itself
+        torch.manual_seed(arguments.seed + PROCESSES_APART * arguments.process_index)
     return trainer
 
 
@@ -202,6 +206,7 @@ def _training_arguments(job: TrainingJob, device: torch.device) -> TrainingArgum
         label_names=["labels"],
         report_to="tensorboard",
         disable_tqdm=not os.isatty(2),
+        ddp_find_unused_parameters=False,  # there are none
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several GPUs are used through torchrun, never by DataParallel
     return arguments
@@ -237,15 +242,6 @@ def _joined_seconds(job: TrainingJob, references: Mapping[str, Waveform]) -> lis
         f"{sum(lengths) / 3600:.2f} h; {cut} inputs are longer than {max_seconds:g} s and are cut"
     )
     return [min(seconds, max_seconds) for seconds in joined]
-
-
-def _agree_on(value: Any) -> Any:
-    """The first process's value, in every process of a distributed run."""
-    if not torch.distributed.is_initialized():
-        return value
-    values = [value]
-    torch.distributed.broadcast_object_list(values, src=0)
-    return values[0]
 
 
 def _finish(

@@ -1,12 +1,9 @@
-"""Training a fold: optimiser and schedule of the recipe, the best epoch kept, runs that go on, precision, torchrun.
+"""Training a fold: optimiser and schedule of the recipe, the best epoch kept, runs that go on, precision.
 
 Run: .venv/bin/python -m pytest tests/test_training.py
 """
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, TEXTS
+from conftest import TEXTS
 from test_recipe import load
 
 from models.build import rebuild_network
@@ -32,7 +29,12 @@ from models.voices import VoiceOptions
 @pytest.fixture
 def make_job(make_data: Callable[..., Path], encoder_dir: Path, tmp_path: Path) -> Callable[..., TrainingJob]:
     """A job on tones: 24 training and 12 validation clips unless told otherwise."""
-    data_dir, tts_dir = make_data(train=36), tmp_path / "tts_data"
+    return jobs_on_tones(make_data(train=36), encoder_dir, tmp_path)
+
+
+def jobs_on_tones(data_dir: Path, encoder_dir: Path, folder: Path) -> Callable[..., TrainingJob]:
+    """Makes jobs on the 36 clips of a data folder, whose references are spoken into `folder`."""
+    tts_dir = folder / "tts_data"
     speak_references(tts_dir, [text for texts in TEXTS.values() for text in texts], VoiceOptions())
     table = read_training_table(data_dir)
 
@@ -54,7 +56,7 @@ def make_job(make_data: Callable[..., Path], encoder_dir: Path, tmp_path: Path) 
             data_fingerprint="data",
             data_dir=data_dir,
             tts_dir=tts_dir,
-            output_dir=tmp_path / "out",
+            output_dir=folder / "out",
             device="cpu",
             precision="fp32",
             num_workers=0,
@@ -258,38 +260,3 @@ def test_a_learnable_difference_is_learnt(make_job: Callable[..., TrainingJob]) 
         )
     found = load_checkpoint(train_fold(job))
     assert log_loss(found.oof.labels, found.oof.predictions) < 0.3
-
-
-def test_two_processes_write_one_checkpoint(make_job: Callable[..., TrainingJob], encoder_dir: Path) -> None:
-    """Under torchrun on two CPU processes: the global batch stays, each clip is predicted once."""
-    job = make_job()
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += [
-        "train_model2s.py",
-        "--fold",
-        "0",
-        "--n_folds",
-        "3",
-        "--data_dir",
-        str(job.data_dir),
-        "--tts_dir",
-        str(job.tts_dir),
-    ]
-    command += [
-        "--output_dir",
-        str(job.output_dir),
-        "--encoder",
-        str(encoder_dir),
-        "--max_seconds",
-        "2.5",
-        "--batch_size",
-        "4",
-    ]
-    command += ["--epochs", "1", "--device", "cpu", "--num_workers", "0"]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = load_checkpoint(job.checkpoint_path)
-    assert len(set(found.oof.filenames)) == len(found.oof.filenames) == len(found.oof.predictions) == 12
-    assert done.stdout.count("wrote ") == 1
