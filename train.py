@@ -9,7 +9,8 @@ from typing import Any
 
 from models.cli import make_parser, run, to_arguments
 from models.errors import InputError
-from models.job import is_finished, make_job
+from models.job import TrainingJob, is_finished, make_job
+from models.ray_training import add_ray_arguments, train_on_ray
 from models.recipe import PUBLISHED, Recipe
 from models.train_cli import add_training_arguments, given_options
 
@@ -31,6 +32,7 @@ def make_training_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--folds", nargs="+", type=int, metavar="K", help="folds to train, from 0 (default: all)")
     add_training_arguments(parser)
+    add_ray_arguments(parser)
     return parser
 
 
@@ -44,26 +46,48 @@ def find_recipes(names: list[str] | None) -> list[Recipe]:
     return [importlib.import_module(f"train_{name}").recipe for name in dict.fromkeys(wanted)]
 
 
-def train_one(recipe: Recipe, fold: int, arguments: argparse.Namespace, options: dict[str, Any]) -> str:
-    """Train a fold in a process of its own; returns 'trained', 'skipped' or 'failed'."""
+def prepare(recipe: Recipe, fold: int, arguments: argparse.Namespace, options: dict[str, Any]) -> TrainingJob | str:
+    """The job, or 'skipped' where it is finished, or 'failed' where it can't be done, which is told."""
     try:
         job = make_job(recipe, fold, arguments, options)
-        if not arguments.overwrite and is_finished(job):
-            return "skipped"
+        return "skipped" if not arguments.overwrite and is_finished(job) else job
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return "failed"
-    command = [
-        sys.executable,
-        str(HERE / f"train_{recipe.name}.py"),
-        "--fold",
-        str(fold),
-        "--n_folds",
-        str(arguments.n_folds),
-    ]
-    command += ["--output_dir", str(arguments.output_dir), *to_arguments(options)]
-    finished = subprocess.run([*command, "--overwrite"] if arguments.overwrite else command, check=False)
-    return "trained" if finished.returncode == 0 else "failed"
+
+
+def train_one(job: TrainingJob, arguments: argparse.Namespace, options: dict[str, Any]) -> str:
+    """Train a fold in a process of its own; returns 'trained' or 'failed'."""
+    command = [sys.executable, str(HERE / f"train_{job.recipe.name}.py")]
+    command += ["--fold", str(job.fold), "--n_folds", str(job.n_folds), "--output_dir", str(job.output_dir)]
+    command += [*to_arguments(options), *(["--overwrite"] if arguments.overwrite else [])]
+    return "trained" if subprocess.run(command, check=False).returncode == 0 else "failed"
+
+
+def train_in_turn(
+    folds: list[tuple[Recipe, int]], arguments: argparse.Namespace, options: dict[str, Any]
+) -> dict[str, str]:
+    """What became of each fold."""
+    outcomes: dict[str, str] = {}
+    for recipe, fold in folds:
+        print(f"{recipe.name} fold {fold} ({len(outcomes) + 1} of {len(folds)})", flush=True)
+        job = prepare(recipe, fold, arguments, options)
+        outcome = job if isinstance(job, str) else train_one(job, arguments, options)
+        outcomes[f"{recipe.name} fold {fold}"] = outcome
+    return outcomes
+
+
+def train_together(
+    folds: list[tuple[Recipe, int]], arguments: argparse.Namespace, options: dict[str, Any]
+) -> dict[str, str]:
+    """The same with Ray."""
+    found = {f"{recipe.name} fold {fold}": prepare(recipe, fold, arguments, options) for recipe, fold in folds}
+    outcomes = {name: job for name, job in found.items() if isinstance(job, str)}
+    jobs = [job for job in found.values() if not isinstance(job, str)]
+    for job, outcome in train_on_ray(jobs, arguments, options):
+        outcomes[f"{job.recipe.name} fold {job.fold}"] = outcome
+        print(f"{len(outcomes)} of {len(folds)} folds are done", flush=True)
+    return outcomes
 
 
 def main() -> int:
@@ -71,12 +95,9 @@ def main() -> int:
     arguments = parser.parse_args()
     recipes = find_recipes(arguments.models)
     folds = list(range(arguments.n_folds)) if arguments.folds is None else list(dict.fromkeys(arguments.folds))
-    options = given_options(arguments, parser)
-    outcomes: dict[str, str] = {}
-    for recipe in recipes:
-        for fold in folds:
-            print(f"{recipe.name} fold {fold} ({len(outcomes) + 1} of {len(recipes) * len(folds)})", flush=True)
-            outcomes[f"{recipe.name} fold {fold}"] = train_one(recipe, fold, arguments, options)
+    train = train_in_turn if arguments.ray is None else train_together
+    wanted = [(recipe, fold) for recipe in recipes for fold in folds]
+    outcomes = train(wanted, arguments, given_options(arguments, parser))
     counts = {
         kind: [name for name, outcome in outcomes.items() if outcome == kind]
         for kind in ("trained", "skipped", "failed")

@@ -5,6 +5,7 @@ architecture, the out-of-fold (OOF) predictions, the voice, a fingerprint of the
 """
 
 import json
+import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,19 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     content |= {"format": FORMAT, "recipe": checkpoint.recipe.to_dict(), "oof": _pack_oof(checkpoint.oof)}
     # Given a name, torch would write it into the file, and the same run would not give the same bytes.
     with replace_when_done(path) as temporary, open(temporary, "wb") as file:
-        torch.save(content, file)
+        torch.save(_with_one_string_each(content), file)
+
+
+def _with_one_string_each(value: Any) -> Any:
+    """The same content, in which equal strings are one object.
+
+    A pickle notes which objects are the same; options that have travelled to another machine would leave their trace in the file.
+    """
+    if isinstance(value, str):
+        return sys.intern(value)
+    if isinstance(value, dict):
+        return {_with_one_string_each(key): _with_one_string_each(item) for key, item in value.items()}
+    return [_with_one_string_each(item) for item in value] if isinstance(value, list) else value
 
 
 def load_checkpoint(path: Path, sha256: str | None = None) -> Checkpoint:

@@ -10,7 +10,10 @@ from models.processes import is_first_process, leave
 from models.recipe import Recipe, add_recipe_arguments
 
 # Not part of how a fold was trained: left out of the options that a checkpoint remembers.
-_NOT_REMEMBERED = ("fold", "folds", "models", "n_folds", "output_dir", "overwrite")
+_NOT_REMEMBERED = (
+    *("fold", "folds", "models", "n_folds", "output_dir", "overwrite"),
+    *("ray", "gpus_per_fold", "cpus_per_fold", "memory_per_fold", "local_states"),
+)
 
 
 def main(recipe: Recipe) -> None:

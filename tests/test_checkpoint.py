@@ -190,3 +190,12 @@ def test_the_same_checkpoint_is_the_same_bytes_under_any_name(encoder_dir: Path,
     for name in ("a.pth", "other.pth"):
         save_checkpoint(tmp_path / name, trained_checkpoint(encoder_dir))
     assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "other.pth").read_bytes()
+
+
+def test_the_bytes_do_not_tell_where_strings_came_from(encoder_dir: Path, tmp_path: Path) -> None:
+    """Options that have travelled through a pickle are saved to the same bytes as those of the command line."""
+    checkpoint = replace(trained_checkpoint(encoder_dir), options={"encoder": "elsewhere", "epochs": 2})
+    travelled = replace(checkpoint, options=pickle.loads(pickle.dumps(checkpoint.options)))
+    for name, item in (("a", checkpoint), ("b", travelled)):
+        save_checkpoint(tmp_path / name, item)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
