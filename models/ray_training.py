@@ -9,6 +9,7 @@ the checkpoint comes back through Ray.
 import argparse
 import os
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -127,16 +128,30 @@ def _connection(ray: Any, address: str) -> Iterator[None]:
         if address == "local":
             settings |= {"object_store_memory": STORE_BYTES, "include_dashboard": False}
         try:
+            _check_answers(address)
             ray.init(address=address, **settings)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise InputError(
                 f"--ray {address}: no Ray cluster could be reached ({error}); start Ray on this machine too (ray start "
-                "--address=HOST:PORT), the same versions of Ray and Python as there, or give --ray without an address"
+                "--address=HOST:PORT), the same versions of Ray and Python as there, set RAY_AUTH_MODE and RAY_AUTH_TOKEN where the cluster asks for a token, or "
+                "give --ray without an address"
             ) from error
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Ray itself goes on asking for minutes.
+
+    raises : OSError or ValueError where nothing listens at an address HOST:PORT
+    """
+    if address not in ("local", "auto"):
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal():
+            raise ValueError("expected HOST:PORT, auto or nothing")
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 @contextmanager

@@ -172,6 +172,16 @@ def test_without_ray_there_is_a_way_out(script: Script, work: Path, monkeypatch:
     assert not list(work.glob("new/*.pth"))
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "127.0.0.1"])
+def test_an_address_where_no_cluster_is_is_told_at_once(address: str, work: Path, script: Script) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed")
+    started = time.monotonic()
+    outcome = script("train.py", "--models", "model2s", *FOLDS, "--output_dir", "new", "--ray", address)
+    assert outcome.code == 1
+    assert address in outcome.error
+    assert time.monotonic() - started < 30
+
+
 def test_nothing_imports_ray_unless_it_is_asked_for() -> None:
     code = "import sys, train; sys.exit('ray' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
