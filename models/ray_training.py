@@ -133,8 +133,8 @@ def _connection(ray: Any, address: str) -> Iterator[None]:
         except (OSError, RuntimeError, ValueError) as error:
             raise InputError(
                 f"--ray {address}: no Ray cluster could be reached ({error}); start Ray on this machine too (ray start "
-                "--address=HOST:PORT), the same versions of Ray and Python as there, set RAY_AUTH_MODE and RAY_AUTH_TOKEN where the cluster asks for a token, or "
-                "give --ray without an address"
+                "--address=HOST:PORT), the same versions of Ray and Python as there, set RAY_AUTH_MODE and RAY_AUTH_TOKEN where "
+                "the cluster asks for a token, or give --ray without an address"
             ) from error
         try:
             yield
