@@ -69,13 +69,13 @@ def draw_counts(units: Rows, n_draws: int, seed: int) -> Counts:
     return counts
 
 
-def weighted_sums(columns: Values, counts: Counts) -> Values:
+def weighted_sums(columns: Values, counts: Counts | Values) -> Values:
     """The sum of each column over the clips of each draw.
 
     columns : [shape=(clips, columns)]
-    returns : [shape=(draws, columns)], to float32's precision
+    returns : [shape=(draws, columns)], to the precision of `counts`
     """
-    return np.asarray(counts.T @ columns.astype(np.float32), np.float64)
+    return np.asarray(counts.T @ columns.astype(counts.dtype), np.float64)
 
 
 def weighted_auc(labels: Values, predictions: Values, counts: Counts) -> Values:
@@ -113,9 +113,8 @@ def estimate(value: float, draws: Values, centred: bool = False) -> Estimate:
     undefined = np.isnan(draws).mean()
     if np.isnan(value) or undefined > _MOST_UNDEFINED:
         return Estimate(value, float("nan"), float("nan"), draws)
-    if centred:
-        draws = draws - np.nanmean(draws) + value
-    low, high = np.nanpercentile(draws, ((100 - _LEVEL) / 2, (100 + _LEVEL) / 2))
+    moved = draws - np.nanmean(draws) + value if centred else draws
+    low, high = np.nanpercentile(moved, ((100 - _LEVEL) / 2, (100 + _LEVEL) / 2))
     return Estimate(value, float(low), float(high), draws)
 
 

@@ -25,6 +25,7 @@ _TITLES = {
 _IN_PERCENT = ("bias", "rejected", "accepted")
 _MORE_IS_WORSE = {"log_loss": True, "auc": False, "ece": True, "rejected": True, "accepted": True}
 NOTHING = "–"
+_PERCENT = "\N{NO-BREAK SPACE}%"
 
 
 def write_page(path: Path, report: Report) -> None:
@@ -66,12 +67,12 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def percent(value: float | None, digits: int = 1) -> str:
     shown = number(None if value is None else 100 * value, digits)
-    return shown if shown == NOTHING else f"{shown} %"
+    return shown if shown == NOTHING else f"{shown}{_PERCENT}"
 
 
 def interval(found: Estimate, digits: int = 3, as_percent: bool = False) -> Markup:
     """A figure with its interval beside it."""
-    factor, unit = (100, " %") if as_percent else (1, "")
+    factor, unit = (100, _PERCENT) if as_percent else (1, "")
     shown = number(found.value * factor, digits)
     if shown == NOTHING or not math.isfinite(found.low):
         return Markup("{}{}").format(shown, "" if shown == NOTHING else unit)

@@ -42,7 +42,7 @@ def forest(
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel(what)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         if percent:
             axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
 

@@ -67,7 +67,7 @@ def score(predictions: Predictions, draws: Bootstrap, curve: Values | None = Non
     """curve : for a group, the reliability curve of all clips [shape=(ECE_BINS,)]"""
     labels, scores = predictions.labels, predictions.scores
     own = draws.of(predictions.rows)
-    once = _linear_figures(labels, scores, np.ones((len(labels), 1), np.float32))
+    once = _linear_figures(labels, scores, np.ones((len(labels), 1)))
     drawn = _linear_figures(labels, scores, own)
     exact = figures(labels, scores)
     values = {name: float(value[0]) for name, value in once.items()}
@@ -151,7 +151,7 @@ def gaps(groups: Sequence[Scores], overall: Scores, figure: str) -> list[Estimat
     return simultaneous(np.array([gap(group) for group in groups]), draws)
 
 
-def _linear_figures(labels: Values, scores: Values, counts: Counts) -> dict[str, Values]:
+def _linear_figures(labels: Values, scores: Values, counts: Counts | Values) -> dict[str, Values]:
     """Each figure that is made of sums over clips, in each draw [shape=(draws,)]."""
     right, called_right = labels > 0.5, scores > 0.5
     parts = [
