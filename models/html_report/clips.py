@@ -83,7 +83,7 @@ class SoundBox:
         try:
             waveform = read_audio(path, MOST_SECONDS)
         except (InputError, OSError) as error:
-            return Sound(None, "no such file" if not path.is_file() else f"not readable: {error}")
+            return Sound(None, str(error).removeprefix(f"{path}: ").partition(";")[0])
         mime, content = _smallest(waveform)
         if len(content) > self._left:
             return Sound(None, "left out: the sounds above fill the page")

@@ -81,7 +81,8 @@ def draw_roc(name: str, main: Predictions, others: Sequence[Predictions], scores
             elif points is not None:
                 axes.plot(*points, color=MAIN, linewidth=2.2, label=_shorten(main.name))
         _unit_square(axes, "wrong answers scored above the threshold", "right answers scored above it")
-        axes.legend(loc="lower right")
+        if any(points is not None for _, points in curves):
+            axes.legend(loc="lower right")
 
     listed = "; ".join(f"{item.name} {item.figures['auc'].value:.3f}" for item in scores)
     return draw(name, f"ROC curves. Areas under them: {listed}", paint, 4.0)
