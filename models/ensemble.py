@@ -131,14 +131,23 @@ def optimality_gap(labels: Values, predictions: Values, weights: Values) -> floa
     return float(_mean_ratio(_likelihoods(labels, predictions), weights).max() - 1.0)
 
 
-def cross_fitted_loss(blend: Blend) -> float:
-    """Log loss of the blend where each fold is scored with weights fitted on the other folds: an honest figure."""
-    blended = np.empty(len(blend.labels))
+def cross_fit(blend: Blend) -> tuple[Values, Values]:
+    """The blend's predictions where each fold is scored with weights fitted on the other folds: honest ones.
+
+    returns : the predictions [shape=(clips,)], the weights that each fold was scored with [shape=(folds, models)]
+    """
+    blended, fold_weights = np.empty(len(blend.labels)), []
     for fold in np.unique(blend.folds):
         held_out = blend.folds == fold
         weights = fit_weights(blend.labels[~held_out], blend.predictions[~held_out])
         blended[held_out] = blend.predictions[held_out] @ weights
-    return log_loss(blend.labels, blended)
+        fold_weights.append(weights)
+    return blended, np.array(fold_weights)
+
+
+def cross_fitted_loss(blend: Blend) -> float:
+    """The log loss of `cross_fit`'s predictions."""
+    return log_loss(blend.labels, cross_fit(blend)[0])
 
 
 def spread_folds(model_index: int, n_folds: int, folds_per_model: int) -> list[int]:

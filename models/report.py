@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models.checkpoint import Checkpoint
+from models.checkpoint import Checkpoint, checkpoint_name
 from models.cli import to_arguments
 from models.errors import InputError
 from models.metrics import clip_losses, figures, log_loss
@@ -26,10 +26,15 @@ _ENOUGH_FOLDS = 3  # other folds of the same model; with fewer, the other models
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a fold, and the command that mends it."""
+    """What is wrong with a fold, and the command that mends it.
+
+    kind : broken, misnamed, stranger, missing or outlier
+    """
 
     what: str
     command: str
+    file_name: str
+    kind: str
 
 
 def oof_table(checkpoints: Iterable[Checkpoint]) -> pd.DataFrame:
@@ -72,7 +77,7 @@ def find_problems(assets: Mapping[Path, Checkpoint | InputError], assets_dir: Pa
     """Everything that keeps the checkpoints of a folder from being one ensemble, each with its remedy."""
     sound = {path: item for path, item in assets.items() if isinstance(item, Checkpoint)}
     broken = [
-        Problem(str(item), _command_for(path.stem, sound.values(), assets_dir))
+        Problem(str(item), _command_for(path.stem, sound.values(), assets_dir), path.name, "broken")
         for path, item in assets.items()
         if path not in sound
     ]
@@ -81,6 +86,8 @@ def find_problems(assets: Mapping[Path, Checkpoint | InputError], assets_dir: Pa
         Problem(
             f"{path.name}: holds {item.file_name}",
             f"mv {shlex.quote(str(path))} {shlex.quote(str(assets_dir / item.file_name))}",
+            path.name,
+            "misnamed",
         )
         for path, item in sound.items()
         if path.name != item.file_name
@@ -117,27 +124,28 @@ def _find_strangers(checkpoints: Sequence[Checkpoint], assets_dir: Path) -> list
     """Folds that were trained otherwise than most."""
     if not checkpoints:
         return []
-    usual = _usual(checkpoints)
+    usual = usual_checkpoint(checkpoints)
     problems = []
     for checkpoint in checkpoints:
         differences = [name for name, value in _setting(checkpoint).items() if value != _setting(usual)[name]]
         if differences:
             what = f"{checkpoint.file_name}: not trained like the others: another {' and another '.join(differences)}"
             command = _retrain(checkpoint.recipe.name, checkpoint.fold, usual.n_folds, usual.options, assets_dir)
-            problems.append(Problem(what, command))
+            problems.append(Problem(what, command, checkpoint.file_name, "stranger"))
     return problems
 
 
 def _find_missing(checkpoints: Sequence[Checkpoint], assets_dir: Path) -> list[Problem]:
     if not checkpoints:
         return []
-    n_folds = _usual(checkpoints).n_folds
+    n_folds = usual_checkpoint(checkpoints).n_folds
     problems = []
     for name in dict.fromkeys(checkpoint.recipe.name for checkpoint in checkpoints):
         present = {checkpoint.fold: checkpoint for checkpoint in checkpoints if checkpoint.recipe.name == name}
         options = next(iter(present.values())).options
         for fold in sorted(set(range(n_folds)) - present.keys()):
-            problems.append(Problem(f"{name}_{fold}.pth: missing", _retrain(name, fold, n_folds, options, assets_dir)))
+            command, file_name = _retrain(name, fold, n_folds, options, assets_dir), checkpoint_name(name, fold)
+            problems.append(Problem(f"{file_name}: missing", command, file_name, "missing"))
     return problems
 
 
@@ -157,7 +165,8 @@ def _find_outliers(checkpoints: Sequence[Checkpoint], assets_dir: Path) -> list[
             what = (
                 f"{checkpoint.file_name}: its log loss {own.mean():.4f} stands out (the others' median: {median:.4f})"
             )
-            problems.append(Problem(what, _retrain(*key, checkpoint.n_folds, checkpoint.options, assets_dir)))
+            command = _retrain(*key, checkpoint.n_folds, checkpoint.options, assets_dir)
+            problems.append(Problem(what, command, checkpoint.file_name, "outlier"))
     return problems
 
 
@@ -175,7 +184,7 @@ def _setting(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _usual(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
+def usual_checkpoint(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
     """A checkpoint with the setting that most of them have."""
     counts = Counter(tuple(_setting(checkpoint).values()) for checkpoint in checkpoints)
     setting = counts.most_common(1)[0][0]
