@@ -61,7 +61,7 @@ def main() -> None:
     arguments = parse_arguments()
     from dataclasses import replace
 
-    from models.card_figures import ensemble_figures
+    from models.card_figures import member_figures
     from models.model_card import CardChoices, model_card
     from models.pretrained import Scorer
 
@@ -71,15 +71,10 @@ def main() -> None:
     else:
         every = Scorer.from_config(arguments.config, tts_dir, device="cpu")
         scorer = Scorer.from_config(arguments.config, tts_dir, folds_per_model=arguments.folds_per_model, device="cpu")
-    checkpoints = [member.checkpoint for member in every.published.members]
-    weights: dict[str, float] = {}
-    for member in every.published.members:
-        name = member.checkpoint.recipe.name
-        weights[name] = weights.get(name, 0.0) + member.share
     choices = CardChoices(
         arguments.name or arguments.output_dir.resolve().name, arguments.dataset_name, arguments.license
     )
-    scorer.published = replace(scorer.published, figures=ensemble_figures(checkpoints, weights))
+    scorer.published = replace(scorer.published, figures=member_figures(every.published.members))
     scorer.save_pretrained(arguments.output_dir, model_card(scorer.published, choices))
     size_mb = sum(file.stat().st_size for file in arguments.output_dir.rglob("*") if file.is_file()) / 1e6
     print(f"wrote {arguments.output_dir}: {len(scorer.published.members)} networks, {size_mb:.0f} MB")

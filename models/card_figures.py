@@ -13,11 +13,21 @@ import pandas as pd
 
 from models.checkpoint import Checkpoint
 from models.ensemble import cross_fitted_loss, gather_blend
+from models.inference import Member
 from models.metrics import Values, clip_losses, figures
 from models.tables import GRADES, TASKS
 
 N_BINS = 20  # of predictions, 0.05 wide: thresholds at their edges can be judged exactly
 _DRAWS = 1000
+
+
+def member_figures(members: Sequence[Member]) -> dict[str, Any]:
+    """The figures of an ensemble whose members have their OOF predictions: all folds of each model, or one fold alone."""
+    weights: dict[str, float] = {}
+    for member in members:
+        name = member.checkpoint.recipe.name
+        weights[name] = weights.get(name, 0.0) + member.share
+    return ensemble_figures([member.checkpoint for member in members], weights)
 
 
 def ensemble_figures(checkpoints: Sequence[Checkpoint], weights: Mapping[str, float]) -> dict[str, Any]:

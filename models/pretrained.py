@@ -114,13 +114,14 @@ class Scorer:
         file: Path,
         tts_dir: Path | None = None,
         *,
+        sha256: str | None = None,
         device: str = "auto",
         precision: str = "auto",
         cache_dir: Path | None = None,
         voice: VoiceOptions | None = None,
     ) -> "Scorer":
-        """A single trained fold; `tts_dir` as of `from_config`."""
-        checkpoint = load_checkpoint(file)
+        """A single trained fold; `tts_dir` as of `from_config`, `sha256` as of `load_checkpoint`."""
+        checkpoint = load_checkpoint(file, sha256)
         check_weights(checkpoint)
         member = Member(checkpoint, checkpoint.recipe.batch_size, 1.0)
         references = tts_dir if tts_dir is not None and tts_dir.is_dir() else None
