@@ -49,7 +49,7 @@ def batch_from_folder(root: Path, name: str) -> Batch:
 
     raises : InputError where the folder leads out of `root` or is not there
     """
-    folder = (root / name).resolve()
+    folder = (root / name.replace("\0", "")).resolve()
     if "\0" in name or not folder.is_relative_to(root.resolve()) or not folder.is_dir():
         raise InputError("no such folder; give one below the folder that the page was started with")
     table = _read_table(folder / TABLE_FILE)

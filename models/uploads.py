@@ -60,7 +60,7 @@ def _delete_orphans() -> None:
     """The folders of pages that were killed: nobody holds their locks."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError, Timeout):
-            if (folder / _LOCK).is_file() and folder.stat().st_uid == os.getuid():
+            if (folder / _LOCK).is_file() and folder.stat().st_uid == getattr(os, "getuid", lambda: 0)():
                 with FileLock(folder / _LOCK, timeout=0):
                     shutil.rmtree(folder, ignore_errors=True)
 
