@@ -26,6 +26,7 @@ from models.uploads import Uploads, limited, too_large
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 _SWEEP_SECONDS = 60.0
 _PIECE_BYTES = 1 << 20
+_DRAINED = 5  # times the largest upload
 # The page may load nothing from elsewhere, send nothing elsewhere, and not be framed by another.
 _POLICY = "; ".join(
     (
@@ -104,7 +105,8 @@ def _receiver(uploads: Uploads, known: set[str]) -> Callable[[Request], Awaitabl
         if not _is_own_page(request):
             return PlainTextResponse("sent from another page", 403)
         uploads.sweep()
-        stream = limited(request.stream(), uploads.max_bytes)
+        source = request.stream()
+        stream = limited(source, uploads.max_bytes)
         saved: list[str] = []
         try:
             if int(request.headers.get("content-length", 0)) > uploads.max_bytes:
@@ -115,6 +117,7 @@ def _receiver(uploads: Uploads, known: set[str]) -> Callable[[Request], Awaitabl
                     saved.append(await _save(sent, uploads))
             await form.close()
         except InputError as error:
+            await _drain(source, _DRAINED * uploads.max_bytes)
             return PlainTextResponse(str(error), 413)
         except (MultiPartException, ValueError, KeyError):
             return PlainTextResponse("not a form with files", 400)
@@ -122,6 +125,15 @@ def _receiver(uploads: Uploads, known: set[str]) -> Callable[[Request], Awaitabl
         return JSONResponse(saved)
 
     return receive
+
+
+async def _drain(source: AsyncIterator[bytes], most_bytes: int) -> None:
+    """Take what is still being sent, within bounds: a browser that is cut off while it sends does not read why."""
+    total = 0
+    async for piece in source:
+        total += len(piece)
+        if total > most_bytes:
+            return
 
 
 async def _save(sent: UploadFile, uploads: Uploads) -> str:
