@@ -65,6 +65,17 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where and how to compute, and how many processes load audio for it."""
+    add_compute_arguments(parser)
+    parser.add_argument(
+        "--num_workers",
+        type=non_negative,
+        default=default_workers(),
+        help="processes that load and transform audio, for each GPU (default: %(default)s, this machine's cores up to 8)",
+    )
+
+
+def add_compute_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device",
         default="auto",
@@ -76,12 +87,6 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="number format of the encoder's arithmetic; auto: bf16 where the hardware has it, else fp16 on a GPU and fp32 on "
         "the CPU (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--num_workers",
-        type=non_negative,
-        default=default_workers(),
-        help="processes that load and transform audio, for each GPU (default: %(default)s, this machine's cores up to 8)",
     )
 
 

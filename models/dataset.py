@@ -41,6 +41,7 @@ class ComparisonDataset(Dataset[Clip]):
     layout : one spectrogram of both sides ("joined"), the same with the place where the response begins ("matched"), or
         one of each ("apart")
     padding : as in a recipe
+    sources : each row's response, as a file or as a waveform in memory; None: the files of `data_dir` that `table` names
     """
 
     def __init__(
@@ -54,12 +55,13 @@ class ComparisonDataset(Dataset[Clip]):
         seed: int = 0,
         layout: Layout = "joined",
         padding: str = "batch",
+        sources: Sequence[Path | Waveform] | None = None,
     ) -> None:
         self.max_frames = max_frames
         self._layout = layout
         self._is_fixed = padding == "fixed"
         self._n_mels = n_mels
-        self._paths = clip_paths(data_dir, table["filename"])
+        self._sources = clip_paths(data_dir, table["filename"]) if sources is None else sources
         self._texts: list[str] = table["expected_text"].tolist()
         self._references = references
         self._reference_features: dict[int, Tensor] = {}
@@ -75,7 +77,7 @@ class ComparisonDataset(Dataset[Clip]):
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._sources)
 
     def collate(self, clips: Sequence[Clip]) -> dict[str, Tensor]:
         """A batch in this layout, as the network's arguments."""
@@ -95,7 +97,8 @@ class ComparisonDataset(Dataset[Clip]):
 
     def read_response(self, row: int) -> Waveform:
         """As much of the response as can be heard."""
-        return read_audio(self._paths[row], self.max_frames * HOP_LENGTH / SAMPLE_RATE_HZ)
+        source, n_samples = self._sources[row], self.max_frames * HOP_LENGTH
+        return source[:n_samples] if isinstance(source, np.ndarray) else read_audio(source, n_samples / SAMPLE_RATE_HZ)
 
     def make_clip(self, row: int, response: Waveform) -> Clip:
         """What a network reads of a row, from its response's waveform."""

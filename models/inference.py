@@ -4,7 +4,7 @@ One pass over the clips, in chunks: their features are computed once, then every
 next one is being loaded. So memory grows neither with the number of clips nor with the number of checkpoints.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,16 +80,22 @@ def score_clips(
     device: torch.device,
     precision: str,
     num_workers: int,
+    sources: Sequence[Path | Waveform] | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Values:
-    """The ensemble's probability for each row of `table`: float64 [shape=(rows,)], inside (0, 1)."""
+    """The ensemble's probability for each row of `table`: float64 [shape=(rows,)], inside (0, 1).
+
+    sources : as of `ComparisonDataset`
+    on_progress : told after each step how much of the work is done, and how much there is
+    """
     blended = np.zeros(len(table))
     forms: list[dict[str, Any]] = []
     for member in members:
         if member.features not in forms:
             forms.append(member.features)
-    data = SeveralForms([ComparisonDataset(table, data_dir, references, **form) for form in forms])
+    data = SeveralForms([ComparisonDataset(table, data_dir, references, **form, sources=sources) for form in forms])
     with tqdm(total=len(table) * len(members), desc="scoring", unit=" clip×model", disable=None) as bar:
-        start = 0
+        start, done = 0, 0
         for chunk in _read_ahead(_chunks(data, num_workers)):
             rows = slice(start, start + len(chunk))
             for member in members:
@@ -97,6 +103,8 @@ def score_clips(
                 clips = [clip[form] for clip in chunk]
                 blended[rows] += member.share * _score_chunk(member, data.forms[form], clips, device, precision)
                 bar.update(len(clips))
+                done += len(clips)
+                on_progress(done, len(table) * len(members))
             start = rows.stop
     return clip_probabilities(blended)
 

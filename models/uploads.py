@@ -1,0 +1,81 @@
+"""Files that a visitor sends: capped in size, named by the server alone, and not kept."""
+
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from filelock import FileLock, Timeout
+
+from models.errors import InputError
+
+KEEP_SECONDS = 600.0  # what was sent and never scored is deleted after so long
+_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".au", ".webm", ".m4a", ".csv", ".zip")
+_OTHER_SUFFIX = ".bin"
+_PREFIX, _LOCK = "speech-text-comparison-", ".lock"
+
+
+class Uploads:
+    """A folder of its own, readable by this user alone, which disappears with `close`.
+
+    max_bytes : of one request, however many files it carries
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        _delete_orphans()
+        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
+        self.max_bytes = max_bytes
+        self._lock = FileLock(self.folder / _LOCK)
+        self._lock.acquire(timeout=0)
+
+    def new_path(self, client_name: str = "") -> Path:
+        """A name for a file. Of the client's name only the kind of file is taken, and only if it is one of a fixed list."""
+        suffix = PurePosixPath(client_name[-10:].lower()).suffix
+        return self.folder / f"{uuid.uuid4().hex}{next((own for own in _SUFFIXES if own == suffix), _OTHER_SUFFIX)}"
+
+    def delete(self, path: Path) -> None:
+        """Delete a file that was sent; one that lies elsewhere is never touched."""
+        if self.holds(path):
+            path.unlink(missing_ok=True)
+
+    def holds(self, path: Path) -> bool:
+        return path.resolve().parent == self.folder
+
+    def sweep(self, keep_seconds: float = KEEP_SECONDS) -> None:
+        """Delete what has been lying for too long."""
+        for path in self.folder.iterdir():
+            if path.name != _LOCK and path.is_file() and time.time() - path.stat().st_mtime > keep_seconds:
+                path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        self._lock.release()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _delete_orphans() -> None:
+    """The folders of pages that were killed: nobody holds their locks."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError, Timeout):
+            if (folder / _LOCK).is_file() and folder.stat().st_uid == getattr(os, "getuid", lambda: 0)():
+                with FileLock(folder / _LOCK, timeout=0):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+async def limited(stream: AsyncIterator[bytes], max_bytes: int) -> AsyncIterator[bytes]:
+    """The same pieces; an error as soon as they are too many, whatever was announced."""
+    total = 0
+    async for piece in stream:
+        total += len(piece)
+        if total > max_bytes:
+            raise too_large(max_bytes)
+        yield piece
+
+
+def too_large(max_bytes: int) -> InputError:
+    return InputError(
+        f"more than {max_bytes / 1e6:g} MB were sent; send less, or start the page with a higher --max_upload_mb"
+    )
