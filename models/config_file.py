@@ -45,7 +45,11 @@ class EnsembleConfig:
 
 def write_config(path: Path, config: EnsembleConfig) -> None:
     with replace_when_done(path) as temporary:
-        temporary.write_bytes(pickle.dumps({"format": FORMAT, **asdict(config)}, protocol=4))
+        temporary.write_bytes(config_bytes(config))
+
+
+def config_bytes(config: EnsembleConfig) -> bytes:
+    return pickle.dumps({"format": FORMAT, **asdict(config)}, protocol=4)
 
 
 def read_config(path: Path) -> EnsembleConfig:

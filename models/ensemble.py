@@ -99,14 +99,14 @@ def fit_weights(labels: Values, predictions: Values) -> Values:
     predictions : [shape=(clips, models)], probabilities
     returns : [shape=(models,)], at least 0, summing to 1
     """
-    likelihoods = _likelihoods(labels, predictions)
-    n_models = likelihoods.shape[1]
+    right = likelihoods(labels, predictions)
+    n_models = right.shape[1]
     weights = np.full(n_models, 1.0 / n_models)
     for _ in range(5):  # a restart from where the solver stopped gains its last digits
         solution = minimize(
-            lambda w: -np.log(likelihoods @ w).mean(),
+            lambda w: -np.log(right @ w).mean(),
             weights,
-            jac=lambda w: -_mean_ratio(likelihoods, w),
+            jac=lambda w: -_mean_ratio(right, w),
             method="SLSQP",
             bounds=[(0.0, 1.0)] * n_models,
             constraints={"type": "eq", "fun": lambda w: w.sum() - 1.0, "jac": np.ones_like},
@@ -128,7 +128,7 @@ def fit_weights(labels: Values, predictions: Values) -> Values:
 
 def optimality_gap(labels: Values, predictions: Values, weights: Values) -> float:
     """How far the log loss of `weights` can at most lie above the optimum, in nats (the Frank-Wolfe gap, Jaggi 2013)."""
-    return float(_mean_ratio(_likelihoods(labels, predictions), weights).max() - 1.0)
+    return float(_mean_ratio(likelihoods(labels, predictions), weights).max() - 1.0)
 
 
 def cross_fit(blend: Blend) -> tuple[Values, Values]:
@@ -160,15 +160,15 @@ def spread_folds(model_index: int, n_folds: int, folds_per_model: int) -> list[i
     return sorted((model_index + pick * n_folds // folds_per_model) % n_folds for pick in range(folds_per_model))
 
 
-def _likelihoods(labels: Values, predictions: Values) -> Values:
+def likelihoods(labels: Values, predictions: Values) -> Values:
     """Each model's probability of the true label [shape=(clips, models)]."""
     predictions = clip_probabilities(predictions)
     return np.where(labels[:, None] > 0.5, predictions, 1.0 - predictions)
 
 
-def _mean_ratio(likelihoods: Values, weights: Values) -> Values:
-    """Minus the gradient of the log loss. At the optimum no entry exceeds 1."""
-    ratio: Values = (1.0 / (likelihoods @ weights)) @ likelihoods / len(likelihoods)
+def _mean_ratio(right: Values, weights: Values) -> Values:
+    """Minus the gradient of the log loss, from the models' `likelihoods`. At the optimum no entry exceeds 1."""
+    ratio: Values = (1.0 / (right @ weights)) @ right / len(right)
     return ratio
 
 

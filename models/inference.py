@@ -110,12 +110,20 @@ def score_clips(
 
 
 def _chunks(data: SeveralForms, num_workers: int) -> Iterator[list[tuple[Clip, ...]]]:
-    """The clips in order, with their features, up to CHUNK_CLIPS spectrograms at a time."""
+    """The clips in order, with their features, up to CHUNK_CLIPS spectrograms at a time.
+
+    The loading processes are started at once, by the thread that calls: what is forked from a thread of a pool ends with an
+    error, and at a bad moment torch's watch over these processes takes it for a crash.
+    """
     loader = DataLoader(data, batch_size=LOADER_CLIPS, collate_fn=_as_arrays, num_workers=num_workers)
+    return _gather(iter(loader), -(-CHUNK_CLIPS // len(data.forms)))
+
+
+def _gather(batches: Iterator[list[list[dict[str, Any]]]], chunk_clips: int) -> Iterator[list[tuple[Clip, ...]]]:
     chunk: list[tuple[Clip, ...]] = []
-    for clips in loader:
+    for clips in batches:
         chunk += [tuple(_as_tensors(clip) for clip in forms) for forms in clips]
-        if len(chunk) * len(data.forms) >= CHUNK_CLIPS:
+        if len(chunk) >= chunk_clips:
             yield chunk
             chunk = []
     if chunk:

@@ -129,6 +129,13 @@ def load_references(tts_dir: Path, texts: Iterable[str]) -> dict[str, Waveform]:
     return {text: _read_reference(reference_path(tts_dir, identity, text)) for text in texts}
 
 
+def spoken_references(tts_dir: Path) -> list[Path]:
+    """The files of the texts that `data_paths.csv` lists, as far as they are there."""
+    identity = read_identity(tts_dir)
+    paths = [reference_path(tts_dir, identity, text) for text in _listed_texts(tts_dir)]
+    return [path for path in paths if path.is_file()]
+
+
 def _read_reference(path: Path) -> Waveform:
     try:
         return read_audio(path)

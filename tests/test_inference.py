@@ -82,6 +82,23 @@ def test_many_clips_need_few_open_files(
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
+def test_loading_processes_end_well(
+    clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]], encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that ends with an error is taken for a crash, if torch looks at the wrong moment."""
+    from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter as Loading
+
+    exit_codes, original = [], Loading._shutdown_workers
+
+    def shut_down(self: Loading) -> None:
+        original(self)
+        exit_codes.extend(worker.exitcode for worker in self._workers)
+
+    monkeypatch.setattr(Loading, "_shutdown_workers", shut_down)
+    score_clips([Member(trained_checkpoint(encoder_dir), 4, 1.0)], *clips, CPU, "fp32", 2)
+    assert set(exit_codes) == {0}
+
+
 def test_features_are_computed_once_and_few_are_held(
     clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]], encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,79 @@
+"""Does inference run on the library versions that requirements-runtime.txt claims? Run in an environment that has them:
+
+    make runtime
+
+makes one, `.venv-runtime`, and calls this. First every pinned version is compared with what is installed, so that nothing is
+tested on other versions by mistake; then the tests of all that inference is made of run there.
+"""
+
+import argparse
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+REQUIREMENTS = ROOT / "requirements-runtime.txt"
+
+# All that inference imports or reads. What trains, pre-trains, measures or demonstrates is left out: that runs on
+# requirements.txt alone, whose transformers the Trainer's arguments are written for.
+INFERENCE_TESTS = """
+test_alignment test_audio test_bad_files test_bad_input test_checkpoint test_dataset test_encoder test_ensemble test_features
+test_fuzz test_inference test_lock test_network test_references test_submission test_tables test_voices
+""".split()
+NO_CHECKSUM = "reads a checkpoint without its checksum, as get_config.py and check_models.py do: needs torch 2.6"
+LEFT_OUT = {
+    "test_lock.py::test_a_second_run_is_refused_while_the_first_is_alive[train_model2s.py]": "trains",
+    "test_checkpoint.py::test_oof_predictions_must_be_whole": NO_CHECKSUM,
+    "test_ensemble.py::test_some_of_the_models_can_be_blended_alone": NO_CHECKSUM,
+    "test_ensemble.py::test_sound_models_have_no_problems": NO_CHECKSUM,
+    "test_ensemble.py::test_a_missing_fold_is_named_with_the_command_that_trains_it": NO_CHECKSUM,
+    "test_ensemble.py::test_a_fold_that_stands_out_is_named": NO_CHECKSUM,
+    "test_ensemble.py::test_strangers_and_broken_files_are_named": NO_CHECKSUM,
+}
+
+
+def read_requirements(file: Path) -> list[Requirement]:
+    lines = (line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines())
+    return [Requirement(line) for line in lines if line]
+
+
+def differences(requirements: list[Requirement]) -> list[str]:
+    """What is installed otherwise than required, each with both versions."""
+    found = []
+    for requirement in requirements:
+        try:
+            installed = version(requirement.name)
+        except PackageNotFoundError:
+            found.append(f"{requirement}: not installed")
+            continue
+        if not requirement.specifier.contains(installed, prereleases=True):
+            found.append(f"{requirement}: found {installed}")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--requirements",
+        type=Path,
+        default=REQUIREMENTS,
+        help="the versions that must be installed (default: %(default)s)",
+    )
+    options, pytest_arguments = parser.parse_known_args()
+    wrong = differences(read_requirements(options.requirements))
+    if wrong:
+        sys.exit(f"error: not the environment of {options.requirements}:\n" + "\n".join(wrong))
+    print(f"Python {sys.version.split()[0]}, all versions as in {options.requirements.name}")
+
+    import pytest
+
+    sys.path.insert(0, str(ROOT))
+    left_out = [text for test in LEFT_OUT for text in ("--deselect", f"tests/{test}")]
+    files = [str(ROOT / "tests" / f"{name}.py") for name in INFERENCE_TESTS]
+    sys.exit(pytest.main(["--rootdir", str(ROOT), *left_out, *pytest_arguments, *files]))
+
+
+if __name__ == "__main__":
+    main()
