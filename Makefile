@@ -1,9 +1,9 @@
-# Two commands for a newcomer: `make demo` and `make test`; `make bench` measures the speed of every step, `make fuzz` and `make kill` what gets lost. Each makes .venv and installs what it needs on its first run.
+# Two commands for a newcomer: `make demo` and `make test`; `make bench` measures the speed of every step, `make fuzz` and `make kill` what gets lost, `make runtime` tests inference on the competition's library versions. Each makes .venv and installs what it needs on its first run.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench fuzz kill clean
+.PHONY: demo test lint bench fuzz kill runtime clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python tools/run_demo.py
@@ -20,6 +20,9 @@ fuzz: $(VENV)/.installed
 kill: $(VENV)/.installed
 	$(BIN)/python tools/kill_runs.py
 
+runtime: $(VENV)-runtime/.installed
+	$(VENV)-runtime/bin/python tools/runtime_tests.py -q
+
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -30,6 +33,12 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	touch $@
+
+$(VENV)-runtime/.installed: requirements-runtime.txt
+	$(PYTHON) -m venv $(VENV)-runtime
+	$(VENV)-runtime/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-runtime/bin/python -m pip install --quiet -r requirements-runtime.txt pytest packaging
 	touch $@
 
 clean:
