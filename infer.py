@@ -6,13 +6,13 @@ from pathlib import Path
 
 from models.audio import try_audio_files
 from models.cli import add_data_arguments, add_device_arguments, make_parser, positive, run
-from models.config_file import EnsembleConfig, read_config
+from models.config_file import read_config
 from models.errors import InputError
 from models.lock import sole_writer
-from models.references import load_references, missing_texts, read_identity, speak_references
+from models.references import complete_references, load_references
 from models.submission import find_problems, problems_path, with_priors, write_problems, write_submission
 from models.tables import clip_paths, read_test_table
-from models.voices import VoiceOptions, add_voice_arguments, describe_voice, same_voice
+from models.voices import VoiceOptions, add_voice_arguments
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -44,30 +44,6 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare_references(tts_dir: Path, texts: list[str], config: EnsembleConfig, arguments: argparse.Namespace) -> None:
-    """Make sure that every text has a reference by the voice that the models know."""
-    if (tts_dir / "voice.json").exists():
-        found = read_identity(tts_dir)
-        if not same_voice(found, config.voice):
-            raise InputError(
-                f"{tts_dir}: spoken by another voice ({describe_voice(found)}) than the models were trained with "
-                f"({describe_voice(config.voice)}); give the references of that voice as --tts_dir"
-            )
-    missing = missing_texts(tts_dir, config.voice, texts)
-    if not missing:
-        return
-    source = arguments.voice or config.voice["source"]
-    options = VoiceOptions(source, config.voice["speed"], arguments.speaker_embedding, arguments.vocoder)
-    try:
-        speak_references(tts_dir, texts, options, expected=config.voice)
-    except InputError as error:
-        raise InputError(
-            f"{len(missing)} expected texts have no reference in {tts_dir}, the first {missing[0]!r}, and the voice can't speak "
-            f"them here: {error}\n"
-            f"Speak them where the voice is (preprocess.py) and copy {tts_dir}, or say where it is with --voice."
-        ) from error
-
-
 def check_output(path: Path) -> None:
     """That a file can be written there, before hours of work are spent on it."""
     if path.is_dir():
@@ -92,7 +68,9 @@ def main() -> None:
     problems = find_problems(try_audio_files(clip_paths(arguments.data_dir, table["filename"])), arguments.data_dir)
     if problems and arguments.strict:
         raise InputError(f"--strict: {len(problems)} clips can't be read, the first: {next(iter(problems.values()))}")
-    prepare_references(arguments.tts_dir, table["expected_text"].tolist(), config, arguments)
+    source = arguments.voice or config.voice["source"]
+    options = VoiceOptions(source, config.voice["speed"], arguments.speaker_embedding, arguments.vocoder)
+    complete_references(arguments.tts_dir, table["expected_text"].tolist(), config.voice, options)
     references = load_references(arguments.tts_dir, table["expected_text"])
     print(f"{len(table)} clips, {len(members)} checkpoints, {device} in {precision}")
     sound = table[[row not in problems for row in range(len(table))]].reset_index(drop=True)

@@ -76,6 +76,33 @@ def speak_references(
         return _speak_missing(tts_dir, texts, voice, options, jobs)
 
 
+def complete_references(tts_dir: Path, texts: list[str], voice: Identity, source: VoiceOptions) -> None:
+    """Make sure that every text has a reference by the voice that the models know.
+
+    voice : the models'
+    source : where it is, if something has to be spoken
+    raises : InputError where `tts_dir` holds another voice's references, or the voice can't speak here
+    """
+    if (tts_dir / VOICE_FILE).exists():
+        found = read_identity(tts_dir)
+        if not same_voice(found, voice):
+            raise InputError(
+                f"{tts_dir}: spoken by another voice ({describe_voice(found)}) than the models were trained with "
+                f"({describe_voice(voice)}); give the references of that voice as --tts_dir"
+            )
+    missing = missing_texts(tts_dir, voice, texts)
+    if not missing:
+        return
+    try:
+        speak_references(tts_dir, texts, source, expected=voice)
+    except InputError as error:
+        raise InputError(
+            f"{len(missing)} expected texts have no reference in {tts_dir}, the first {missing[0]!r}, and the voice can't speak "
+            f"them here: {error}\n"
+            f"Speak them where the voice is (preprocess.py) and copy {tts_dir}, or say where it is with --voice."
+        ) from error
+
+
 def _speak_missing(tts_dir: Path, texts: list[str], voice: Voice, options: VoiceOptions, jobs: int) -> int:
     _claim_folder(tts_dir, voice.identity)
     _delete_leftovers(tts_dir)
