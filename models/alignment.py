@@ -46,6 +46,15 @@ class FrameAlignment(nn.Module):
             self.compare_response(right, response_mask, left, reference_mask, scores.transpose(1, 2)),
         )
 
+    def attention(self, reference: Tensor, response: Tensor) -> Tensor:
+        """Where in the reference the counterpart of each frame of the response is: weights that add up to 1 over the reference.
+
+        reference, response : encoder frames of one clip [shape=(frames, width)]; returns [shape=(reference, response frames)]
+        """
+        sides = [self.project(side)[None] for side in (reference, response)]
+        masks = [torch.ones(side.shape[:2], dtype=torch.bool, device=side.device) for side in sides]
+        return self._scores(sides[0], masks[0], sides[1], masks[1])[0].softmax(dim=0)
+
     def _scores(self, left: Tensor, left_mask: Tensor, right: Tensor, right_mask: Tensor) -> Tensor:
         """Sharpened cosine less a penalty on relative position: [shape=(batch, left frames, right frames)]."""
         sharpened = nn.functional.normalize(left, dim=-1) * self.log_sharpness.exp()

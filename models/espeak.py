@@ -54,10 +54,15 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 @dataclass(frozen=True)
 class Phone:
-    """One phone as espeak-ng names it (its own ASCII mnemonics; `_:` and the like are pauses)."""
+    """One phone as espeak-ng names it (its own ASCII mnemonics; `_:` and the like are pauses).
+
+    word_start : where in the text the word begins that it belongs to, in characters; espeak-ng takes some pairs of small words
+        ("of the") for one
+    """
 
     name: str
     start_sample: int
+    word_start: int = 0
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,8 @@ class Espeak:
         while events[index].type != _EVENT_END_OF_LIST:
             event = events[index]
             if event.type == _EVENT_PHONEME and event.id.string:
-                self._phones.append(Phone(event.id.string.decode("ascii", "replace"), int(event.sample)))
+                name = event.id.string.decode("ascii", "replace")
+                self._phones.append(Phone(name, int(event.sample), max(0, int(event.text_position) - 1)))
             index += 1
         return 0
 

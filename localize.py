@@ -1,0 +1,142 @@
+"""Where an answer departs from the expected text: one clip, or a CSV of clips -> JSON files and pictures."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from models.audio import read_audio
+from models.checkpoint_choice import choose_checkpoint
+from models.cli import make_parser, run
+from models.errors import InputError
+from models.files import replace_when_done
+from models.references import complete_references, load_references
+from models.tables import GRADES, TASKS, clip_paths, read_metadata
+from models.voices import VoiceOptions, add_voice_arguments
+
+PROBLEMS_FILE = "problems.json"
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = make_parser(
+        "Score each word of the expected text (of a single word, each phone or syllable), say when it was spoken, and what is "
+        "missing, different or inserted. Writes <clip>.json, and <clip>.png with --picture. Clips of a CSV that can't be read "
+        f"are left out and listed in {PROBLEMS_FILE}.",
+        'python localize.py --config model_configs.pkl --audio answer.wav --text "we like to play" --picture',
+    )
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument("--checkpoint", type=Path, help="one trained model, from train.py")
+    model.add_argument(
+        "--config",
+        type=Path,
+        default=Path("model_configs.pkl"),
+        help="or an ensemble, of which the suitable model of most weight is taken (default: %(default)s)",
+    )
+    parser.add_argument("--audio", type=Path, help="one clip: its recording")
+    parser.add_argument("--text", help="… and what should have been said")
+    parser.add_argument(
+        "--task", choices=TASKS, default="sentence_repetition", help="… its task (default: %(default)s)"
+    )
+    parser.add_argument("--grade", choices=GRADES, default="1", help="… and the child's grade (default: %(default)s)")
+    parser.add_argument("--csv", type=Path, help="or many clips: a CSV with filename, task, expected_text, grade")
+    parser.add_argument(
+        "--data_dir", type=Path, help="where the CSV's recordings lie (default: the folder of the CSV itself)"
+    )
+    parser.add_argument(
+        "--tts_dir", type=Path, default=Path("tts_data"), help="folder with the references (default: %(default)s)"
+    )
+    parser.add_argument("--output_dir", type=Path, default=Path("localized"), help="(default: %(default)s)")
+    parser.add_argument(
+        "--method",
+        choices=("auto", "blocks", "alignment"),
+        default="auto",
+        help="alignment: the frames of an aligned model; blocks: pieces of the text against windows of the response, for any "
+        "model, and slower; auto: alignment where the model has one (default: %(default)s)",
+    )
+    parser.add_argument("--picture", action="store_true", help="draw each clip as a PNG too")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add_voice_arguments(parser, default_voice=None)
+    arguments = parser.parse_args()
+    if (arguments.csv is None) == (arguments.audio is None) or (arguments.audio is None) != (arguments.text is None):
+        parser.error("give --audio and --text, or --csv")
+    return arguments
+
+
+def read_clips(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """What is asked for: of each clip its name, path, text, task and grade."""
+    if arguments.csv is None:
+        answer = {"text": arguments.text, "task": arguments.task, "grade": arguments.grade}
+        return [{"name": arguments.audio.name, "path": arguments.audio, **answer}]
+    if not arguments.csv.is_file():
+        raise InputError(f"--csv {arguments.csv}: no such file; give a CSV with filename, task, expected_text, grade")
+    table = read_metadata(arguments.csv)
+    paths = clip_paths(arguments.data_dir or arguments.csv.parent, table["filename"])
+    return [
+        {"name": row.filename, "path": path, "text": row.expected_text, "task": row.task, "grade": row.grade}
+        for row, path in zip(table.itertuples(), paths, strict=True)
+    ]
+
+
+def write_result(target: Path, found: Any, picture: bool) -> None:
+    from models.localization import to_json
+
+    with replace_when_done(Path(f"{target}.json")) as temporary:
+        temporary.write_text(json.dumps(to_json(found), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if picture:
+        from models.localization_picture import as_png, draw
+
+        with replace_when_done(Path(f"{target}.png")) as temporary:
+            temporary.write_bytes(as_png(draw(found)))
+
+
+def localize_clips(arguments: argparse.Namespace, clips: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Writes each clip's files; yields the name of each clip that could not be done, and why."""
+    from models.device import resolve_device
+    from models.localization import choose_method, load_model, localize, texts_to_speak
+
+    checkpoint = choose_checkpoint(arguments.checkpoint, arguments.config, arguments.method)
+    model = load_model(checkpoint, resolve_device(arguments.device))
+    method = choose_method(model, arguments.method)
+    voice = checkpoint.voice
+    options = VoiceOptions(
+        arguments.voice or voice["source"], voice["speed"], arguments.speaker_embedding, arguments.vocoder
+    )
+    texts = [text for clip in clips for text in texts_to_speak(clip["text"], method)]
+    complete_references(arguments.tts_dir, texts, voice, options)
+
+    def speak(text: str) -> Any:
+        return load_references(arguments.tts_dir, [text])[text]
+
+    for clip in tqdm(clips, "localizing", unit=" clips", disable=None):
+        try:
+            response = read_audio(clip["path"], model.recipe.max_seconds)
+            found = localize(model, clip["text"], clip["task"], clip["grade"], response, speak, method)
+        except InputError as error:
+            yield clip["name"], str(error)
+            continue
+        write_result(arguments.output_dir / clip["name"], found, arguments.picture)
+        if len(clips) == 1:
+            print("\n".join(f"{unit.kind:10}{unit.score:6.2f}  {unit.text}" for unit in found.units))
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    if arguments.picture and find_spec("matplotlib") is None:
+        raise InputError("--picture needs a package: pip install matplotlib")
+    clips = read_clips(arguments)
+    problems = dict(localize_clips(arguments, clips))
+    if problems and arguments.csv is None:
+        raise InputError(next(iter(problems.values())))
+    print(f"wrote {arguments.output_dir}: {len(clips) - len(problems)} clips")
+    if problems:
+        with replace_when_done(arguments.output_dir / PROBLEMS_FILE) as temporary:
+            temporary.write_text(json.dumps(problems, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        print(f"{len(problems)} clips could not be done, and why: {arguments.output_dir / PROBLEMS_FILE}")
+
+
+if __name__ == "__main__":
+    run(main)

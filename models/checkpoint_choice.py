@@ -1,0 +1,33 @@
+"""One checkpoint to look into: the one named, or the ensemble's most suitable."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models.config_file import read_config
+from models.errors import InputError
+
+if TYPE_CHECKING:
+    from models.checkpoint import Checkpoint
+
+
+def choose_checkpoint(checkpoint: Path | None, config_path: Path, method: str) -> "Checkpoint":
+    """
+    checkpoint : a file; None: of the ensemble the model of most weight, its first fold, that has what `method` needs;
+        aligned models are preferred for "auto"
+    """
+    from models.checkpoint import load_checkpoint
+    from models.inference import load_members
+
+    if checkpoint is not None:
+        return load_checkpoint(checkpoint)
+    members = load_members(read_config(config_path), config_path.parent, folds_per_model=1)
+    members = sorted(members, key=lambda member: -member.share)
+    aligned = [member for member in members if member.checkpoint.recipe.layout == "apart"]
+    if method == "alignment" and not aligned:
+        names = ", ".join(member.checkpoint.recipe.name for member in members)
+        raise InputError(
+            f"{config_path}: none of its models ({names}) is an aligned one; take --method blocks, or train aligntiny, "
+            "alignsmall or alignmedium"
+        )
+    chosen = aligned if aligned and method != "blocks" else members
+    return chosen[0].checkpoint

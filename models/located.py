@@ -1,0 +1,94 @@
+"""What is found out about one answer: each unit of the expected text, and what else was said."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal["right", "missing", "inserted", "different"]
+FORMAT = "speech-text-comparison localization 1"
+
+Array = NDArray[np.float32]
+Seconds = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A word, syllable or phone of the expected text; or something inserted, whose text is empty.
+
+    score : probability that it was said as expected; of something inserted, that nothing was
+    start_seconds, end_seconds : in the response; for a missing unit both are the place where it should be
+    """
+
+    text: str
+    kind: Kind
+    score: float
+    start_seconds: float | None
+    end_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How reference and response were laid beside each other, for the picture.
+
+    weights : [shape=(rows, columns)] in [0, 1], over the whole of both: rows through the reference, columns through the response
+    row_times : seconds in the reference of each expected unit
+    """
+
+    weights: Array
+    reference_seconds: float
+    row_times: tuple[Seconds, ...]
+
+
+@dataclass(frozen=True)
+class Localization:
+    """
+    method : "blocks" or "alignment"
+    unit : what the text was taken apart into: "word", "syllable" or "phone"
+    probability : the model's, that the whole answer was right
+    units : in the order of the text, with what was inserted between
+    gap_scores : probabilities that nothing was inserted, before each expected unit and after the last
+    response_log_mel : [shape=(n_mels, frames)], 100 frames per second
+    """
+
+    expected_text: str
+    method: str
+    unit: str
+    probability: float
+    units: tuple[Unit, ...]
+    gap_scores: tuple[float, ...]
+    response_seconds: float
+    response_log_mel: Array
+    alignment: Alignment
+
+    @property
+    def expected_units(self) -> tuple[Unit, ...]:
+        return tuple(unit for unit in self.units if unit.kind != "inserted")
+
+
+def to_json(localization: Localization) -> dict[str, Any]:
+    """Plain values: all but what only the picture needs."""
+    return {
+        "format": FORMAT,
+        "expected_text": localization.expected_text,
+        "method": localization.method,
+        "unit": localization.unit,
+        "probability": round(localization.probability, 4),
+        "response_seconds": round(localization.response_seconds, 3),
+        "units": [
+            {
+                "text": unit.text,
+                "kind": unit.kind,
+                "score": round(unit.score, 4),
+                "start_seconds": _rounded(unit.start_seconds),
+                "end_seconds": _rounded(unit.end_seconds),
+            }
+            for unit in localization.units
+        ],
+        "gap_scores": [round(score, 4) for score in localization.gap_scores],
+    }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

@@ -1,0 +1,203 @@
+"""How often does localization point at the word that was changed? Near misses of children's speech, whose change is known.
+
+The expected text of a near miss differs from the spoken one by one word: substituted, inserted (then it is missing in the
+response), deleted (then the response has one that is not in the text), or swapped with its neighbour (either counts). "words":
+the lowest score among the expected words; "gaps": among the places between, before and after them; "places": among all of
+both. Chance is the mean share of places that count. The baseline is a forced alignment of the expected phones by the
+phone classifier of the shipped encoder alone, with the mean shortfall per frame as a word's goodness of pronunciation (Witt and
+Young 2000), and a pause's summed shortfall as a gap's.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from models.aligned import AlignedNetwork
+from models.audio import Waveform, read_audio
+from models.build import pretrained_network
+from models.checkpoint import load_checkpoint
+from models.cli import positive, run
+from models.edits import join
+from models.evidence import SILENCE, align_phones
+from models.loaded import LoadedModel, load_model
+from models.localization import localize
+from models.pronunciation import pronounce
+from models.recipe import Recipe
+from models.tables import read_metadata
+from models.voices import VoiceOptions, make_voice
+from tools.known_edits import KINDS, Change, find_change
+from tools.trained_folds import load_folds
+
+SHIPPED = "assets/encoders/phonetic-tiny"
+MAX_SECONDS = 12.0
+RESAMPLES = 2000
+AMONG = ("words", "gaps", "places")
+
+Scores = tuple[np.ndarray, np.ndarray]  # of the expected words, and of the gaps; low is bad
+Judge = Callable[[Any, Waveform], Scores]
+
+
+def near_misses(data_dir: Path, part: str) -> pd.DataFrame:
+    """Rows of the part's metadata and source, with the change of each."""
+    source = pd.read_csv(data_dir / f"{part}_source.csv", dtype=str)
+    table = read_metadata(data_dir / f"{part}_metadata.csv").merge(source, on="filename", validate="one_to_one")
+    table = table[table["kind"].isin(KINDS)]
+    changes = [find_change(row.expected_text.split(), row.spoken_text.split(), row.kind) for row in table.itertuples()]
+    return table.assign(change=changes)
+
+
+def judge_by(models: Callable[[str], LoadedModel], method: str, speak: Callable[[str], Waveform]) -> Judge:
+    def judge(clip: Any, response: Waveform) -> Scores:
+        found = localize(models(clip.filename), clip.expected_text, clip.task, clip.grade, response, speak, method)
+        return np.array([unit.score for unit in found.expected_units]), np.array(found.gap_scores)
+
+    return judge
+
+
+def baseline() -> Judge:
+    recipe = Recipe(name="reader", encoder=SHIPPED, pooling="alignment", seed=0, data_seed=0, max_seconds=MAX_SECONDS)
+    network = pretrained_network(recipe).eval()
+    assert isinstance(network, AlignedNetwork)
+    model = LoadedModel("the shipped encoder", network, recipe, torch.device("cpu"))
+
+    @torch.inference_mode()
+    def judge(clip: Any, response: Waveform) -> Scores:
+        spectrum = model.spectrum(response)
+        heard = network.encode(spectrum[None], torch.tensor([spectrum.shape[1]]))
+        found = pronounce(clip.expected_text)
+        assert found is not None
+        return goodness(heard.phone_logits[0].log_softmax(-1), found.phones)
+
+    return judge
+
+
+def goodness(log_probabilities: torch.Tensor, units: Sequence[Sequence[int]]) -> Scores:
+    """Less the shortfall of the forced alignment: the mean over a unit's frames, the sum over a gap's."""
+    phones = torch.tensor([join(units)])
+    owner = np.repeat(np.arange(len(units)), [len(unit) for unit in units])
+    lengths = torch.tensor([len(log_probabilities)])
+    path = align_phones(log_probabilities[None], lengths, phones, torch.tensor([phones.shape[1]]))[0]
+    lost, frames, gaps = np.zeros(len(units)), np.zeros(len(units)), np.zeros(len(units) + 1)
+    if (path < 0).any():
+        return lost, gaps
+    shortfall = (log_probabilities.amax(1) - log_probabilities.gather(1, path[:, None])[:, 0]).numpy()
+    phone, before = -1, SILENCE
+    for index, at in enumerate(path.tolist()):
+        phone += at not in (SILENCE, before)
+        before = at
+        inside = at != SILENCE or (0 <= phone < len(owner) - 1 and owner[phone] == owner[phone + 1])
+        if inside:
+            lost[owner[phone]] += shortfall[index]
+            frames[owner[phone]] += 1
+        else:
+            gaps[0 if phone < 0 else owner[phone] + 1] += shortfall[index]
+    return -lost / frames.clip(min=1), -gaps
+
+
+def hits(scores: Scores, change: Change) -> dict[str, tuple[float, float]]:
+    """Whether the lowest is one that counts, and how likely chance would find it; by what it is sought among."""
+    counts = np.zeros(len(scores[0]), bool), np.zeros(len(scores[1]), bool)
+    counts[0][list(change.units)] = True
+    counts[1][list(change.gaps)] = True
+    sought = {"words": (scores[0], counts[0]), "gaps": (scores[1], counts[1])}
+    sought = {name: pair for name, pair in sought.items() if pair[1].any()}
+    sought["places"] = (np.concatenate(scores), np.concatenate(counts))
+    return {
+        name: (float(right[int(np.argmin(values))]), float(right.mean())) for name, (values, right) in sought.items()
+    }
+
+
+def measure(
+    judges: dict[str, list[Judge]], table: pd.DataFrame, data_dir: Path
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """A row for each clip, judge and what is sought among, and the milliseconds that each judge takes for a clip."""
+    rows, seconds = [], dict.fromkeys(judges, 0.0)
+    for clip in tqdm(table.itertuples(), "measuring", len(table), unit=" clips", disable=None):
+        response = read_audio(data_dir / clip.filename, MAX_SECONDS)
+        for name, several in judges.items():
+            for judge in several:
+                start = time.perf_counter()
+                scores = judge(clip, response)
+                seconds[name] += time.perf_counter() - start
+                for among, (hit, chance) in hits(scores, clip.change).items():
+                    rows.append((name, clip.kind, among, clip.speaker, clip.filename, hit, chance))
+    frame = pd.DataFrame(rows, columns=["judge", "kind", "among", "speaker", "filename", "hit", "chance"])
+    return frame, {name: 1000 * seconds[name] / len(table) / len(several) for name, several in judges.items()}
+
+
+def interval(rows: pd.DataFrame, rng: np.random.Generator) -> str:
+    """Mean and 95 % bootstrap interval over speakers."""
+    by_speaker = rows.groupby("speaker")["hit"].agg(["sum", "count"]).to_numpy(float)
+    draws = by_speaker[rng.integers(0, len(by_speaker), (RESAMPLES, len(by_speaker)))].sum(axis=1)
+    low, high = np.percentile(draws[:, 0] / draws[:, 1], (2.5, 97.5))
+    return f"{rows['hit'].mean():.0%} [{low:.0%}, {high:.0%}]"
+
+
+def report(frame: pd.DataFrame, names: Sequence[str]) -> str:
+    """A Markdown table by kind and by what the lowest score is sought among."""
+    lines = [f"| changed word | sought among | clips | chance | {' | '.join(names)} |", "|" + "---|" * (4 + len(names))]
+    for kind in (*KINDS, "all"):
+        of_kind = frame if kind == "all" else frame[frame["kind"] == kind]
+        for among in AMONG if kind != "all" else ("places",):
+            rows = of_kind[of_kind["among"] == among]
+            if rows.empty:
+                continue
+            cells = [interval(rows[rows["judge"] == name], np.random.default_rng(0)) for name in names]
+            clips, chance = rows["filename"].nunique(), f"{rows['chance'].mean():.0%}"
+            lines.append(f"| {kind} | {among} | {clips} | {chance} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: python tools/measure_localization.py children/assets/aligntiny_?.pth --data_dir speech/kids",
+    )
+    parser.add_argument("checkpoints", type=Path, nargs="+", help="of one model: each measured, and the mean taken")
+    parser.add_argument("--data_dir", type=Path, required=True, help="children's speech, with *_source.csv")
+    parser.add_argument(
+        "--part",
+        choices=("train", "test"),
+        default="test",
+        help="train: each clip by the fold that held it out, for tuning (default: %(default)s)",
+    )
+    parser.add_argument("--methods", nargs="+", choices=("alignment", "blocks"), default=["alignment"])
+    parser.add_argument("--clips", type=positive, help="only so many, drawn at random (default: all)")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    table = near_misses(options.data_dir, options.part)
+    if options.clips is not None and options.clips < len(table):
+        table = table.sample(options.clips, random_state=0)
+    voice = load_checkpoint(options.checkpoints[0]).voice
+    speaker, spoken = make_voice(VoiceOptions(voice["source"], voice["speed"])), dict[str, Waveform]()
+
+    def speak(text: str) -> Waveform:
+        if text not in spoken:
+            spoken[text] = speaker.speak(text)
+        return spoken[text]
+
+    if options.part == "train":
+        choices = [load_folds(options.checkpoints).__getitem__]
+    else:
+        loaded = [load_model(load_checkpoint(path)) for path in options.checkpoints]
+        choices = [lambda _, model=model: model for model in loaded]
+    judges = {"forced alignment": [baseline()]}
+    judges |= {method: [judge_by(choice, method, speak) for choice in choices] for method in options.methods}
+    frame, milliseconds = measure(judges, table, options.data_dir)
+    print(report(frame, list(judges)))
+    print("\nms per clip: " + ", ".join(f"{name} {value:.0f}" for name, value in milliseconds.items()))
+
+
+if __name__ == "__main__":
+    run(main)
