@@ -100,7 +100,7 @@ def main() -> None:
         from models.app_server import build_app, free_socket
     except ImportError as error:
         raise InputError(f"the page needs a package ({error}): pip install 'gradio>=6.16'") from error
-    from models.app_explain import find_explain
+    from models.app_explain import make_explain
     from models.uploads import Uploads
 
     scorer = load_scorer(arguments)
@@ -108,7 +108,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what was sent is deleted
     try:
         with free_socket(arguments.host, arguments.port) as listening:
-            app = build_app(Service(scorer, arguments.max_seconds, find_explain()), uploads, settings, arguments.host)
+            app = build_app(
+                Service(scorer, arguments.max_seconds, make_explain(scorer)), uploads, settings, arguments.host
+            )
             print(
                 f"{len(scorer.published.members)} networks on {scorer.device}; open http://{arguments.host}:{arguments.port}"
             )

@@ -1,11 +1,24 @@
-"""Where the page gets its coloured words and its picture from: the one place to wire localisation in.
+"""Where the page gets its coloured words and its picture from: localisation, by the ensemble's most suitable model."""
 
-An `Explain` of `models.serving` takes the scorer, the answer (its `audio` a waveform at 16 kHz) and its probability, and returns
-the units of the text and a PNG picture. Until there is one, the page shows the expected text without colours.
-"""
+import numpy as np
 
-from models.serving import Explain
+from models.checkpoint_choice import choose_member
+from models.localization import choose_method, load_model, localize, texts_to_speak
+from models.localization_picture import as_png, draw
+from models.pretrained import Answer, Scorer
+from models.serving import Explain, Explanation
 
 
-def find_explain() -> Explain | None:
-    return None
+def make_explain(scorer: Scorer) -> Explain:
+    """Loads the model once: `scorer`'s aligned one of most weight, or any, which is asked about pieces and is slower."""
+    member = choose_member(scorer.published.members, "auto", "the ensemble")
+    model = load_model(member, scorer.device)
+    method = choose_method(model, "auto")
+
+    def explain(scorer: Scorer, answer: Answer, probability: float) -> Explanation:
+        spoken = scorer.references(texts_to_speak(answer.text, method))
+        response = np.asarray(answer.audio, dtype=np.float32)
+        found = localize(model, answer.text, answer.task, answer.grade, response, spoken.__getitem__, method)
+        return Explanation(found.units, as_png(draw(found)))
+
+    return explain

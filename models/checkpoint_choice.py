@@ -1,5 +1,6 @@
 """One checkpoint to look into: the one named, or the ensemble's most suitable."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ from models.errors import InputError
 
 if TYPE_CHECKING:
     from models.checkpoint import Checkpoint
+    from models.inference import Member
 
 
 def choose_checkpoint(checkpoint: Path | None, config_path: Path, method: str) -> "Checkpoint":
@@ -21,13 +23,17 @@ def choose_checkpoint(checkpoint: Path | None, config_path: Path, method: str) -
     if checkpoint is not None:
         return load_checkpoint(checkpoint)
     members = load_members(read_config(config_path), config_path.parent, folds_per_model=1)
-    members = sorted(members, key=lambda member: -member.share)
-    aligned = [member for member in members if member.checkpoint.recipe.layout == "apart"]
+    return choose_member(members, method, str(config_path)).checkpoint
+
+
+def choose_member(members: "Sequence[Member]", method: str, source: str) -> "Member":
+    """Of an ensemble the one of most weight that has what `method` needs; source : what messages call the ensemble"""
+    by_share = sorted(members, key=lambda member: -member.share)
+    aligned = [member for member in by_share if member.checkpoint.recipe.layout == "apart"]
     if method == "alignment" and not aligned:
-        names = ", ".join(member.checkpoint.recipe.name for member in members)
+        names = ", ".join(sorted({member.checkpoint.recipe.name for member in members}))
         raise InputError(
-            f"{config_path}: none of its models ({names}) is an aligned one; take --method blocks, or train aligntiny, "
+            f"{source}: none of its models ({names}) is an aligned one; take --method blocks, or train aligntiny, "
             "alignsmall or alignmedium"
         )
-    chosen = aligned if aligned and method != "blocks" else members
-    return chosen[0].checkpoint
+    return (aligned if aligned and method != "blocks" else by_share)[0]
