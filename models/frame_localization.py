@@ -14,10 +14,9 @@ from torch import Tensor
 
 from models.aligned import AlignedNetwork, EncodedClips
 from models.audio import Waveform
-from models.edits import STAR, edit_gains, place_units
+from models.edits import STAR, edit_gains, join, place_units
 from models.errors import InputError
 from models.evidence import greedy_phones
-from models.features import ENCODER_STRIDE
 from models.loaded import LoadedModel, clip_scalars
 from models.located import Alignment, Kind, Localization, Unit
 from models.metrics import sigmoid
@@ -25,10 +24,9 @@ from models.occlusion import NOTHING, Span, logits_without
 from models.pretrain.phones import FRAME_SECONDS, PHONE_CLASSES
 from models.pronunciation import Pronunciation, pronounce, pronounce_as_read
 from models.unit_scores import UNLIKELY, Evidence, Probabilities, likeliest_kind, phone_features, score_evidence
+from models.unit_spans import around_gaps, between, evenly, loud_frames, widened
 
-_WORD_FRAMES = 20  # encoder frames: 400 ms
-_SILENCE_DB = 35.0  # below the loudest frame
-_DB_PER_UNIT = 40.0  # of the log-mel
+_MISSING, _EMPTY_GAP = (0.02, 0.96, 0.02), (0.98, 0.02)  # probabilities of what is plain to see
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ def localize_by_frames(
     """reference, response : at 16 kHz; raises InputError where the model is not an aligned one"""
     spectrum = model.spectrum(response)
     heard = hear(model, text, clip_scalars(task, grade), model.spectrum(reference), spectrum)
-    probabilities = score_evidence(heard.table, heard.evidence)
+    probabilities = nothing_said(heard) or score_evidence(heard.table, heard.evidence)
     end = spectrum.shape[1] / 100
     return Localization(
         expected_text=text,
@@ -101,7 +99,7 @@ def hear(
         gaps = _gap_spans(log_probabilities, pronunciation, spans[1])
     else:
         spans = _spans_by_attention(network, sides, pronunciation)
-        gaps = _around_gaps(spans[1], sides[1].frames.shape[1])
+        gaps = around_gaps(spans[1], sides[1].frames.shape[1])
     logit, evidence = _ask_network(network, sides, spans, gaps, scalars.to(model.device))
     if reads_phones:
         counts = np.array([len(phones) for phones in pronunciation.phones], float)
@@ -109,8 +107,23 @@ def hear(
         of_phones = phone_features(edit_gains(log_probabilities, pronunciation.phones), counts, frames)
         evidence = Evidence({**of_phones.units, **evidence.units}, {**of_phones.gaps, **evidence.gaps})
     return HeardClip(
-        sides[0], sides[1], reads_phones, pronunciation, spans[0], spans[1], _sounds(response), logit, evidence
+        sides[0], sides[1], reads_phones, pronunciation, spans[0], spans[1], loud_frames(response), logit, evidence
     )
+
+
+def nothing_said(heard: HeardClip) -> Probabilities | None:
+    """Of a response in which no phone can be read, or too short for the text's: no unit was said. None for others.
+
+    One edit says nothing about such answers: with a word less, the text fits as badly as before.
+    """
+    if not heard.reads_phones:
+        return None
+    logits, lengths = heard.response.phone_logits, heard.response.lengths
+    n_phones = len(join(heard.pronunciation.phones))
+    if int(greedy_phones(logits, lengths)[1]) and n_phones <= int(lengths[0]):
+        return None
+    n_units = len(heard.pronunciation.texts)
+    return Probabilities(np.tile(_MISSING, (n_units, 1)), np.tile(_EMPTY_GAP, (n_units + 1, 1)))
 
 
 def _encode(network: AlignedNetwork, log_mel: Tensor, device: torch.device) -> EncodedClips:
@@ -133,13 +146,13 @@ def _pronounce(text: str, reference: EncodedClips | None) -> Pronunciation:
 def _spans_by_phones(side: EncodedClips, pronunciation: Pronunciation) -> list[Span]:
     log_probabilities = side.phone_logits[0].log_softmax(-1).cpu()
     placed = place_units(log_probabilities, pronunciation.phones)
-    return placed or _evenly(pronunciation.phones, 0, len(log_probabilities))
+    return placed or evenly(pronunciation.phones, 0, len(log_probabilities))
 
 
 def _gap_spans(log_probabilities: Tensor, pronunciation: Pronunciation, response_spans: Sequence[Span]) -> list[Span]:
     """What would have been inserted in each gap."""
     spans = []
-    for gap, nothing in enumerate(_between(response_spans, len(log_probabilities))):
+    for gap, nothing in enumerate(between(response_spans, len(log_probabilities))):
         units = [*pronunciation.phones[:gap], (STAR,), *pronunciation.phones[gap:]]
         placed = place_units(log_probabilities, units)
         spans.append(placed[gap] if placed else nothing)
@@ -154,28 +167,9 @@ def _spans_by_attention(
 
     weights = network.pooling.attention(sides[0].frames[0], sides[1].frames[0]).cpu()
     path = dtw(C=1 - weights.numpy(), backtrack=True)[1][::-1]  # (steps, 2): reference frame, response frame
-    of_reference = _evenly(pronunciation.phones, 0, weights.shape[0])
+    of_reference = evenly(pronunciation.phones, 0, weights.shape[0])
     edges = [int(path[np.searchsorted(path[:, 0], start)][1]) for start, _ in of_reference]
     return [of_reference, list(zip(edges, [*edges[1:], weights.shape[1]], strict=True))]
-
-
-def _evenly(units: Sequence[Sequence[int]], start: int, end: int) -> list[Span]:
-    edges = np.cumsum([0, *(len(unit) for unit in units)])
-    edges = np.round(start + edges / edges[-1] * (end - start)).astype(int)
-    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
-
-
-def _between(spans: Sequence[Span], n_frames: int) -> list[Span]:
-    """What lies between the units, before the first and after the last."""
-    ends, starts = [0, *(end for _, end in spans)], [*(start for start, _ in spans), n_frames]
-    return [(end, max(end, start)) for end, start in zip(ends, starts, strict=True)]
-
-
-def _around_gaps(spans: Sequence[Span], n_frames: int) -> list[Span]:
-    """A word's length around each gap, where nothing better is known of what might have been inserted."""
-    middles = [(start + end) // 2 for start, end in _between(spans, n_frames)]
-    first = [max(0, min(middle - _WORD_FRAMES // 2, n_frames - _WORD_FRAMES)) for middle in middles]
-    return [(start, min(n_frames, start + _WORD_FRAMES)) for start in first]
 
 
 def _ask_network(
@@ -230,8 +224,8 @@ def _final_spans(heard: HeardClip, pieces: Sequence[tuple[str, Kind, float, tupl
         log_probabilities = heard.response.phone_logits[0].log_softmax(-1).cpu()
         placed = place_units(log_probabilities, said)
         if placed is not None:
-            return _widened(placed, said, heard.sounds)
-    spans, gaps = iter(heard.response_spans), _between(heard.response_spans, n_frames)
+            return widened(placed, said, heard.sounds)
+    spans, gaps = iter(heard.response_spans), between(heard.response_spans, n_frames)
     found: list[Span] = []
     seen = 0
     for _, kind, _, _ in pieces:
@@ -242,46 +236,6 @@ def _final_spans(heard: HeardClip, pieces: Sequence[tuple[str, Kind, float, tupl
         start, end = next(spans)
         found.append((start, start) if kind == "missing" else (start, end))
     return found
-
-
-def _widened(spans: Sequence[Span], said: Sequence[Sequence[int]], sounds: Sequence[bool]) -> list[Span]:
-    """What stands for any speech takes all the sound up to its neighbours; the likeliest way gives it a few frames only.
-
-    sounds : of each frame, whether it is loud enough to be speech
-    """
-    found = list(spans)
-    for index, unit in enumerate(said):
-        if tuple(unit) != (STAR,):
-            continue
-        low = found[index - 1][1] if index else 0
-        high = next(
-            (start for (start, _), other in zip(spans[index + 1 :], said[index + 1 :], strict=True) if other), None
-        )
-        start, end = spans[index]
-        while start > low and sounds[start - 1]:
-            start -= 1
-        while end < (len(sounds) if high is None else high) and sounds[end]:
-            end += 1
-        found[index] = (start, end)
-    return _put_missing(found, said)
-
-
-def _put_missing(spans: list[Span], said: Sequence[Sequence[int]]) -> list[Span]:
-    """What was not said stands where the unit before it ends, or the first that was said begins."""
-    at = next((start for (start, _), unit in zip(spans, said, strict=True) if unit), 0)
-    found = []
-    for span, unit in zip(spans, said, strict=True):
-        found.append(span if unit else (at, at))
-        at = found[-1][1]
-    return found
-
-
-def _sounds(log_mel: Tensor) -> list[bool]:
-    """Whether each encoder frame is loud enough for speech; log_mel [shape=(n_mels, frames)]"""
-    loudest = log_mel.amax(dim=0)
-    loudest = torch.nn.functional.pad(loudest, (0, loudest.numel() % ENCODER_STRIDE), value=-torch.inf)
-    level = loudest.view(-1, ENCODER_STRIDE).amax(dim=1)
-    return list((level > level.max() - _SILENCE_DB / _DB_PER_UNIT).tolist())
 
 
 def _alignment(model: LoadedModel, heard: HeardClip) -> Alignment:
