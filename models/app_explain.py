@@ -1,5 +1,7 @@
 """Where the page gets its coloured words and its picture from: localisation, by the ensemble's most suitable model."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from models.checkpoint_choice import choose_member
@@ -19,6 +21,6 @@ def make_explain(scorer: Scorer) -> Explain:
         spoken = scorer.references(texts_to_speak(answer.text, method))
         response = np.asarray(answer.audio, dtype=np.float32)
         found = localize(model, answer.text, answer.task, answer.grade, response, spoken.__getitem__, method)
-        return Explanation(found.units, as_png(draw(found)))
+        return Explanation(found.units, as_png(draw(replace(found, probability=probability))))
 
     return explain
