@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNTIME := .venv-runtime
+RUNTIME_PYTHON ?= $(firstword $(foreach python,python3.12 python3.11,$(shell $(python) -c 'print("$(python)")' 2>/dev/null)))
 
 .PHONY: demo test lint bench fuzz kill runtime clean
 
@@ -20,8 +22,8 @@ fuzz: $(VENV)/.installed
 kill: $(VENV)/.installed
 	$(BIN)/python tools/kill_runs.py
 
-runtime: $(VENV)-runtime/.installed
-	$(VENV)-runtime/bin/python tools/runtime_tests.py -q
+runtime: $(RUNTIME)/.installed
+	$(RUNTIME)/bin/python tools/runtime_tests.py -q -p no:cacheprovider
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
@@ -35,10 +37,11 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	touch $@
 
-$(VENV)-runtime/.installed: requirements-runtime.txt
-	$(PYTHON) -m venv $(VENV)-runtime
-	$(VENV)-runtime/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)-runtime/bin/python -m pip install --quiet -r requirements-runtime.txt pytest packaging
+$(RUNTIME)/.installed: requirements-runtime.txt
+	test -n "$(RUNTIME_PYTHON)" || { echo "Python 3.12 or 3.11 is needed; give one as RUNTIME_PYTHON=..."; exit 1; }
+	$(RUNTIME_PYTHON) -m venv --clear $(RUNTIME)
+	$(RUNTIME)/bin/python -m pip install --quiet --upgrade pip
+	$(RUNTIME)/bin/python -m pip install --quiet -r requirements-runtime.txt pytest
 	touch $@
 
 clean:

@@ -28,7 +28,7 @@ from models.ensemble import spread_folds
 from models.errors import InputError
 from models.features import frames_for_seconds
 from models.metrics import Values, clip_probabilities, sigmoid
-from models.voices import same_voice
+from models.voices import describe_voice, same_voice
 
 LOADER_CLIPS = 16  # clips that a loading process hands over at once
 CHUNK_CLIPS = 2048  # features of that many clips are held at once: about 0.4 GB, at most 1.1 GB
@@ -223,10 +223,17 @@ def _pick_folds(entry: ModelEntry, index: int, folds_per_model: int | None) -> l
 
 
 def _check_member(checkpoint: Checkpoint, entry: ModelEntry, fold: int, config: EnsembleConfig) -> None:
-    expected = (entry.name, fold, config.n_folds, config.data_fingerprint)
-    found = (checkpoint.recipe.name, checkpoint.fold, checkpoint.n_folds, checkpoint.data_fingerprint)
-    if expected != found or not same_voice(checkpoint.voice, config.voice):
+    """raises : InputError naming each thing in which a checkpoint is not the one that the weights were fitted for"""
+    pairs = {
+        "model": (entry.name, checkpoint.recipe.name),
+        "fold": (fold, checkpoint.fold),
+        "n_folds": (config.n_folds, checkpoint.n_folds),
+        "training data's fingerprint": (config.data_fingerprint, checkpoint.data_fingerprint),
+    }
+    differences = [f"{name}: {found}, not {expected}" for name, (expected, found) in pairs.items() if expected != found]
+    if not same_voice(checkpoint.voice, config.voice):
+        differences.append(f"voice: {describe_voice(checkpoint.voice)}, not {describe_voice(config.voice)}")
+    if differences:
         raise InputError(
-            f"{checkpoint.file_name}: does not fit the configuration (model, fold, n_folds, data: expected {expected}, "
-            f"found {found}; or another voice); run get_config.py again"
+            f"{checkpoint.file_name}: does not fit the configuration ({'; '.join(differences)}); run get_config.py again"
         )
