@@ -7,7 +7,7 @@ is trusted; a comparison of this kind for phones is Cao et al. 2024, "A framewor
 using CTC".
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -38,21 +38,34 @@ class Gains:
     inserted: Tensor
 
 
-def edit_gains(log_probabilities: Tensor, units: Sequence[Phones]) -> Gains:
-    """Of every single edit; log_probabilities [shape=(frames, classes)] of one response, on the CPU."""
-    n, star = len(units), [(STAR,)]
+def edit_gains(log_probabilities: Tensor, units: Sequence[Phones], stars: frozenset[int] = frozenset()) -> Gains:
+    """Of every single edit; log_probabilities [shape=(frames, classes)] of one response, on the CPU.
+
+    units : their phones, or what is known of them already: (STAR,) or nothing
+    stars : gaps in which something is known to be inserted
+    """
+    n = len(units)
     units = [tuple(unit) for unit in units]
-    missing = [[*units[:i], *units[i + 1 :]] for i in range(n)]
-    different = [[*units[:i], *star, *units[i + 1 :]] for i in range(n)]
+    missing = [[*units[:i], (), *units[i + 1 :]] for i in range(n)]
+    different = [[*units[:i], (STAR,), *units[i + 1 :]] for i in range(n)]
     swapped = [[*units[:i], units[i + 1], units[i], *units[i + 2 :]] for i in range(n - 1)]
-    inserted = [[*units[:gap], *star, *units[gap:]] for gap in range(n + 1)]
-    likelihoods = log_likelihoods(
-        log_probabilities, [join(text) for text in [units, *missing, *different, *swapped, *inserted]]
-    )
+    texts = [with_gaps(text, stars) for text in [units, *missing, *different, *swapped]]
+    texts += [with_gaps(units, stars | {gap}) for gap in range(n + 1)]
+    likelihoods = log_likelihoods(log_probabilities, [join(text) for text in texts])
     gains = (likelihoods[1:] - likelihoods[0]).clamp(-_MOST_NATS, _MOST_NATS)
     without, replaced, exchanged, added = gains.split([n, n, n - 1, n + 1])
     none = torch.full((1,), -_MOST_NATS)
     return Gains(without, replaced, torch.maximum(torch.cat([none, exchanged]), torch.cat([exchanged, none])), added)
+
+
+def with_gaps(units: Sequence[Phones], stars: Iterable[int]) -> list[Phones]:
+    """Units and the gaps before, between and after them, by turns; a gap holds STAR or nothing."""
+    filled = set(stars)
+    pieces: list[Phones] = []
+    for gap in range(len(units) + 1):
+        pieces.append((STAR,) if gap in filled else ())
+        pieces += units[gap : gap + 1]
+    return pieces
 
 
 def log_likelihoods(log_probabilities: Tensor, sequences: Sequence[Phones]) -> Tensor:

@@ -19,6 +19,7 @@ from models.located import Kind
 WEIGHTS_FILE = Path(__file__).with_name("localization.json")
 UNIT_CLASSES = ("right", "missing", "different")
 GAP_CLASSES = ("right", "inserted")
+LEAST_GAIN = -60.0  # in nats, of any edit
 UNLIKELY = 0.5  # a score below it is not "right"
 
 Values = NDArray[np.float64]
@@ -40,13 +41,18 @@ class Probabilities:
     gaps: Values
 
 
-def phone_features(gains: Gains, phone_counts: Values, gap_frames: Values) -> Evidence:
-    """Features of the gains of every edit; gap_frames: how long what might be inserted is."""
+def phone_features(gains: Gains, phone_counts: Values, gap_frames: Values, known: Values) -> Evidence:
+    """Features of the gains of every edit.
+
+    gap_frames : how long what might be inserted is
+    known : bool, of units and gaps, what is settled and explains nothing any more
+    """
     missing, different, swapped, inserted = (
         gain.double().numpy() for gain in (gains.missing, gains.different, gains.swapped, gains.inserted)
     )
     of_unit = np.maximum(np.maximum(missing, different), swapped)
-    elsewhere = signed_log(_best_of_others(np.concatenate([of_unit, inserted])))
+    competing = np.where(known, -np.inf, np.concatenate([of_unit, inserted]))
+    elsewhere = signed_log(_best_of_others(competing).clip(min=LEAST_GAIN))
     units = {
         "missing": signed_log(missing),
         "different": signed_log(different),

@@ -30,7 +30,7 @@ from models.blocks import fit_blocks, needed_texts
 from models.cli import run
 from models.errors import InputError
 from models.files import replace_when_done
-from models.frame_localization import HeardClip, hear
+from models.hearing import Finding, HeardClip, Known, find_evidence, hear
 from models.loaded import LoadedModel, clip_scalars
 from models.pretrain.real_speech import held_out_speakers
 from models.pretrain.texts import delete_word, insert_word, respell, substitute_word, swap_words
@@ -108,7 +108,7 @@ def collect(clips: pd.DataFrame, data_dir: Path, models: dict[str, LoadedModel],
             label_all(examples, heard, change, set(clip.spoken_text.split()))
             if change is not None and change.kind == "right":
                 spoken = heard[0]
-        for word, piece in cut_words(spoken, waveform, rng):
+        for word, piece in cut_words(*spoken, waveform, rng):
             for expected, change in draw_words(word, words, rng):
                 heard = ask(model, expected, "blending", clip.grade, voice.speak(expected), piece)
                 label_all(examples, heard, change, set(_sounds(word)))
@@ -117,11 +117,12 @@ def collect(clips: pd.DataFrame, data_dir: Path, models: dict[str, LoadedModel],
 
 def ask(
     model: LoadedModel, text: str, task: str, grade: str, reference: Waveform, response: Waveform
-) -> list[HeardClip]:
+) -> list[tuple[HeardClip, Finding]]:
     """With the phones and without."""
     sides = model.spectrum(reference), model.spectrum(response)
     variants = [model, replace(model, reads_phones=False)]
-    return [hear(variant, text, clip_scalars(task, grade), *sides) for variant in variants]
+    heard = [hear(variant, text, clip_scalars(task, grade), *sides) for variant in variants]
+    return [(clip, find_evidence(clip, Known())) for clip in heard]
 
 
 def collect_blocks(clips: pd.DataFrame, data_dir: Path, models: dict[str, LoadedModel], seed: int) -> Examples:
@@ -143,12 +144,14 @@ def collect_blocks(clips: pd.DataFrame, data_dir: Path, models: dict[str, Loaded
     return examples
 
 
-def label_all(examples: Examples, heard: Sequence[HeardClip], change: Change | None, spoken: set[str]) -> None:
-    for one in heard:
+def label_all(
+    examples: Examples, heard: Sequence[tuple[HeardClip, Finding]], change: Change | None, spoken: set[str]
+) -> None:
+    for one, finding in heard:
         names = one.pronunciation.texts
         if one.pronunciation.unit == "phone":
             names = tuple(str(phones[0]) for phones in one.pronunciation.phones)
-        label(examples, one.table, one.evidence, names, change, spoken)
+        label(examples, one.table, finding.evidence, names, change, spoken)
 
 
 def label(
@@ -163,14 +166,16 @@ def label(
     examples.add(table, evidence, [change.label(place) for place in range(len(names))], gaps)
 
 
-def cut_words(heard: HeardClip, waveform: Waveform, rng: np.random.Generator) -> Iterator[tuple[str, Waveform]]:
+def cut_words(
+    heard: HeardClip, finding: Finding, waveform: Waveform, rng: np.random.Generator
+) -> Iterator[tuple[str, Waveform]]:
     """Some of a clip's words, as they were said."""
     if heard.pronunciation.unit != "word":
         return
     texts, phones = heard.pronunciation.texts, heard.pronunciation.phones
     long = [index for index, sounds in enumerate(phones) if len(sounds) > 1 and " " not in texts[index]]
     for index in rng.permutation(long)[:WORDS_PER_CLIP]:
-        start, end = (frame * 0.02 for frame in heard.response_spans[index])
+        start, end = (frame * 0.02 for frame in finding.response_spans[index])
         first = max(0, round((start - MARGIN_SECONDS) * SAMPLE_RATE_HZ))
         yield texts[index], waveform[first : round((end + MARGIN_SECONDS) * SAMPLE_RATE_HZ)]
 
