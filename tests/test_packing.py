@@ -10,8 +10,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -200,28 +201,26 @@ def test_a_choice_keeps_paths_folds_and_checksums_together() -> None:
 
 
 @pytest.mark.parametrize("isolate", [pytest.param(True, marks=isolated), False])
-def test_it_scores_as_here_and_speaks_unseen_texts(work: Path, script: Script, tmp_path: Path, isolate: bool) -> None:
+def test_it_scores_as_here_and_speaks_unseen_texts(work: Path, script: Script, open_dir: Path, isolate: bool) -> None:
     """Without network, in a folder of its own. The references that are taken away come back with the same bytes."""
     assert script(INFER, "--output", "here.csv").code == 0
     assert script(PACK).code == 0
     before = {path: path.stat().st_mtime_ns for path in (work / "data").iterdir()}
-    base = tmp_path / "there"
-    base.mkdir(mode=0o755)
-    open_the_way(base)
     trial = try_submission(
-        work / "submission.zip", work / "data", base, PYTHON, ["--num_workers", "1"], unseen=3, isolate=isolate
+        work / "submission.zip", work / "data", open_dir, PYTHON, ["--num_workers", "1"], unseen=3, isolate=isolate
     )
     assert trial.respoken == 3
     assert trial.made == ["submission.csv"]
-    assert compare(base / "code_execution" / "submission.csv", work / "here.csv", 1e-6) < 1e-6
+    assert compare(open_dir / "code_execution" / "submission.csv", work / "here.csv", 1e-6) < 1e-6
     assert {path: path.stat().st_mtime_ns for path in (work / "data").iterdir()} == before
 
 
-def open_the_way(folder: Path) -> None:
-    """Temporary folders of pytest are closed to other users."""
-    for place in folder.parents:
-        if place.stat().st_uid == os.geteuid() and not place.stat().st_mode & 0o001:
-            place.chmod(place.stat().st_mode | 0o011)
+@pytest.fixture
+def open_dir() -> Iterator[Path]:
+    """A folder that other users may pass through. Those of pytest are closed, again with every pytest that starts."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 def stub(folder: Path, main: str) -> Path:
@@ -259,11 +258,9 @@ def test_a_faulty_submission_is_caught(
 
 
 @isolated
-def test_the_sandbox_shuts_in(make_data: Callable[..., Path], tmp_path: Path) -> None:
-    data, folder = make_data(train=4, test=4), tmp_path / "folder"
-    folder.mkdir()
+def test_the_sandbox_shuts_in(make_data: Callable[..., Path], tmp_path: Path, open_dir: Path) -> None:
+    data, folder = make_data(train=4, test=4), open_dir
     folder.chmod(0o777)
-    open_the_way(folder)
     sandbox = Sandbox(folder, data, PYTHON)
     assert sandbox.leaks() == ""
     probed = sandbox.run([str(PYTHON), "-c", PROBE, str(folder), str(folder / "data"), str(tmp_path)], 60)
@@ -276,13 +273,13 @@ def test_the_sandbox_shuts_in(make_data: Callable[..., Path], tmp_path: Path) ->
 
 
 @isolated
-def test_a_submission_that_writes_elsewhere_fails(make_data: Callable[..., Path], tmp_path: Path) -> None:
-    data, base = make_data(train=4, test=4), tmp_path / "work"
-    base.mkdir(mode=0o755)
-    open_the_way(base)
+def test_a_submission_that_writes_elsewhere_fails(
+    make_data: Callable[..., Path], tmp_path: Path, open_dir: Path
+) -> None:
+    data = make_data(train=4, test=4)
     archive = stub(tmp_path, COPY + "open('/tmp/elsewhere', 'w')")
     with pytest.raises(InputError, match="Read-only file system"):
-        try_submission(archive, data, base, PYTHON, [])
+        try_submission(archive, data, open_dir, PYTHON, [])
 
 
 def load_main(folder: Path) -> ModuleType:
