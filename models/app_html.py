@@ -101,7 +101,7 @@ def batch_html(table: pd.DataFrame) -> str:
 
 def words_html(units: Sequence[Unit]) -> str:
     """The expected text, each part coloured by its score; what is wrong with it is written, not only coloured."""
-    return f'<p class="stc-words">{"".join(_unit(unit) for unit in units)}</p>'
+    return f'<p class="stc-words">{" ".join(_unit(unit) for unit in units)}</p>'
 
 
 def wav_url(waveform: Waveform) -> str:
