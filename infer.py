@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from models.audio import try_audio_files
-from models.cli import add_data_arguments, add_device_arguments, make_parser, positive, run
+from models.cli import add_config_argument, add_data_arguments, add_device_arguments, make_parser, positive, run
 from models.config_file import read_config
 from models.errors import InputError
 from models.lock import sole_writer
@@ -24,12 +24,7 @@ def parse_arguments() -> argparse.Namespace:
         "python infer.py --folds_per_model 3",
     )
     add_data_arguments(parser)
-    parser.add_argument(
-        "--config",
-        type=Path,
-        default=Path("model_configs.pkl"),
-        help="the ensemble, from get_config.py (default: %(default)s)",
-    )
+    add_config_argument(parser)
     parser.add_argument(
         "--output", type=Path, default=Path("submission.csv"), help="what to write (default: %(default)s)"
     )

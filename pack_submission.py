@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.cli import add_data_arguments, make_parser, positive, run
+from models.cli import add_config_argument, add_data_arguments, make_parser, positive, run
 from models.config_file import EnsembleConfig, read_config
 from models.errors import InputError
 from models.voices import VoiceOptions, add_voice_arguments
@@ -24,12 +24,7 @@ def parse_arguments() -> argparse.Namespace:
         "python pack_submission.py --folds_per_model 3 --time_budget_minutes 100",
     )
     add_data_arguments(parser)
-    parser.add_argument(
-        "--config",
-        type=Path,
-        default=Path("model_configs.pkl"),
-        help="the ensemble, from get_config.py (default: %(default)s)",
-    )
+    add_config_argument(parser)
     parser.add_argument(
         "--output", type=Path, default=Path("submission.zip"), help="what to write (default: %(default)s)"
     )

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from models.cli import make_parser, positive, run
+from models.cli import add_config_argument, make_parser, positive, run
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -14,12 +14,7 @@ def parse_arguments() -> argparse.Namespace:
         "python publish.py --config model_configs.pkl --output_dir published",
     )
     source = parser.add_mutually_exclusive_group()
-    source.add_argument(
-        "--config",
-        type=Path,
-        default=Path("model_configs.pkl"),
-        help="the ensemble, from get_config.py (default: %(default)s)",
-    )
+    add_config_argument(source)
     source.add_argument("--checkpoint", type=Path, help="publish this single fold instead of an ensemble")
     parser.add_argument(
         "--output_dir", type=Path, default=Path("published"), help="a new or empty folder (default: %(default)s)"

@@ -14,7 +14,7 @@ import pandas as pd
 from models.checkpoint import Checkpoint
 from models.ensemble import cross_fitted_loss, gather_blend
 from models.inference import Member
-from models.metrics import Values, clip_losses, figures
+from models.metrics import Values, clip_losses, ece, figures
 from models.tables import GRADES, TASKS
 
 N_BINS = 20  # of predictions, 0.05 wide: thresholds at their edges can be judged exactly
@@ -51,12 +51,6 @@ _GROUPINGS: dict[str, list[str]] = {
     "by_grade": ["grade"],
     "by_task_and_grade": ["task", "grade"],
 }
-
-
-def calibration_error(bins: Sequence[Mapping[str, float]]) -> float:
-    """The expected calibration error: the mean gap between predicted and found share of right answers, by bins of equal width."""
-    total = sum(row["clips"] for row in bins)
-    return sum(abs(row["predicted_sum"] - row["right"]) for row in bins) / total
 
 
 def review_figures(bins: Sequence[Mapping[str, float]], low: float, high: float) -> tuple[float, float]:
@@ -128,7 +122,7 @@ def _describe(rows: pd.DataFrame) -> dict[str, Any]:
         "accuracy_interval": _interval(len(losses), lambda drawn: float((says_right == is_right)[drawn].mean())),
         "mean_prediction": float(predictions.mean()),
         "brier": float(np.square(predictions - labels).mean()),
-        "calibration_error": calibration_error(_bins(labels, predictions)),
+        "calibration_error": ece(labels, predictions),
         "false_rejections": _finite(_share(~says_right[is_right])),
         "false_acceptances": _finite(_share(says_right[~is_right])),
     }

@@ -64,6 +64,15 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_config_argument(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("model_configs.pkl"),
+        help="the ensemble, from get_config.py (default: %(default)s)",
+    )
+
+
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """Where and how to compute, and how many processes load audio for it."""
     add_compute_arguments(parser)

@@ -1,4 +1,4 @@
-"""Figures for predictions: log loss, AUC, accuracy."""
+"""Figures for predictions: log loss, AUC, accuracy, calibration."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 Values = NDArray[np.float64]
 
+ECE_BINS = 15  # of equal width, as in Guo et al. 2017
 SMALLEST_PROBABILITY = 1e-7  # far enough from 0 and 1 for a finite loss, and exact in float32
 
 
@@ -29,6 +30,18 @@ def clip_losses(labels: Values, probabilities: Values) -> Values:
 
 def log_loss(labels: Values, probabilities: Values) -> float:
     return float(clip_losses(labels, probabilities).mean())
+
+
+def calibration_bins(probabilities: Values) -> NDArray[np.int64]:
+    """The bin of each; one on an edge belongs to the bin below it, as in scikit-learn."""
+    return np.searchsorted(np.linspace(0, 1, ECE_BINS + 1)[1:-1], clip_probabilities(probabilities))
+
+
+def ece(labels: Values, probabilities: Values) -> float:
+    """Expected calibration error: |mean probability - share right| in ECE_BINS bins, weighted by their clips."""
+    bins = calibration_bins(probabilities)
+    gaps = np.bincount(bins, weights=probabilities - labels, minlength=ECE_BINS)
+    return float(np.abs(gaps).sum() / len(labels))
 
 
 @dataclass(frozen=True)

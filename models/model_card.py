@@ -10,6 +10,7 @@ from models.card_figures import largest_gap, review_figures
 from models.card_origin import licences_section, training_section
 from models.inference import Member
 from models.markdown import number, table
+from models.metrics import ECE_BINS
 from models.published import Published, plain
 from models.tables import GRADES, TASKS
 from models.voices import describe_voice
@@ -213,7 +214,7 @@ def _calibration(figures: Mapping[str, Any]) -> str:
     reviewed, accuracy = review_figures(bins, *_REVIEW)
     return f"""## Calibration
 
-Expected calibration error, over {len(bins)} bins of equal width: {figures["overall"][0]["calibration_error"]:.4f}.
+Expected calibration error, over {ECE_BINS} bins of equal width: {figures["overall"][0]["calibration_error"]:.4f}.
 A person who reviews the answers with a probability from {_REVIEW[0]} to {_REVIEW[1]} hears {reviewed:.1%} of all;
 of the other verdicts {accuracy:.1%} are right.
 

@@ -1,14 +1,17 @@
 """The page's coloured words and picture, from localisation. Run: .venv/bin/python -m pytest tests/test_app_explain.py"""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from models.app_html import words_html
 from models.audio import read_audio
 from models.checkpoint import load_checkpoint
 from models.inference import Member
+from models.located import Unit
 from models.pretrained import Answer, Scorer
 from models.published import Published
 from models.verdict import Thresholds
@@ -18,6 +21,16 @@ def scorer_of(work: Path, tmp_path: Path) -> Scorer:
     checkpoint = load_checkpoint(work / "assets" / "model2s_0.pth")
     members = [Member(replace(checkpoint, fold=fold), 4, 0.5) for fold in (0, 1)]
     return Scorer(Published(members, checkpoint.voice, {}), "cpu", "fp32", tmp_path / "cache")
+
+
+def test_words_stay_apart_for_who_copies_or_hears_them() -> None:
+    found = [
+        Unit("my", "right", 0.9, 0.0, 0.1),
+        Unit("<b>", "different", 0.2, 0.1, 0.3),
+        Unit("hat", "missing", 0.1, 0.3, 0.3),
+    ]
+    text = re.sub("<[^>]*>", "", words_html(found))
+    assert text.split()[:2] == ["my", "&lt;b&gt;different"]
 
 
 def test_every_expected_word_is_scored_and_drawn(work: Path, tmp_path: Path) -> None:

@@ -18,10 +18,8 @@ from models.html_report.bootstrap import Bootstrap, Estimate, bootstrap, estimat
 from models.html_report.held_out import Predictions, find_units, line_up
 from models.html_report.review import TARGETS, review
 from models.html_report.scores import (
-    ECE_BINS,
     FIGURES,
     Scores,
-    ece,
     expected_ece,
     gaps,
     reliability,
@@ -29,6 +27,7 @@ from models.html_report.scores import (
     roc_points,
     score,
 )
+from models.metrics import ECE_BINS, ece
 from models.tables import GRADES, TASKS
 
 

@@ -11,7 +11,8 @@ from models.files import replace_when_done
 from models.html_report.bootstrap import N_DRAWS, Estimate
 from models.html_report.content import JUDGED, Part, Report
 from models.html_report.plots import Picture, draw_all
-from models.html_report.scores import ECE_BINS, ENOUGH_CLIPS, ENOUGH_UNITS
+from models.html_report.scores import ENOUGH_CLIPS, ENOUGH_UNITS
+from models.metrics import ECE_BINS
 
 _HERE = Path(__file__).parent
 _TITLES = {

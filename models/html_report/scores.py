@@ -23,10 +23,9 @@ from models.html_report.bootstrap import (
     weighted_sums,
 )
 from models.html_report.held_out import Predictions
-from models.metrics import Values, clip_losses, clip_probabilities, figures
+from models.metrics import ECE_BINS, Values, calibration_bins, clip_losses, ece, figures
 from models.tables import base_rate_loss
 
-ECE_BINS = 15  # of equal width, as in Guo et al. 2017
 FIGURES = ("log_loss", "auc", "ece", "accuracy", "bias", "rejected", "accepted")
 ENOUGH_CLIPS, ENOUGH_UNITS = 50, 10  # with fewer, a group's gap is not judged: the bootstrap's intervals are too narrow
 _ROC_POINTS = 200
@@ -79,15 +78,9 @@ def score(predictions: Predictions, draws: Bootstrap, curve: Values | None = Non
         units=draws.number_of_units(predictions.rows),
         right=float(labels.mean()),
         prior=base_rate_loss(labels),
-        expected_ece=expected_ece(scores, scores if curve is None else curve[_bins(scores)]),
+        expected_ece=expected_ece(scores, scores if curve is None else curve[calibration_bins(scores)]),
         figures={name: estimate(values[name], drawn[name], centred=name == "ece") for name in FIGURES},
     )
-
-
-def ece(labels: Values, scores: Values) -> float:
-    """Expected calibration error: |mean score − share right| in ECE_BINS bins of equal width, weighted by their clips."""
-    gaps = np.bincount(_bins(scores), weights=scores - labels, minlength=ECE_BINS)
-    return float(np.abs(gaps).sum() / len(labels))
 
 
 def expected_ece(scores: Values, rates: Values) -> float:
@@ -95,8 +88,8 @@ def expected_ece(scores: Values, rates: Values) -> float:
 
     A bin's gap is about normal, and its absolute value has a mean above 0 even where the gap's own mean is 0.
     """
-    means = np.abs(np.bincount(_bins(scores), weights=scores - rates, minlength=ECE_BINS))
-    deviations = np.sqrt(np.bincount(_bins(scores), weights=rates * (1 - rates), minlength=ECE_BINS))
+    means = np.abs(np.bincount(calibration_bins(scores), weights=scores - rates, minlength=ECE_BINS))
+    deviations = np.sqrt(np.bincount(calibration_bins(scores), weights=rates * (1 - rates), minlength=ECE_BINS))
     ratios = divide(means, deviations)
     folded = deviations * np.sqrt(2 / np.pi) * np.exp(-(ratios**2) / 2) + means * (1 - 2 * norm.cdf(-ratios))
     return float(np.where(np.isnan(ratios), means, folded).sum() / len(scores))
@@ -104,7 +97,7 @@ def expected_ece(scores: Values, rates: Values) -> float:
 
 def reliability_curve(predictions: Predictions) -> Values:
     """The share of right answers by bin, NaN where it is empty [shape=(ECE_BINS,)]."""
-    bins = _bins(predictions.scores)
+    bins = calibration_bins(predictions.scores)
     rights, clips = (np.bincount(bins, of, ECE_BINS) for of in (predictions.labels, np.ones(len(bins))))
     return divide(np.asarray(rights, np.float64), np.asarray(clips, np.float64))
 
@@ -113,7 +106,7 @@ def reliability(predictions: Predictions, draws: Bootstrap) -> list[Bin]:
     """The points of a reliability diagram, bins without clips left out."""
     labels, scores = predictions.labels, predictions.scores
     rights, means = calibration_curve(labels, scores, n_bins=ECE_BINS)
-    in_bin = _one_hot(_bins(scores))
+    in_bin = _one_hot(calibration_bins(scores))
     in_bin = in_bin[:, in_bin.any(axis=0)]
     own = draws.of(predictions.rows)
     shares = divide(weighted_sums(in_bin * labels[:, None], own), weighted_sums(in_bin, own))
@@ -163,7 +156,7 @@ def _linear_figures(labels: Values, scores: Values, counts: Counts | Values) -> 
         right & ~called_right,
         ~right & called_right,
     ]
-    errors = _one_hot(_bins(scores)) * (scores - labels)[:, None]
+    errors = _one_hot(calibration_bins(scores)) * (scores - labels)[:, None]
     sums = weighted_sums(np.column_stack([*parts, errors]), counts)
     clips, loss, correct, excess, rights, rejected, accepted = sums[:, : len(parts)].T
     return {
@@ -174,11 +167,6 @@ def _linear_figures(labels: Values, scores: Values, counts: Counts | Values) -> 
         "accepted": divide(accepted, clips - rights),
         "ece": divide(np.abs(sums[:, len(parts) :]).sum(axis=1), clips),
     }
-
-
-def _bins(scores: Values) -> Rows:
-    """The bin of each score; a score on an edge belongs to the bin below it, as in scikit-learn."""
-    return np.searchsorted(np.linspace(0, 1, ECE_BINS + 1)[1:-1], clip_probabilities(scores))
 
 
 def _one_hot(bins: Rows) -> Values:
