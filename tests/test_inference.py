@@ -212,9 +212,16 @@ def test_members_and_their_shares(encoder_dir: Path, tmp_path: Path) -> None:
 
 def test_a_checkpoint_that_does_not_fit_is_refused(encoder_dir: Path, tmp_path: Path) -> None:
     config = make_config(encoder_dir, tmp_path, {"model2s": 1.0})
-    for changes in ({"data_fingerprint": "other"}, {"n_folds": 6}, {"voice": {**config.voice, "speed": 2.0}}):
-        with pytest.raises(InputError, match=r"model2s_0\.pth"):
-            load_members(replace(config, **changes), tmp_path, None)
+    entry = config.models[0]
+    for changed, told in (
+        (replace(config, data_fingerprint="other"), "fingerprint: .*, not other"),
+        (replace(config, n_folds=6), "n_folds: 4, not 6"),
+        (replace(config, voice={**config.voice, "speed": 2.0}), "voice: "),
+        (replace(config, models=[replace(entry, name="model2m")]), "model: model2s, not model2m"),
+        (replace(config, models=[replace(entry, folds=[3, 1, 2, 0])]), "fold: 0, not 3"),
+    ):
+        with pytest.raises(InputError, match=rf"model2s_0\.pth.*\({told}[^;]*\)"):  # this, and nothing else
+            load_members(changed, tmp_path, None)
     save_checkpoint(tmp_path / "model2s_2.pth", trained_checkpoint(encoder_dir, fold=5))
     with pytest.raises(InputError, match="checksum"):
         load_members(config, tmp_path, None)
