@@ -214,7 +214,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(encoder_dir: Path, tmp_path: 
     config = make_config(encoder_dir, tmp_path, {"model2s": 1.0})
     entry = config.models[0]
     for changed, told in (
-        (replace(config, data_fingerprint="other"), "fingerprint: .*, not other"),
+        (replace(config, data_fingerprint="other"), "training data's fingerprint: data, not other"),
         (replace(config, n_folds=6), "n_folds: 4, not 6"),
         (replace(config, voice={**config.voice, "speed": 2.0}), "voice: "),
         (replace(config, models=[replace(entry, name="model2m")]), "model: model2s, not model2m"),
