@@ -51,6 +51,8 @@ def train_fold(job: TrainingJob, restart: bool = False) -> Path:
     returns : the checkpoint's path
     """
     arguments = _training_arguments(job, resolve_device(job.device))
+    if arguments.use_cpu:  # several threads would add up the gradients of a shared reference in any order
+        torch.use_deterministic_algorithms(True)
     references = load_references(job.tts_dir, [*job.train["expected_text"], *job.validation["expected_text"]])
     seconds = first_decides(lambda: _joined_seconds(job, references))
     clip_seconds, held_out_seconds = seconds[: len(job.train)], seconds[len(job.train) :]

@@ -4,14 +4,14 @@ Run: .venv/bin/python -m pytest tests/test_training.py
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import TEXTS
+from conftest import ROOT, TEXTS
 from test_recipe import load
 
 from models.build import rebuild_network
@@ -229,6 +229,29 @@ def test_another_recipe_does_not_go_on_from_the_old_run(make_job: Callable[..., 
     changed = make_job(epochs=1, dropout=0.1)
     expected = load_checkpoint(train_fold(replace(changed, output_dir=changed.output_dir / "fresh")))
     assert same_weights(load_checkpoint(train_fold(changed)), expected)
+
+
+SHIPPED = str(ROOT / "assets" / "encoders" / "phonetic-tiny")
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """As a user's machine has them; and torch as it was."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    torch.use_deterministic_algorithms(False)
+    yield
+    torch.set_num_threads(before)
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_the_same_seed_gives_the_same_bytes_with_several_threads(make_job: Callable[..., TrainingJob]) -> None:
+    """Where clips of a batch share a reference, their gradients for it are added up by threads."""
+    job = make_job("aligntiny", encoder=SHIPPED, batch_size=24, epochs=3, max_tries=1)  # smaller ones need no threads
+    job = replace(job, train=job.train.assign(expected_text="she has a red hat", task="sentence_repetition"))
+    written = {train_fold(replace(job, output_dir=job.output_dir / str(run))).read_bytes() for run in range(4)}
+    assert len(written) == 1
 
 
 @pytest.mark.parametrize("batch_size", [5, 16])
