@@ -45,7 +45,8 @@ LAYOUTS: dict[str, dict[str, object]] = {
 def torchrun(*command: object) -> subprocess.CompletedProcess[str]:
     """On two processes of this machine."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # Two processes write into one pipe: line by line, or what one says is torn by the other.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     return subprocess.run(
         [*launch, *map(str, command)], cwd=ROOT, capture_output=True, text=True, env=environment, check=False
     )
@@ -79,9 +80,8 @@ def runs(folder: Path, make_job: Callable[..., TrainingJob]) -> dict[str, Traini
     jobs["second try"] = make_job(**dropping, seed=second, output_dir=folder / "second")
     done = train(folder, [(job, "NaN" if name == "collapsing" else None) for name, job in jobs.items()])
     assert done.returncode == 0, done.stderr[-3000:]
-    assert (
-        done.stdout.count("wrote ") == done.stdout.count(" training and ") == len(jobs)
-    )  # one process speaks for both
+    told = done.stdout.count("wrote "), done.stdout.count(" training and ")
+    assert told == (len(jobs), len(jobs)), done.stdout  # one process speaks for both
     seeds = [set(re.findall(rf"process {rank} drops out with seed (\d+)", done.stdout)) for rank in range(2)]
     assert seeds[0]
     assert seeds[0].isdisjoint(seeds[1])
