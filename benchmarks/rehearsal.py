@@ -45,7 +45,7 @@ CHAIN = {
     "infer.py": "infer.py",
 }
 MAY_COMPLAIN = ("check_models.py",)  # of the weaker model
-LOOK_SECONDS = 0.5  # between two looks at memory and disk
+LOOK_SECONDS = 2.0  # between two looks at memory and disk
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """The Hugging Face Trainer with a recipe's optimiser, schedule and order of clips."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,9 +25,9 @@ class FoldTrainer(Trainer):  # type: ignore[misc]
     optimizer: Any
     lr_scheduler: Any
 
-    def __init__(self, recipe: Recipe, clip_seconds: Sequence[float], **arguments: Any) -> None:
+    def __init__(self, recipe: Recipe, order: EpochShuffle, **arguments: Any) -> None:
         self.recipe = recipe
-        self._clip_seconds = clip_seconds
+        self._order = order
         super().__init__(**arguments)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
@@ -66,7 +65,7 @@ class FoldTrainer(Trainer):  # type: ignore[misc]
         wait_for_all()
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        return EpochShuffle(self._clip_seconds, self.recipe.batch_size, self.args.seed)
+        return self._order
 
 
 class SaveWithinEpochs(TrainerCallback):

@@ -15,14 +15,18 @@ class HasEpoch(Protocol):
 
 
 class EpochReport(TrainerCallback):
-    """Tells the training set which epoch begins, and prints a line when it ends."""
+    """Tells those that draw at random which epoch begins, and prints a line when it ends.
 
-    def __init__(self, train_dataset: HasEpoch) -> None:
-        self._train_dataset = train_dataset
+    The Trainer tells the sampler too, but doesn't reach it where several processes go on from the middle of an epoch.
+    """
+
+    def __init__(self, *told: HasEpoch) -> None:
+        self._told = told
         self._start_seconds = time.monotonic()
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._train_dataset.set_epoch(int(state.epoch or 0))
+        for one in self._told:
+            one.set_epoch(int(state.epoch or 0))
         self._start_seconds = time.monotonic()
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:

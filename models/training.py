@@ -23,7 +23,7 @@ from models.audio import SAMPLE_RATE_HZ, Waveform, check_audio_files
 from models.build import network_settings, pretrained_network
 from models.checkpoint import Checkpoint, OutOfFold, save_checkpoint
 from models.collapse import SEEDS_APART, Collapse, CollapseWatch, check_learnt
-from models.dataset import ComparisonDataset
+from models.dataset import ComparisonDataset, EpochShuffle
 from models.device import resolve_device, resolve_precision
 from models.errors import InputError
 from models.features import frames_for_seconds
@@ -151,16 +151,17 @@ def _make_trainer(
     clip_seconds: Sequence[float],
     arguments: TrainingArguments,
 ) -> FoldTrainer:
+    order = EpochShuffle(clip_seconds, job.recipe.batch_size, arguments.seed)
     trainer = FoldTrainer(
         job.recipe,
-        clip_seconds,
+        order,
         model=network,
         args=arguments,
         train_dataset=train,
         eval_dataset=validation,
         data_collator=train.collate,
         compute_metrics=_validation_figures,
-        callbacks=[EpochReport(train), CollapseWatch(), SaveWithinEpochs()],
+        callbacks=[EpochReport(train, order), CollapseWatch(), SaveWithinEpochs()],
     )
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback) is not None:

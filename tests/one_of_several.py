@@ -25,8 +25,8 @@ STEP, TRAIN, SAVE = FoldTrainer.training_step, FoldTrainer.train, Trainer._save_
 RANK = int(os.environ.get("RANK", "0"))
 
 
-def disturb(how: str | None, seed: int, at_step: int = 10) -> None:
-    """What happens to process 1 alone, from a step on which saves a state, and only with this seed."""
+def disturb(how: str | None, seed: int, at_step: int) -> None:
+    """What happens to process 1 alone, from a step on that saves a state, and only with this seed."""
 
     def is_due(trainer: FoldTrainer) -> bool:
         return RANK == 1 and trainer.state.global_step >= at_step and trainer.args.seed == seed
@@ -55,7 +55,7 @@ def train(self: FoldTrainer, **more: object) -> object:
 def main() -> None:
     FoldTrainer.train = train
     for job, how in pickle.loads(Path(sys.argv[1]).read_bytes()):
-        disturb(how, job.recipe.seed)
+        disturb(how, job.recipe.seed, at_step=12 if how == "kill" else 10)
         train_fold(job)
 
 

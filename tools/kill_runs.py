@@ -2,8 +2,9 @@
 
     python tools/kill_runs.py --kills 40
 
-Each of preprocess.py, train.py, get_config.py and infer.py is started on a small synthetic corpus and killed (SIGKILL, with
-all its processes) after a random part of the time that it needs, until it has had its share of the kills; then it may end.
+Each of preprocess.py, train.py, a fold on two processes of torchrun, get_config.py and infer.py is started on a small synthetic
+corpus and killed (SIGKILL, with all its processes) after a random part of the time that it needs, until it has had its share of
+the kills; then it may end.
 All that it made must be the same, byte for byte, as in a folder where nothing was killed.
 """
 
@@ -12,21 +13,24 @@ import hashlib
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tools.chain import ROOT
 
-TRAINING = (
-    "--models model2s aligntiny --encoder encoder --n_folds 2 --epochs 3 --batch_size 4 --max_seconds 8 --max_tries 1"
-)
+FOLDS = "--encoder encoder --n_folds 2 --epochs 3 --batch_size 4 --max_seconds 8 --max_tries 1"
+
+
+TORCHRUN = "-m torch.distributed.run --standalone --nproc_per_node 2".split()
 
 
 @dataclass(frozen=True)
@@ -41,20 +45,25 @@ class Step:
 
 STEPS = (
     Step("preprocess.py --jobs 2", ("tts_data/*.wav", "tts_data/*.csv", "tts_data/*.json"), ("tts_data/*.wav",), 0.2),
-    Step(f"train.py {TRAINING} --output_dir assets", ("assets/*.pth",), ("assets/*.pth",), 0.4),
-    Step("get_config.py", ("model_configs.pkl",), (), 0.15),
-    Step("infer.py --num_workers 1", ("submission.csv",), (), 0.25),
+    Step(f"train.py --models model2s aligntiny {FOLDS} --output_dir assets", ("assets/*.pth",), ("assets/*.pth",), 0.3),
+    Step(
+        f"torchrun train_model2s.py --fold 0 {FOLDS} --output_dir several", ("several/*.pth",), ("several/*.pth",), 0.2
+    ),
+    Step("get_config.py", ("model_configs.pkl",), (), 0.1),
+    Step("infer.py --num_workers 1", ("submission.csv",), (), 0.2),
 )
 
 
 def start(command: str, folder: Path) -> subprocess.Popen[bytes]:
-    """In a session of its own, so that its processes can be killed with it."""
     script, *arguments = command.split()
+    launcher: list[str] = []
+    if script == "torchrun":
+        launcher, (script, *arguments) = TORCHRUN, arguments
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with open(folder / "output.log", "ab") as log:
         return subprocess.Popen(
-            [sys.executable, str(ROOT / script), *arguments],
-            cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True,
+            [sys.executable, *launcher, str(ROOT / script), *arguments],
+            cwd=folder, env=environment, stdout=log, stderr=log,
         )  # fmt: skip
 
 
@@ -83,10 +92,21 @@ def kill_after(seconds: float, process: subprocess.Popen[bytes]) -> bool:
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        kill_all(psutil.Process(process.pid))
         process.wait()
         return True
     return False
+
+
+def kill_all(process: psutil.Process) -> None:
+    """A process and all that it started. It is stopped first: what it started meanwhile would be missed."""
+    process.suspend()
+    started = process.children(recursive=True)
+    process.kill()
+    for one in started:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(started)
 
 
 def disturb(step: Step, folder: Path, seconds: float, kills: int, rng: random.Random) -> int:
@@ -102,7 +122,7 @@ def disturb(step: Step, folder: Path, seconds: float, kills: int, rng: random.Ra
             for pattern in step.makes:
                 for path in folder.glob(pattern):
                     path.unlink()
-            shutil.rmtree(folder / "assets" / "runs", ignore_errors=True)
+                shutil.rmtree((folder / pattern).parent / "runs", ignore_errors=True)
     before = times(folder, step.once)
     finish(step.command, folder)
     after = times(folder, step.once)
