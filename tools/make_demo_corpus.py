@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from models.cli import run
 from models.errors import InputError
 from models.espeak import SAMPLE_RATE_HZ, Espeak
-from models.pretrain.synthesis import ACCENTS, HELD_OUT_VARIANTS, TRAIN_VARIANTS
+from models.pretrain.synthesis import ACCENTS, HELD_OUT_VARIANTS, TRAIN_VARIANTS, UNSTEADY_VARIANTS
 from models.tables import GRADES
 
 # Expected text -> answers that are wrong, most of them nearly right.
@@ -86,7 +86,8 @@ class Speaker:
 
 def draw_speakers(n_speakers: int, variants: Sequence[str], rng: np.random.Generator) -> list[Speaker]:
     """Speakers with voices of their own, each an accent in one of the variants."""
-    voices = [f"{accent}+{variant}" for accent in ACCENTS for variant in variants]
+    steady = [variant for variant in variants if variant not in UNSTEADY_VARIANTS]
+    voices = [f"{accent}+{variant}" for accent in ACCENTS for variant in steady]
     if n_speakers > len(voices):
         raise InputError(f"{n_speakers} speakers: there are {len(voices)} voices; ask for fewer")
     return [
