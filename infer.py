@@ -65,8 +65,9 @@ def main() -> None:
         raise InputError(f"--strict: {len(problems)} clips can't be read, the first: {next(iter(problems.values()))}")
     source = arguments.voice or config.voice["source"]
     options = VoiceOptions(source, config.voice["speed"], arguments.speaker_embedding, arguments.vocoder)
-    complete_references(arguments.tts_dir, table["expected_text"].tolist(), config.voice, options)
-    references = load_references(arguments.tts_dir, table["expected_text"])
+    texts = table["expected_text"].tolist()
+    complete_references(arguments.tts_dir, texts, config.voice, options, config.references)
+    references = load_references(arguments.tts_dir, texts, config.references)
     print(f"{len(table)} clips, {len(members)} checkpoints, {device} in {precision}")
     sound = table[[row not in problems for row in range(len(table))]].reset_index(drop=True)
     with sole_writer(arguments.output):

@@ -106,10 +106,10 @@ def localize_clips(arguments: argparse.Namespace, clips: list[dict[str, Any]]) -
         arguments.voice or voice["source"], voice["speed"], arguments.speaker_embedding, arguments.vocoder
     )
     texts = [text for clip in clips for text in texts_to_speak(clip["text"], method)]
-    complete_references(arguments.tts_dir, texts, voice, options)
+    complete_references(arguments.tts_dir, texts, voice, options, checkpoint.references)
 
     def speak(text: str) -> Any:
-        return load_references(arguments.tts_dir, [text])[text]
+        return load_references(arguments.tts_dir, [text], checkpoint.references)[text]
 
     for clip in tqdm(clips, "localizing", unit=" clips", disable=None):
         try:

@@ -10,6 +10,8 @@ import pandas as pd
 from models.errors import InputError
 from models.folds import split_fold
 from models.recipe import Recipe, override_recipe
+from models.reference_checksums import differing_texts, name_texts
+from models.references import VOICE_FILE, reference_checksums
 from models.tables import fingerprint, read_groups, read_training_table
 
 
@@ -35,6 +37,11 @@ class TrainingJob:
     gradient_accumulation_steps: int
     max_tries: int
     options: dict[str, Any]
+
+    @property
+    def texts(self) -> list[str]:
+        """The distinct expected texts of the fold, held-out clips and all."""
+        return sorted({*self.train["expected_text"], *self.validation["expected_text"]})
 
     @property
     def checkpoint_path(self) -> Path:
@@ -77,7 +84,8 @@ def make_job(recipe: Recipe, fold: int, arguments: argparse.Namespace, options: 
 def is_finished(job: TrainingJob) -> bool:
     """Whether the job's checkpoint is there.
 
-    raises : InputError where a file of that name is there but comes from another recipe, fold or set of data
+    raises : InputError where a file of that name is there but comes from another recipe, fold or set of data, or from other
+        references than there are now
     """
     if not job.checkpoint_path.exists():
         return False
@@ -95,6 +103,9 @@ def is_finished(job: TrainingJob) -> bool:
         )
         if ours != theirs
     ]
+    if (job.tts_dir / VOICE_FILE).is_file():
+        other = differing_texts(reference_checksums(job.tts_dir, found.references), found.references)
+        differences += [f"reference of {name_texts(other)}"] if other else []
     if differences:
         raise InputError(
             f"{job.checkpoint_path}: already there, but with another {' and '.join(differences)}; "

@@ -25,6 +25,7 @@ from models.audio import Waveform, read_audio, write_wav
 from models.errors import InputError
 from models.files import replace_when_done
 from models.lock import sole_writer
+from models.reference_checksums import UNKNOWN, Checksums, checksums_of, refuse_changed, refuse_other_speech
 from models.voices import Identity, Voice, VoiceOptions, describe_voice, make_voice, same_voice, voice_key
 
 VOICE_FILE = "voice.json"
@@ -76,12 +77,16 @@ def speak_references(
         return _speak_missing(tts_dir, texts, voice, options, jobs)
 
 
-def complete_references(tts_dir: Path, texts: list[str], voice: Identity, source: VoiceOptions) -> None:
+def complete_references(
+    tts_dir: Path, texts: list[str], voice: Identity, source: VoiceOptions, trained_with: Checksums = UNKNOWN
+) -> None:
     """Make sure that every text has a reference by the voice that the models know.
 
     voice : the models'
     source : where it is, if something has to be spoken
-    raises : InputError where `tts_dir` holds another voice's references, or the voice can't speak here
+    trained_with : the models'
+    raises : InputError where `tts_dir` holds another voice's references or others than the models were trained with, or the
+        voice can't speak here, or speaks otherwise
     """
     if (tts_dir / VOICE_FILE).exists():
         found = read_identity(tts_dir)
@@ -90,6 +95,8 @@ def complete_references(tts_dir: Path, texts: list[str], voice: Identity, source
                 f"{tts_dir}: spoken by another voice ({describe_voice(found)}) than the models were trained with "
                 f"({describe_voice(voice)}); give the references of that voice as --tts_dir"
             )
+    paths = {text: reference_path(tts_dir, voice, text) for text in texts}
+    refuse_changed(paths, trained_with)
     missing = missing_texts(tts_dir, voice, texts)
     if not missing:
         return
@@ -101,6 +108,7 @@ def complete_references(tts_dir: Path, texts: list[str], voice: Identity, source
             f"them here: {error}\n"
             f"Speak them where the voice is (preprocess.py) and copy {tts_dir}, or say where it is with --voice."
         ) from error
+    refuse_other_speech({text: paths[text] for text in missing}, trained_with, describe_voice(voice))
 
 
 def _speak_missing(tts_dir: Path, texts: list[str], voice: Voice, options: VoiceOptions, jobs: int) -> int:
@@ -116,8 +124,11 @@ def _speak_missing(tts_dir: Path, texts: list[str], voice: Voice, options: Voice
     return len(missing)
 
 
-def load_references(tts_dir: Path, texts: Iterable[str]) -> dict[str, Waveform]:
-    """The waveform of each distinct text: float32 [shape=(n,)] at 16 kHz."""
+def load_references(tts_dir: Path, texts: Iterable[str], trained_with: Checksums = UNKNOWN) -> dict[str, Waveform]:
+    """The waveform of each distinct text: float32 [shape=(n,)] at 16 kHz.
+
+    raises : InputError where one is missing, broken, or not what the models were trained with
+    """
     identity = read_identity(tts_dir)
     texts = list(dict.fromkeys(texts))
     missing = missing_texts(tts_dir, identity, texts)
@@ -126,7 +137,15 @@ def load_references(tts_dir: Path, texts: Iterable[str]) -> dict[str, Waveform]:
             f"{tts_dir}: no reference for {len(missing)} of {len(texts)} expected texts, the first {missing[0]!r}; "
             f"make them: python preprocess.py --tts_dir {tts_dir}, with the --data_dir that holds these texts"
         )
-    return {text: _read_reference(reference_path(tts_dir, identity, text)) for text in texts}
+    paths = {text: reference_path(tts_dir, identity, text) for text in texts}
+    refuse_changed(paths, trained_with)
+    return {text: _read_reference(path) for text, path in paths.items()}
+
+
+def reference_checksums(tts_dir: Path, texts: Iterable[str]) -> dict[str, str]:
+    """The checksum of each text's reference that is there."""
+    identity = read_identity(tts_dir)
+    return checksums_of({text: reference_path(tts_dir, identity, text) for text in texts})
 
 
 def spoken_references(tts_dir: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from models.checkpoint import Checkpoint, checkpoint_name
 from models.cli import to_arguments
 from models.errors import InputError
 from models.metrics import clip_losses, figures, log_loss
+from models.reference_checksums import Checksums, differing_texts, name_texts
 from models.tables import GRADES, TASKS
 from models.voices import voice_key
 
@@ -124,10 +125,12 @@ def _find_strangers(checkpoints: Sequence[Checkpoint], assets_dir: Path) -> list
     """Folds that were trained otherwise than most."""
     if not checkpoints:
         return []
-    usual = usual_checkpoint(checkpoints)
+    usual, references = usual_checkpoint(checkpoints), _usual_references(checkpoints)
     problems = []
     for checkpoint in checkpoints:
         differences = [name for name, value in _setting(checkpoint).items() if value != _setting(usual)[name]]
+        if other := differing_texts(checkpoint.references, references):
+            differences.append(f"reference of {name_texts(other)}")
         if differences:
             what = f"{checkpoint.file_name}: not trained like the others: another {' and another '.join(differences)}"
             command = _retrain(checkpoint.recipe.name, checkpoint.fold, usual.n_folds, usual.options, assets_dir)
@@ -182,6 +185,12 @@ def _setting(checkpoint: Checkpoint) -> dict[str, Any]:
         "grouping": (checkpoint.options.get("group_by"), checkpoint.options.get("groups")),
         "voice": voice_key(checkpoint.voice),
     }
+
+
+def _usual_references(checkpoints: Sequence[Checkpoint]) -> Checksums:
+    """What most of the checkpoints that know it were trained with."""
+    counts = Counter(tuple(sorted(item.references.items())) for item in checkpoints if item.references)
+    return dict(counts.most_common(1)[0][0]) if counts else {}
 
 
 def usual_checkpoint(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
