@@ -214,11 +214,14 @@ class Scorer:
         self._cache.mkdir(parents=True, exist_ok=True)
         try:
             with _speaking, FileLock(self._cache / ".speaking.lock", timeout=_WAIT_SECONDS):
-                complete_references(self._cache, texts, self.published.voice, self._voice, self.published.trained_with)
+                trained_with = self.published.trained_with
+                unspoken = complete_references(self._cache, texts, self.published.voice, self._voice, trained_with)
         except LockTimeout as error:
             raise InputError(
                 f"{self._cache}: another process has been speaking into it for {_WAIT_SECONDS:.0f} s; try again later"
             ) from error
+        if unspoken:
+            raise InputError(next(iter(unspoken.values())))
 
 
 def default_cache() -> Path:

@@ -275,6 +275,12 @@ def test_references_spoken_on_demand_are_those_of_training(work: Path, tmp_path:
         scorer.score(work / "data" / "test0.wav", "old", "deletion", "KG")
 
 
+def test_a_text_that_can_not_be_spoken_on_demand(work: Path, tmp_path: Path) -> None:
+    scorer = Scorer.from_config(work / "model_configs.pkl", None, device="cpu", cache_dir=tmp_path / "cache")
+    with pytest.raises(InputError, match=r"\?!"):
+        scorer.score(work / "data" / "test0.wav", "?!", "deletion", "KG")
+
+
 @pytest.mark.parametrize("tts_dir", ["tts_data", None])
 def test_a_published_folder_tells_no_text_of_training(tts_dir: str | None, work: Path, known: dict[str, str]) -> None:
     scorer = Scorer.from_config(work / "model_configs.pkl", tts_dir and work / tts_dir, device="cpu")
