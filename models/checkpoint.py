@@ -23,7 +23,7 @@ from models.reference_checksums import check_checksums
 from models.voices import Identity
 
 FORMAT = "speech-text-comparison checkpoint 1"
-_NUMBERS, _LISTS = ("fold", "n_folds"), ("history", "tries")
+_NUMBERS, _TEXTS, _LISTS = ("fold", "n_folds"), ("data_fingerprint", "grouping"), ("history", "tries")
 _DICTS = ("weights", "encoder", "voice", "options", "versions")
 
 
@@ -49,6 +49,7 @@ class Checkpoint:
     tries : `seed` and `outcome` of each run that collapsed before this one
     history : per epoch, `epoch`, `train_loss`, `validation_log_loss`, `validation_auc`, `seconds`
     references : the checksum of each reference that it was trained with, by text; empty where that is not known
+    grouping : as of a TrainingJob; empty also where it is not known
     """
 
     recipe: Recipe
@@ -64,6 +65,7 @@ class Checkpoint:
     versions: dict[str, str]
     tries: list[dict[str, Any]] = field(default_factory=list)
     references: dict[str, str] = field(default_factory=dict)
+    grouping: str = ""
 
     @property
     def file_name(self) -> str:
@@ -140,7 +142,7 @@ def _from_content(path: Path, content: dict[str, Any]) -> Checkpoint:
 
 def _check_types(checkpoint: Checkpoint) -> None:
     """raises : ValueError naming the first field of another type; what is in the dicts is checked where it is used"""
-    for names, kind in ((_NUMBERS, int), (("data_fingerprint",), str), (_DICTS, dict), (_LISTS, list)):
+    for names, kind in ((_NUMBERS, int), (_TEXTS, str), (_DICTS, dict), (_LISTS, list)):
         for name in names:
             if not isinstance(getattr(checkpoint, name), kind):
                 raise ValueError(f"{name} is no {kind.__name__}")

@@ -1,6 +1,8 @@
 """A training job: one fold of one recipe on one set of data. Everything that can be checked before training is checked here."""
 
 import argparse
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ class TrainingJob:
     """What to train, on what, how, and where to.
 
     options : the command-line options that differ from the defaults, for training another fold in the same way
+    grouping : a checksum of each training clip's group; empty where folds are not cut by group
     """
 
     recipe: Recipe
@@ -37,6 +40,7 @@ class TrainingJob:
     gradient_accumulation_steps: int
     max_tries: int
     options: dict[str, Any]
+    grouping: str = ""
 
     @property
     def texts(self) -> list[str]:
@@ -78,6 +82,7 @@ def make_job(recipe: Recipe, fold: int, arguments: argparse.Namespace, options: 
         gradient_accumulation_steps=arguments.gradient_accumulation_steps,
         max_tries=arguments.max_tries,
         options=options,
+        grouping="" if groups is None else _grouping(table["filename"].tolist(), groups),
     )
 
 
@@ -118,6 +123,11 @@ def _check_output_dir(output_dir: Path) -> None:
     for path in (output_dir, *output_dir.parents):
         if path.exists() and not path.is_dir():
             raise InputError(f"--output_dir {output_dir}: {path} is a file; give a folder, new or old")
+
+
+def _grouping(filenames: list[str], groups: list[str]) -> str:
+    """The same wherever the file lies and in whatever order its rows are."""
+    return hashlib.sha256(json.dumps(sorted(zip(filenames, groups, strict=True))).encode()).hexdigest()
 
 
 def _groups(arguments: argparse.Namespace, table: pd.DataFrame) -> list[str] | None:

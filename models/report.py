@@ -125,10 +125,16 @@ def _find_strangers(checkpoints: Sequence[Checkpoint], assets_dir: Path) -> list
     """Folds that were trained otherwise than most."""
     if not checkpoints:
         return []
-    usual, references = usual_checkpoint(checkpoints), _usual_references(checkpoints)
+    usual, references, grouping = (
+        usual_checkpoint(checkpoints),
+        _usual_references(checkpoints),
+        _usual_grouping(checkpoints),
+    )
     problems = []
     for checkpoint in checkpoints:
         differences = [name for name, value in _setting(checkpoint).items() if value != _setting(usual)[name]]
+        if "grouping" not in differences and checkpoint.grouping and checkpoint.grouping != grouping:
+            differences.append("grouping")
         if other := differing_texts(checkpoint.references, references):
             differences.append(f"reference of {name_texts(other)}")
         if differences:
@@ -179,12 +185,18 @@ def _prior_loss(checkpoint: Checkpoint) -> float:
 
 
 def _setting(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What every checkpoint tells; --groups is compared by the file's content, which older ones don't know."""
     return {
         "n_folds": checkpoint.n_folds,
         "set of training data": checkpoint.data_fingerprint,
-        "grouping": (checkpoint.options.get("group_by"), checkpoint.options.get("groups")),
+        "grouping": checkpoint.options.get("group_by"),
         "voice": voice_key(checkpoint.voice),
     }
+
+
+def _usual_grouping(checkpoints: Sequence[Checkpoint]) -> str:
+    counts = Counter(item.grouping for item in checkpoints if item.grouping)
+    return counts.most_common(1)[0][0] if counts else ""
 
 
 def _usual_references(checkpoints: Sequence[Checkpoint]) -> Checksums:

@@ -276,6 +276,7 @@ def _finish(
             },
             tries=tries,
             references=trained_with(job.run_dir),
+            grouping=job.grouping,
         )
         save_checkpoint(job.checkpoint_path, checkpoint)
         forget_states(job.run_dir)
