@@ -35,8 +35,8 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def read_sound_assets(assets_dir: Path) -> "dict[Path, Checkpoint]":
-    """All checkpoints of a folder, which must be readable and trained on the same data with the same voice."""
-    from models.ensemble import read_assets
+    """All checkpoints of a folder, which must be readable and trained on the same data with the same references."""
+    from models.ensemble import gather_references, read_assets
     from models.voices import same_voice
 
     checkpoints: dict[Path, Checkpoint] = {}
@@ -51,6 +51,7 @@ def read_sound_assets(assets_dir: Path) -> "dict[Path, Checkpoint]":
             raise InputError(
                 f"{path} and {first_path}: trained on other data, with other n_folds or another voice; see check_models.py"
             )
+    gather_references(checkpoints)
     return checkpoints
 
 
@@ -95,7 +96,7 @@ def print_losses(blend: "Blend", weights: "np.ndarray") -> None:
 
 def main() -> None:
     arguments = parse_arguments()
-    from models.ensemble import fit_weights, gather_blend, group_priors
+    from models.ensemble import fit_weights, gather_blend, gather_references, group_priors
 
     checkpoints = choose_models(read_sound_assets(arguments.assets_dir), arguments.models, arguments.assets_dir)
     blend = gather_blend(list(checkpoints.values()))
@@ -107,7 +108,11 @@ def main() -> None:
         for name, weight in zip(blend.models, weights, strict=True)
     ]
     priors = group_priors(list(checkpoints.values()))
-    write_config(arguments.output, EnsembleConfig(first.n_folds, first.voice, first.data_fingerprint, priors, entries))
+    references = gather_references(checkpoints)
+    write_config(
+        arguments.output,
+        EnsembleConfig(first.n_folds, first.voice, first.data_fingerprint, priors, entries, references),
+    )
     print(f"wrote {arguments.output}: {int(np.count_nonzero(weights))} models with a weight")
 
 

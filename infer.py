@@ -10,7 +10,14 @@ from models.config_file import read_config
 from models.errors import InputError
 from models.lock import sole_writer
 from models.references import complete_references, load_references
-from models.submission import find_problems, problems_path, with_priors, write_problems, write_submission
+from models.submission import (
+    add_unspoken,
+    find_problems,
+    problems_path,
+    with_priors,
+    write_problems,
+    write_submission,
+)
 from models.tables import clip_paths, read_test_table
 from models.voices import VoiceOptions, add_voice_arguments
 
@@ -19,8 +26,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = make_parser(
         "Give every clip of test_metadata.csv the ensemble's probability that the answer was right, in the order of "
         "submission_format.csv. Expected texts without a reference are spoken with the voice that the models were trained with. "
-        "A clip that can't be read gets the share of right answers in its task and grade, and is listed in "
-        "<output>.problems.csv with the reason.",
+        "A clip that can't be read, or whose expected text can't be spoken, gets the share of right answers in its task and "
+        "grade, and is listed in <output>.problems.csv with the reason.",
         "python infer.py --folds_per_model 3",
     )
     add_data_arguments(parser)
@@ -33,7 +40,7 @@ def parse_arguments() -> argparse.Namespace:
         type=positive,
         help="how many folds of each model to use, spread evenly; the published submission used 3 of 6 (default: all)",
     )
-    parser.add_argument("--strict", action="store_true", help="stop at a clip that can't be read, and write nothing")
+    parser.add_argument("--strict", action="store_true", help="stop at a clip that would be listed, and write nothing")
     add_device_arguments(parser)
     add_voice_arguments(parser, default_voice=None)
     return parser.parse_args()
@@ -46,6 +53,11 @@ def check_output(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"--output {path}: the folder can't be written to; give another")
+
+
+def check_strict(strict: bool, problems: dict[int, str]) -> None:
+    if problems and strict:
+        raise InputError(f"--strict: {len(problems)} clips can't be scored, the first: {next(iter(problems.values()))}")
 
 
 def main() -> None:
@@ -61,12 +73,14 @@ def main() -> None:
     precision = resolve_precision(arguments.precision, device)
     members = load_members(config, arguments.config.parent, arguments.folds_per_model)
     problems = find_problems(try_audio_files(clip_paths(arguments.data_dir, table["filename"])), arguments.data_dir)
-    if problems and arguments.strict:
-        raise InputError(f"--strict: {len(problems)} clips can't be read, the first: {next(iter(problems.values()))}")
+    check_strict(arguments.strict, problems)
     source = arguments.voice or config.voice["source"]
     options = VoiceOptions(source, config.voice["speed"], arguments.speaker_embedding, arguments.vocoder)
-    complete_references(arguments.tts_dir, table["expected_text"].tolist(), config.voice, options)
-    references = load_references(arguments.tts_dir, table["expected_text"])
+    texts = table["expected_text"].tolist()
+    unspoken = complete_references(arguments.tts_dir, texts, config.voice, options, config.references)
+    problems = add_unspoken(problems, texts, unspoken, arguments.data_dir)
+    check_strict(arguments.strict, problems)
+    references = load_references(arguments.tts_dir, set(texts) - set(unspoken), config.references)
     print(f"{len(table)} clips, {len(members)} checkpoints, {device} in {precision}")
     sound = table[[row not in problems for row in range(len(table))]].reset_index(drop=True)
     with sole_writer(arguments.output):
@@ -77,7 +91,8 @@ def main() -> None:
     print(f"wrote {arguments.output}: {len(scores)} scores, {scores.mean():.3f} on average")
     if problems:
         print(
-            f"{len(problems)} clips could not be read and got their task's and grade's prior: {problems_path(arguments.output)}"
+            f"{len(problems)} clips could not be read, or their texts not spoken, and got their task's and grade's prior: "
+            f"{problems_path(arguments.output)}"
         )
 
 

@@ -106,10 +106,12 @@ def localize_clips(arguments: argparse.Namespace, clips: list[dict[str, Any]]) -
         arguments.voice or voice["source"], voice["speed"], arguments.speaker_embedding, arguments.vocoder
     )
     texts = [text for clip in clips for text in texts_to_speak(clip["text"], method)]
-    complete_references(arguments.tts_dir, texts, voice, options)
+    unspoken = complete_references(arguments.tts_dir, texts, voice, options, checkpoint.references)
 
     def speak(text: str) -> Any:
-        return load_references(arguments.tts_dir, [text])[text]
+        if text in unspoken:
+            raise InputError(unspoken[text])
+        return load_references(arguments.tts_dir, [text], checkpoint.references)[text]
 
     for clip in tqdm(clips, "localizing", unit=" clips", disable=None):
         try:

@@ -104,6 +104,7 @@ def main() -> None:
 
     from models.cost import checkpoint_seconds, measure_work
     from models.packing import read_checkpoints, submission_files, write_zip
+    from models.references import complete_references
     from models.voice_files import can_speak, voice_files
 
     options = VoiceOptions(
@@ -111,6 +112,10 @@ def main() -> None:
     )
     voice, identity = voice_files(config.voice, options, arguments.espeak_package)
     checkpoints = read_checkpoints(config, folder)
+    if can_speak(
+        identity
+    ):  # what the models were trained with is not to be spoken there, where it could come out otherwise
+        complete_references(arguments.tts_dir, list(config.references), config.voice, options, config.references)
     work = measure_work(arguments.data_dir, arguments.tts_dir, arguments.clips)
     by_model = {checkpoint.recipe.name: checkpoint for checkpoint in checkpoints}
     seconds = {name: checkpoint_seconds(item, work, arguments.teraflops) for name, item in by_model.items()}

@@ -1,7 +1,8 @@
 """Checkpoints: `<model>_<fold>.pth`, tensors and plain values only, written whole or not at all.
 
 Everything after training works from what a checkpoint holds: the recipe, the fold, float16 weights, the encoder's
-architecture, the out-of-fold (OOF) predictions, the voice, a fingerprint of the data, library versions.
+architecture, the out-of-fold (OOF) predictions, the voice and the checksums of what it spoke, a fingerprint of the data,
+library versions.
 """
 
 import json
@@ -18,9 +19,12 @@ from torch import Tensor
 from models.errors import InputError
 from models.files import replace_when_done, sha256_of_file
 from models.recipe import Recipe, recipe_from_dict
+from models.reference_checksums import check_checksums
 from models.voices import Identity
 
 FORMAT = "speech-text-comparison checkpoint 1"
+_NUMBERS, _TEXTS, _LISTS = ("fold", "n_folds"), ("data_fingerprint", "grouping"), ("history", "tries")
+_DICTS = ("weights", "encoder", "voice", "options", "versions")
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Checkpoint:
     options : command-line options that differ from the defaults, to train another fold in the same way
     tries : `seed` and `outcome` of each run that collapsed before this one
     history : per epoch, `epoch`, `train_loss`, `validation_log_loss`, `validation_auc`, `seconds`
+    references : the checksum of each reference that it was trained with, by text; empty where that is not known
+    grouping : as of a TrainingJob; empty also where it is not known
     """
 
     recipe: Recipe
@@ -58,6 +64,8 @@ class Checkpoint:
     history: list[dict[str, float]]
     versions: dict[str, str]
     tries: list[dict[str, Any]] = field(default_factory=list)
+    references: dict[str, str] = field(default_factory=dict)
+    grouping: str = ""
 
     @property
     def file_name(self) -> str:
@@ -77,6 +85,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     _check_oof(path, checkpoint.oof)
     content = {item.name: getattr(checkpoint, item.name) for item in fields(Checkpoint)}
     content |= {"format": FORMAT, "recipe": checkpoint.recipe.to_dict(), "oof": _pack_oof(checkpoint.oof)}
+    content["references"] = json.dumps(
+        checkpoint.references, sort_keys=True
+    )  # safe unpicklers are slow over long dicts
     # Given a name, torch would write it into the file, and the same run would not give the same bytes.
     with replace_when_done(path) as temporary, open(temporary, "wb") as file:
         torch.save(_with_one_string_each(content), file)
@@ -118,13 +129,27 @@ def load_checkpoint(path: Path, sha256: str | None = None) -> Checkpoint:
 def _from_content(path: Path, content: dict[str, Any]) -> Checkpoint:
     try:
         recipe, oof = recipe_from_dict(content.pop("recipe")), _unpack_oof(content.pop("oof"))
-        checkpoint = Checkpoint(recipe=recipe, oof=oof, **content)
-    except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
+        references = check_checksums(json.loads(content.pop("references", "{}")))  # older ones have none: not known
+        checkpoint = Checkpoint(recipe=recipe, oof=oof, references=references, **content)
+        _check_types(checkpoint)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, InputError) as error:
         raise InputError(
             f"{path}: a checkpoint of this project, but its content is not complete ({error}); train it again"
         ) from error
     _check_oof(path, checkpoint.oof)
     return checkpoint
+
+
+def _check_types(checkpoint: Checkpoint) -> None:
+    """raises : ValueError naming the first field of another type; what is in the dicts is checked where it is used"""
+    for names, kind in ((_NUMBERS, int), (_TEXTS, str), (_DICTS, dict), (_LISTS, list)):
+        for name in names:
+            if not isinstance(getattr(checkpoint, name), kind):
+                raise ValueError(f"{name} is no {kind.__name__}")
+    if not all(isinstance(tensor, Tensor) for tensor in checkpoint.weights.values()):
+        raise ValueError("a weight is no tensor")
+    if not all(isinstance(item, dict) for item in [*checkpoint.history, *checkpoint.tries]):
+        raise ValueError("history or tries hold something else than dicts")
 
 
 def _pack_oof(oof: OutOfFold) -> dict[str, Any]:

@@ -24,10 +24,10 @@ class Collapse(Exception):
 
 
 class CollapseWatch(TrainerCallback):
-    """Raises Collapse where a loss is not finite, or where gradients have vanished."""
+    """Raises Collapse where a loss is not finite, or where gradients have vanished.
 
-    def __init__(self) -> None:
-        self._silent_logs = 0
+    It counts in the Trainer's own log, which is part of a saved state, so that a run which was cut off decides as it would have.
+    """
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any
@@ -35,10 +35,9 @@ class CollapseWatch(TrainerCallback):
         found: Mapping[str, Any] = logs or {}
         if "loss" in found and not math.isfinite(float(found["loss"])):
             raise Collapse(f"the training loss was {found['loss']} at step {state.global_step}")
-        if "grad_norm" in found:
-            self._silent_logs = self._silent_logs + 1 if float(found["grad_norm"]) < _VANISHED else 0
-        if self._silent_logs >= _SILENT_LOGS:
-            raise Collapse(f"the gradients vanished (norm {found['grad_norm']:.2g} at step {state.global_step})")
+        norms = [float(entry["grad_norm"]) for entry in state.log_history if "grad_norm" in entry][-_SILENT_LOGS:]
+        if len(norms) == _SILENT_LOGS and all(norm < _VANISHED for norm in norms):
+            raise Collapse(f"the gradients vanished (norm {norms[-1]:.2g} at step {state.global_step})")
 
 
 def check_learnt(loss: float, train_labels: NDArray[np.float64], labels: NDArray[np.float64]) -> None:

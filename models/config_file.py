@@ -7,12 +7,13 @@ import io
 import itertools
 import os
 import pickle
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from models.errors import InputError
 from models.files import replace_when_done
+from models.reference_checksums import check_checksums
 from models.tables import GRADES, TASKS
 from models.voices import Identity
 
@@ -34,13 +35,17 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class EnsembleConfig:
-    """priors : the probability of a right answer by task and grade, for clips that can't be read"""
+    """
+    priors : the probability of a right answer by task and grade, for clips that can't be read
+    references : the checksum of each reference that the models were trained with, by text; empty where that is not known
+    """
 
     n_folds: int
     voice: Identity
     data_fingerprint: str
     priors: dict[str, dict[str, float]]
     models: list[ModelEntry]
+    references: dict[str, str] = field(default_factory=dict)
 
 
 def write_config(path: Path, config: EnsembleConfig) -> None:
@@ -112,5 +117,6 @@ def _check(config: EnsembleConfig) -> None:
             raise ValueError(f"{entry.name}: weight {entry.weight} outside [0, 1]")
         if entry.batch_size < 1 or entry.max_seconds <= 0:
             raise ValueError(f"{entry.name}: batch_size {entry.batch_size}, max_seconds {entry.max_seconds}")
+    check_checksums(config.references)
     if abs(sum(entry.weight for entry in config.models) - 1.0) > 1e-6:
         raise ValueError("the weights do not sum to 1")

@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.errors import InputError
 from models.metrics import Values, clip_probabilities, log_loss
+from models.reference_checksums import differing_texts, name_texts
 from models.tables import GRADES, TASKS
 
 _NEGLIGIBLE_WEIGHT = 1e-6
@@ -49,6 +50,25 @@ def read_assets(assets_dir: Path) -> dict[Path, Checkpoint | InputError]:
         except InputError as error:
             found[path] = error
     return found
+
+
+def gather_references(checkpoints: Mapping[Path, Checkpoint]) -> dict[str, str]:
+    """The checksum of each reference that the models were trained with, by text.
+
+    raises : InputError where two were trained with different references for the same text
+    """
+    found: dict[str, str] = {}
+    source: dict[str, Path] = {}
+    for path, checkpoint in checkpoints.items():
+        other = differing_texts(checkpoint.references, found)
+        if other:
+            raise InputError(
+                f"{path} and {source[other[0]]}: trained with different references of {name_texts(other)}: the files in "
+                "--tts_dir differed; train the one again with the references of the other (check_models.py gives the command)"
+            )
+        source |= dict.fromkeys(checkpoint.references.keys() - found.keys(), path)
+        found |= checkpoint.references
+    return dict(sorted(found.items()))
 
 
 def gather_blend(checkpoints: Sequence[Checkpoint]) -> Blend:

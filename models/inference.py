@@ -28,6 +28,7 @@ from models.ensemble import spread_folds
 from models.errors import InputError
 from models.features import frames_for_seconds
 from models.metrics import Values, clip_probabilities, sigmoid
+from models.reference_checksums import differing_texts, name_texts
 from models.voices import describe_voice, same_voice
 
 LOADER_CLIPS = 16  # clips that a loading process hands over at once
@@ -233,6 +234,8 @@ def _check_member(checkpoint: Checkpoint, entry: ModelEntry, fold: int, config: 
     differences = [f"{name}: {found}, not {expected}" for name, (expected, found) in pairs.items() if expected != found]
     if not same_voice(checkpoint.voice, config.voice):
         differences.append(f"voice: {describe_voice(checkpoint.voice)}, not {describe_voice(config.voice)}")
+    if other := differing_texts(checkpoint.references, config.references):
+        differences.append(f"references: another of {name_texts(other)}")
     if differences:
         raise InputError(
             f"{checkpoint.file_name}: does not fit the configuration ({'; '.join(differences)}); run get_config.py again"

@@ -1,6 +1,8 @@
 """A training job: one fold of one recipe on one set of data. Everything that can be checked before training is checked here."""
 
 import argparse
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ import pandas as pd
 from models.errors import InputError
 from models.folds import split_fold
 from models.recipe import Recipe, override_recipe
+from models.reference_checksums import differing_texts, name_texts
+from models.references import VOICE_FILE, reference_checksums
 from models.tables import fingerprint, read_groups, read_training_table
 
 
@@ -18,6 +22,7 @@ class TrainingJob:
     """What to train, on what, how, and where to.
 
     options : the command-line options that differ from the defaults, for training another fold in the same way
+    grouping : a checksum of each training clip's group; empty where folds are not cut by group
     """
 
     recipe: Recipe
@@ -35,6 +40,12 @@ class TrainingJob:
     gradient_accumulation_steps: int
     max_tries: int
     options: dict[str, Any]
+    grouping: str = ""
+
+    @property
+    def texts(self) -> list[str]:
+        """The distinct expected texts of the fold, held-out clips and all."""
+        return sorted({*self.train["expected_text"], *self.validation["expected_text"]})
 
     @property
     def checkpoint_path(self) -> Path:
@@ -71,13 +82,15 @@ def make_job(recipe: Recipe, fold: int, arguments: argparse.Namespace, options: 
         gradient_accumulation_steps=arguments.gradient_accumulation_steps,
         max_tries=arguments.max_tries,
         options=options,
+        grouping="" if groups is None else _grouping(table["filename"].tolist(), groups),
     )
 
 
 def is_finished(job: TrainingJob) -> bool:
     """Whether the job's checkpoint is there.
 
-    raises : InputError where a file of that name is there but comes from another recipe, fold or set of data
+    raises : InputError where a file of that name is there but comes from another recipe, fold or set of data, or from other
+        references than there are now
     """
     if not job.checkpoint_path.exists():
         return False
@@ -95,6 +108,9 @@ def is_finished(job: TrainingJob) -> bool:
         )
         if ours != theirs
     ]
+    if (job.tts_dir / VOICE_FILE).is_file():
+        other = differing_texts(reference_checksums(job.tts_dir, found.references), found.references)
+        differences += [f"reference of {name_texts(other)}"] if other else []
     if differences:
         raise InputError(
             f"{job.checkpoint_path}: already there, but with another {' and '.join(differences)}; "
@@ -107,6 +123,11 @@ def _check_output_dir(output_dir: Path) -> None:
     for path in (output_dir, *output_dir.parents):
         if path.exists() and not path.is_dir():
             raise InputError(f"--output_dir {output_dir}: {path} is a file; give a folder, new or old")
+
+
+def _grouping(filenames: list[str], groups: list[str]) -> str:
+    """The same wherever the file lies and in whatever order its rows are."""
+    return hashlib.sha256(json.dumps(sorted(zip(filenames, groups, strict=True))).encode()).hexdigest()
 
 
 def _groups(arguments: argparse.Namespace, table: pd.DataFrame) -> list[str] | None:

@@ -26,7 +26,8 @@ from models.config_file import EnsembleConfig, ModelEntry, config_bytes
 from models.ensemble import spread_folds
 from models.errors import InputError
 from models.files import replace_when_done
-from models.references import PATHS_FILE, VOICE_FILE, read_identity, spoken_references
+from models.reference_checksums import refuse_changed
+from models.references import PATHS_FILE, VOICE_FILE, read_identity, reference_path, spoken_references
 from models.voice_files import Files
 from models.voices import describe_voice, same_voice
 
@@ -91,7 +92,10 @@ def _reference_files(config: EnsembleConfig, tts_dir: Path) -> Files:
             f"{tts_dir}: spoken by another voice ({describe_voice(identity)}) than the models were trained with "
             f"({describe_voice(config.voice)}); give the references of that voice as --tts_dir"
         )
+    known = {text: reference_path(tts_dir, config.voice, text) for text in config.references}
+    refuse_changed(known, config.references)
     paths = [tts_dir / VOICE_FILE, tts_dir / PATHS_FILE, *spoken_references(tts_dir)]
+    paths += [path for path in known.values() if path.is_file()]
     return {f"{REFERENCES_NAME}/{path.name}": path for path in paths}
 
 

@@ -105,7 +105,9 @@ class Scorer:
         config = read_config(config_file)
         members = load_members(config, config_file.parent, folds_per_model)
         references = tts_dir if tts_dir is not None and tts_dir.is_dir() else None
-        published = Published(members, config.voice, config.priors, references=references)
+        published = Published(
+            members, config.voice, config.priors, references=references, trained_with=config.references
+        )
         return cls(published, device, precision, cache_dir, voice)
 
     @classmethod
@@ -125,7 +127,10 @@ class Scorer:
         check_weights(checkpoint)
         member = Member(checkpoint, checkpoint.recipe.batch_size, 1.0)
         references = tts_dir if tts_dir is not None and tts_dir.is_dir() else None
-        published = Published([member], checkpoint.voice, group_priors([checkpoint]), references=references)
+        priors = group_priors([checkpoint])
+        published = Published(
+            [member], checkpoint.voice, priors, references=references, trained_with=checkpoint.references
+        )
         return cls(published, device, precision, cache_dir, voice)
 
     def save_pretrained(self, folder: Path, card: str = "") -> None:
@@ -188,16 +193,16 @@ class Scorer:
     def references(self, texts: Iterable[str]) -> dict[str, Waveform]:
         """What the expected texts sound like: float32 [shape=(n,)] at 16 kHz each; spoken now where they never were."""
         texts = list(dict.fromkeys(texts))
-        shipped, voice = self.published.references, self.published.voice
+        shipped, voice, trained_with = self.published.references, self.published.voice, self.published.trained_with
         paths = {} if shipped is None else {text: reference_path(shipped, voice, text) for text in texts}
         here = [text for text, path in paths.items() if path.is_file()]
-        found = {} if shipped is None or not here else load_references(shipped, here)
         for text in here:
             self._check_reference(paths[text])
+        found = {} if shipped is None or not here else load_references(shipped, here, trained_with)
         missing = [text for text in texts if text not in found]
         if missing:
             self._speak(missing)
-            found |= load_references(self._cache, missing)
+            found |= load_references(self._cache, missing, trained_with)
         return found
 
     def _check_reference(self, path: Path) -> None:
@@ -209,11 +214,14 @@ class Scorer:
         self._cache.mkdir(parents=True, exist_ok=True)
         try:
             with _speaking, FileLock(self._cache / ".speaking.lock", timeout=_WAIT_SECONDS):
-                complete_references(self._cache, texts, self.published.voice, self._voice)
+                trained_with = self.published.trained_with
+                unspoken = complete_references(self._cache, texts, self.published.voice, self._voice, trained_with)
         except LockTimeout as error:
             raise InputError(
                 f"{self._cache}: another process has been speaking into it for {_WAIT_SECONDS:.0f} s; try again later"
             ) from error
+        if unspoken:
+            raise InputError(next(iter(unspoken.values())))
 
 
 def default_cache() -> Path:

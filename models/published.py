@@ -26,7 +26,8 @@ from models.errors import InputError
 from models.files import sha256_of_file
 from models.inference import Member
 from models.recipe import recipe_from_dict
-from models.references import PATHS_FILE, VOICE_FILE, read_identity
+from models.reference_checksums import Checksums, refuse_changed
+from models.references import PATHS_FILE, VOICE_FILE, read_identity, reference_path
 from models.submission import Priors
 from models.tables import GRADES, TASKS
 from models.voices import Identity, describe_voice, same_voice
@@ -45,6 +46,8 @@ class Published:
     figures : of `card_figures`; empty where there are none
     references : the folder of spoken texts, or None
     reference_sha256 : the checksum of each of its files
+    trained_with : the checksum of each reference that the members were trained with, by text. It is no part of the folder,
+        which tells no text but by `references`: those are checked against it as they are published
     """
 
     members: list[Member]
@@ -53,6 +56,7 @@ class Published:
     figures: Mapping[str, Any] = field(default_factory=dict)
     references: Path | None = None
     reference_sha256: Mapping[str, str] = field(default_factory=dict)
+    trained_with: Checksums = field(default_factory=dict)
 
 
 def write_published(folder: Path, published: Published, card: str) -> None:
@@ -61,6 +65,9 @@ def write_published(folder: Path, published: Published, card: str) -> None:
     raises : InputError where the references are another voice's, or members are no ensemble
     """
     _check_members(published.members, published.voice)
+    if (source := published.references) is not None:
+        trained_with = published.trained_with
+        refuse_changed({text: reference_path(source, published.voice, text) for text in trained_with}, trained_with)
     members = [_write_member(folder, member) for member in published.members]
     content = {
         "format": FORMAT,

@@ -25,11 +25,14 @@ from models.audio import Waveform, read_audio, write_wav
 from models.errors import InputError
 from models.files import replace_when_done
 from models.lock import sole_writer
+from models.reference_checksums import UNKNOWN, Checksums, checksums_of, refuse_changed, refuse_other_speech
 from models.voices import Identity, Voice, VoiceOptions, describe_voice, make_voice, same_voice, voice_key
 
 VOICE_FILE = "voice.json"
 PATHS_FILE = "data_paths.csv"
 LEFTOVER_SECONDS = 60  # a temporary file older than this belongs to a run that was killed
+LONGEST_TEXT = 5_000  # characters: minutes of speech, where inputs are cut after seconds
+PROBE = "one"  # what every voice can say
 SILENCE = 1e-4  # -80 dB of full scale: what stays below it holds no speech
 
 
@@ -60,11 +63,18 @@ def missing_texts(tts_dir: Path, identity: Identity, texts: Iterable[str]) -> li
 
 
 def speak_references(
-    tts_dir: Path, texts: list[str], options: VoiceOptions, jobs: int = 1, expected: Identity | None = None
+    tts_dir: Path,
+    texts: list[str],
+    options: VoiceOptions,
+    jobs: int = 1,
+    expected: Identity | None = None,
+    unspoken: dict[str, str] | None = None,
 ) -> int:
-    """Make what is missing of the references for `texts`; returns how many were made.
+    """Make what is missing of the references for `texts`; returns how many were missing.
 
     expected : the voice that the options must lead to
+    unspoken : where given, takes the texts that a sound voice can't speak, with the reason, and nothing is raised for them; all
+        is spoken by this process then
     raises : InputError where `tts_dir` holds another voice's references, or the voice says nothing for a text
     """
     voice = make_voice(options)
@@ -73,15 +83,20 @@ def speak_references(
             f"the voice '{options.voice}' ({describe_voice(voice.identity)}) is not {describe_voice(expected)}"
         )
     with sole_writer(tts_dir):
-        return _speak_missing(tts_dir, texts, voice, options, jobs)
+        return _speak_missing(tts_dir, texts, voice, options, 1 if unspoken is not None else jobs, unspoken)
 
 
-def complete_references(tts_dir: Path, texts: list[str], voice: Identity, source: VoiceOptions) -> None:
+def complete_references(
+    tts_dir: Path, texts: list[str], voice: Identity, source: VoiceOptions, trained_with: Checksums = UNKNOWN
+) -> dict[str, str]:
     """Make sure that every text has a reference by the voice that the models know.
 
     voice : the models'
     source : where it is, if something has to be spoken
-    raises : InputError where `tts_dir` holds another voice's references, or the voice can't speak here
+    trained_with : the models'
+    returns : the texts that the voice can't speak, though it speaks others, and why
+    raises : InputError where `tts_dir` holds another voice's references or others than the models were trained with, or the
+        voice can't speak here, or speaks otherwise
     """
     if (tts_dir / VOICE_FILE).exists():
         found = read_identity(tts_dir)
@@ -90,25 +105,33 @@ def complete_references(tts_dir: Path, texts: list[str], voice: Identity, source
                 f"{tts_dir}: spoken by another voice ({describe_voice(found)}) than the models were trained with "
                 f"({describe_voice(voice)}); give the references of that voice as --tts_dir"
             )
+    paths = {text: reference_path(tts_dir, voice, text) for text in texts}
+    refuse_changed(paths, trained_with)
     missing = missing_texts(tts_dir, voice, texts)
+    unspoken: dict[str, str] = {}
     if not missing:
-        return
+        return unspoken
     try:
-        speak_references(tts_dir, texts, source, expected=voice)
+        speak_references(tts_dir, texts, source, expected=voice, unspoken=unspoken)
     except InputError as error:
         raise InputError(
             f"{len(missing)} expected texts have no reference in {tts_dir}, the first {missing[0]!r}, and the voice can't speak "
             f"them here: {error}\n"
             f"Speak them where the voice is (preprocess.py) and copy {tts_dir}, or say where it is with --voice."
         ) from error
+    refuse_other_speech({text: paths[text] for text in missing}, trained_with, describe_voice(voice))
+    return unspoken
 
 
-def _speak_missing(tts_dir: Path, texts: list[str], voice: Voice, options: VoiceOptions, jobs: int) -> int:
+def _speak_missing(
+    tts_dir: Path, texts: list[str], voice: Voice, options: VoiceOptions, jobs: int, unspoken: dict[str, str] | None
+) -> int:
     _claim_folder(tts_dir, voice.identity)
     _delete_leftovers(tts_dir)
     paths = {text: reference_path(tts_dir, voice.identity, text) for text in texts}
     missing = {text: path for text, path in paths.items() if not path.is_file()}
-    made = _make_here(voice, missing) if jobs == 1 or len(missing) < 2 else _make_in_processes(options, missing, jobs)
+    here = jobs == 1 or len(missing) < 2
+    made = _make_here(voice, missing, unspoken) if here else _make_in_processes(options, missing, jobs)
     with closing(made):  # on an error nothing more is spoken
         for _ in tqdm(made, "speaking", len(missing), unit=" texts", disable=None if missing else True):
             pass
@@ -116,8 +139,11 @@ def _speak_missing(tts_dir: Path, texts: list[str], voice: Voice, options: Voice
     return len(missing)
 
 
-def load_references(tts_dir: Path, texts: Iterable[str]) -> dict[str, Waveform]:
-    """The waveform of each distinct text: float32 [shape=(n,)] at 16 kHz."""
+def load_references(tts_dir: Path, texts: Iterable[str], trained_with: Checksums = UNKNOWN) -> dict[str, Waveform]:
+    """The waveform of each distinct text: float32 [shape=(n,)] at 16 kHz.
+
+    raises : InputError where one is missing, broken, or not what the models were trained with
+    """
     identity = read_identity(tts_dir)
     texts = list(dict.fromkeys(texts))
     missing = missing_texts(tts_dir, identity, texts)
@@ -126,7 +152,15 @@ def load_references(tts_dir: Path, texts: Iterable[str]) -> dict[str, Waveform]:
             f"{tts_dir}: no reference for {len(missing)} of {len(texts)} expected texts, the first {missing[0]!r}; "
             f"make them: python preprocess.py --tts_dir {tts_dir}, with the --data_dir that holds these texts"
         )
-    return {text: _read_reference(reference_path(tts_dir, identity, text)) for text in texts}
+    paths = {text: reference_path(tts_dir, identity, text) for text in texts}
+    refuse_changed(paths, trained_with)
+    return {text: _read_reference(path) for text, path in paths.items()}
+
+
+def reference_checksums(tts_dir: Path, texts: Iterable[str]) -> dict[str, str]:
+    """The checksum of each text's reference that is there."""
+    identity = read_identity(tts_dir)
+    return checksums_of({text: reference_path(tts_dir, identity, text) for text in texts})
 
 
 def spoken_references(tts_dir: Path) -> list[Path]:
@@ -143,9 +177,21 @@ def _read_reference(path: Path) -> Waveform:
         raise InputError(f"the reference is broken: {error}. Delete it and run preprocess.py again") from error
 
 
-def _make_here(voice: Voice, paths: dict[str, Path]) -> Generator[None, None, None]:
+def _make_here(
+    voice: Voice, paths: dict[str, Path], unspoken: dict[str, str] | None = None
+) -> Generator[None, None, None]:
     for text, path in paths.items():
-        _make_reference(voice, text, path)
+        try:
+            waveform = _speak(voice, text)
+        except Exception as error:  # over an odd text a voice's library can fail in almost any way
+            if unspoken is None:
+                raise
+            if not unspoken:
+                _speak(voice, PROBE)  # an error here is the voice's, not the text's
+            reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            unspoken[text] = f"the expected text {text[:100]!r} can't be spoken ({reason[:300]})"
+        else:
+            write_wav(path, waveform)
         yield
 
 
@@ -163,7 +209,11 @@ def _make_in_processes(options: VoiceOptions, paths: dict[str, Path], jobs: int)
         ) from error
 
 
-def _make_reference(voice: Voice, text: str, path: Path) -> None:
+def _speak(voice: Voice, text: str) -> Waveform:
+    if len(text) > LONGEST_TEXT:
+        raise InputError(
+            f"an expected text has {len(text)} characters, and {LONGEST_TEXT} are the most: {text[:50]!r}…; take it out"
+        )
     waveform = voice.speak(text)
     if not np.isfinite(waveform).all():
         raise InputError(
@@ -173,7 +223,7 @@ def _make_reference(voice: Voice, text: str, path: Path) -> None:
         raise InputError(
             f"the voice says nothing for the expected text {text!r}; take it out, or choose another --voice"
         )
-    write_wav(path, waveform)
+    return waveform
 
 
 _worker_voice: Voice  # of a worker process
@@ -195,7 +245,7 @@ def _end_with_parent() -> None:
 
 
 def _make_in_worker(text: str, path: Path) -> None:
-    _make_reference(_worker_voice, text, path)
+    write_wav(path, _speak(_worker_voice, text))
 
 
 def _delete_leftovers(tts_dir: Path) -> None:

@@ -14,6 +14,7 @@ from models.checkpoint import Checkpoint, checkpoint_name
 from models.cli import to_arguments
 from models.errors import InputError
 from models.metrics import clip_losses, figures, log_loss
+from models.reference_checksums import Checksums, differing_texts, name_texts
 from models.tables import GRADES, TASKS
 from models.voices import voice_key
 
@@ -124,10 +125,18 @@ def _find_strangers(checkpoints: Sequence[Checkpoint], assets_dir: Path) -> list
     """Folds that were trained otherwise than most."""
     if not checkpoints:
         return []
-    usual = usual_checkpoint(checkpoints)
+    usual, references, grouping = (
+        usual_checkpoint(checkpoints),
+        _usual_references(checkpoints),
+        _usual_grouping(checkpoints),
+    )
     problems = []
     for checkpoint in checkpoints:
         differences = [name for name, value in _setting(checkpoint).items() if value != _setting(usual)[name]]
+        if "grouping" not in differences and checkpoint.grouping and checkpoint.grouping != grouping:
+            differences.append("grouping")
+        if other := differing_texts(checkpoint.references, references):
+            differences.append(f"reference of {name_texts(other)}")
         if differences:
             what = f"{checkpoint.file_name}: not trained like the others: another {' and another '.join(differences)}"
             command = _retrain(checkpoint.recipe.name, checkpoint.fold, usual.n_folds, usual.options, assets_dir)
@@ -176,12 +185,24 @@ def _prior_loss(checkpoint: Checkpoint) -> float:
 
 
 def _setting(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What every checkpoint tells; --groups is compared by the file's content, which older ones don't know."""
     return {
         "n_folds": checkpoint.n_folds,
         "set of training data": checkpoint.data_fingerprint,
-        "grouping": (checkpoint.options.get("group_by"), checkpoint.options.get("groups")),
+        "grouping": checkpoint.options.get("group_by"),
         "voice": voice_key(checkpoint.voice),
     }
+
+
+def _usual_grouping(checkpoints: Sequence[Checkpoint]) -> str:
+    counts = Counter(item.grouping for item in checkpoints if item.grouping)
+    return counts.most_common(1)[0][0] if counts else ""
+
+
+def _usual_references(checkpoints: Sequence[Checkpoint]) -> Checksums:
+    """What most of the checkpoints that know it were trained with."""
+    counts = Counter(tuple(sorted(item.references.items())) for item in checkpoints if item.references)
+    return dict(counts.most_common(1)[0][0]) if counts else {}
 
 
 def usual_checkpoint(checkpoints: Sequence[Checkpoint]) -> Checkpoint:

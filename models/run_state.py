@@ -8,7 +8,9 @@ from typing import Any
 
 from models.files import replace_when_done
 from models.job import TrainingJob
-from models.references import read_identity
+from models.references import read_identity, reference_checksums
+
+_RUN_FILE = "run.json"
 
 Try = dict[str, Any]  # `seed` and `outcome` of a run that collapsed
 
@@ -17,7 +19,7 @@ def prepare_run_dir(job: TrainingJob, restart: bool) -> None:
     """Keep what an earlier run of the very same job left; anything else there is removed."""
     if restart or not _is_of_job(job):
         shutil.rmtree(job.run_dir, ignore_errors=True)
-        with replace_when_done(job.run_dir / "run.json") as temporary:
+        with replace_when_done(job.run_dir / _RUN_FILE) as temporary:
             temporary.write_text(_description(job), encoding="utf-8")
 
 
@@ -34,12 +36,17 @@ def write_tries(run_dir: Path, tries: list[Try]) -> None:
         temporary.write_text(json.dumps(tries), encoding="utf-8")
 
 
+def trained_with(run_dir: Path) -> dict[str, str]:
+    """The checksum of each reference that the run began with, by text."""
+    return json.loads((run_dir / _RUN_FILE).read_text(encoding="utf-8"))["references"]
+
+
 def _tries_file(run_dir: Path) -> Path:
     return run_dir / "tries.json"
 
 
 def _is_of_job(job: TrainingJob) -> bool:
-    file = job.run_dir / "run.json"
+    file = job.run_dir / _RUN_FILE
     return file.is_file() and file.read_text(encoding="utf-8") == _description(job)
 
 
@@ -50,6 +57,7 @@ def _description(job: TrainingJob) -> str:
             "n_folds": job.n_folds,
             "data": job.data_fingerprint,
             "voice": read_identity(job.tts_dir),
+            "references": reference_checksums(job.tts_dir, job.texts),
             "held_out": hashlib.sha256("\n".join(sorted(job.validation["filename"])).encode()).hexdigest(),
         },
         indent=2,

@@ -1,4 +1,4 @@
-"""`submission.csv` and, beside it, the list of clips that could not be read."""
+"""`submission.csv` and, beside it, the list of clips that could not be scored."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,10 +27,26 @@ def find_problems(results: Sequence[float | InputError], data_dir: Path) -> dict
     return problems
 
 
+def add_unspoken(
+    problems: Mapping[int, str], texts: Sequence[str], unspoken: Mapping[str, str], data_dir: Path
+) -> dict[int, str]:
+    """The problems with those of the other rows whose expected text the voice can't speak, in the order of the rows.
+
+    texts : of each row
+    unspoken : of `references.complete_references`
+    raises : InputError where no row is left
+    """
+    reasons = {row: unspoken[text] for row, text in enumerate(texts) if text in unspoken}
+    both = dict(sorted({**reasons, **problems}.items()))
+    if len(both) == len(texts):
+        raise InputError(f"--data_dir {data_dir}: none of its {len(texts)} clips can be scored, the first: {both[0]}")
+    return both
+
+
 def with_priors(
     table: pd.DataFrame, scores: NDArray[np.float64], problems: Mapping[int, str], priors: Priors
 ) -> NDArray[np.float64]:
-    """The scores of all rows: those of the clips that could be read, in order, and the priors of the others."""
+    """The scores of all rows: those of the clips that could be scored, in order, and the priors of the others."""
     complete = np.array([priors[task][grade] for task, grade in zip(table["task"], table["grade"], strict=True)])
     complete[[row not in problems for row in range(len(table))]] = scores
     return complete
@@ -43,7 +59,7 @@ def problems_path(submission: Path) -> Path:
 def write_problems(
     submission: Path, table: pd.DataFrame, scores: NDArray[np.float64], problems: dict[int, str]
 ) -> None:
-    """filename, score, reason of each clip that could not be read. A list that an earlier run left is taken away."""
+    """filename, score, reason of each clip that could not be scored. A list that an earlier run left is taken away."""
     path = problems_path(submission)
     if not problems:
         path.unlink(missing_ok=True)

@@ -35,7 +35,7 @@ from models.network import ComparisonNetwork, half_weights, load_weights
 from models.processes import first_decides, wait_for_all
 from models.progress import EpochReport, QuietProgress
 from models.references import load_references, read_identity
-from models.run_state import Try, forget_states, last_state, past_tries, prepare_run_dir, write_tries
+from models.run_state import Try, forget_states, last_state, past_tries, prepare_run_dir, trained_with, write_tries
 from models.tables import clip_paths
 
 PROCESSES_APART = 1_000_003  # between their seeds of dropout: more than any seed of a try
@@ -53,7 +53,7 @@ def train_fold(job: TrainingJob, restart: bool = False) -> Path:
     arguments = _training_arguments(job, resolve_device(job.device))
     if arguments.use_cpu:  # several threads would add up the gradients of a shared reference in any order
         torch.use_deterministic_algorithms(True)
-    references = load_references(job.tts_dir, [*job.train["expected_text"], *job.validation["expected_text"]])
+    references = load_references(job.tts_dir, job.texts)
     seconds = first_decides(lambda: _joined_seconds(job, references))
     clip_seconds, held_out_seconds = seconds[: len(job.train)], seconds[len(job.train) :]
     job = replace(job, validation=job.validation.iloc[np.argsort(held_out_seconds, kind="stable")])  # alike together
@@ -276,6 +276,8 @@ def _finish(
                 "transformers": transformers.__version__,
             },
             tries=tries,
+            references=trained_with(job.run_dir),
+            grouping=job.grouping,
         )
         save_checkpoint(job.checkpoint_path, checkpoint)
         forget_states(job.run_dir)

@@ -198,6 +198,34 @@ def test_a_try_that_was_cut_off_goes_on(
     assert same_weights(resumed, whole)
 
 
+def test_vanished_gradients_are_counted_across_a_cut(
+    make_job: Callable[..., TrainingJob],  # noqa: F811
+    injure: Callable[..., list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Gradients vanish from the fourth step on, and a state is saved after the fifth: the run ends at the same step."""
+    job = make_job(max_tries=2, epochs=2)
+    steps = injure("vanishing", {job.recipe.seed})
+    whole = load_checkpoint(train_fold(job)).tries
+    assert len(whole) == 1
+    job.checkpoint_path.unlink()
+    shutil.rmtree(job.run_dir)
+    steps.clear()
+    injured = FoldTrainer.training_step
+
+    def stop(self: FoldTrainer, *arguments: object, **more: object) -> torch.Tensor:
+        if len(steps) == 5:
+            raise KeyboardInterrupt
+        return injured(self, *arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FoldTrainer, "training_step", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train_fold(job)
+    assert [folder.name for folder in job.run_dir.glob("checkpoint-*")] == ["checkpoint-5"]
+    assert load_checkpoint(train_fold(job)).tries == whole
+
+
 def test_the_prior_is_that_of_the_training_labels() -> None:
     train, labels = np.array([1.0, 1.0, 1.0, 0.0]), np.array([1.0, 0.0])
     prior = -(np.log(0.75) + np.log(0.25)) / 2

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Script
+from conftest import Script, read_rows, set_cell, write_rows
 from scipy.optimize import minimize
 from scipy.special import softmax
 from simulate import checkpoints, noisy_predictions
@@ -20,6 +20,7 @@ from models.checkpoint import Checkpoint, save_checkpoint
 from models.config_file import read_config
 from models.ensemble import cross_fitted_loss, fit_weights, gather_blend, optimality_gap, read_assets, spread_folds
 from models.errors import InputError
+from models.job import TrainingJob, make_job
 from models.metrics import figures, log_loss, sigmoid
 from models.report import figure_table, find_problems, oof_table, stands_out
 
@@ -227,6 +228,40 @@ def test_strangers_and_broken_files_are_named(tmp_path: Path) -> None:
         assert any(line.startswith(f"model2s_{fold}.pth") and reason in line for line in found), (fold, found)
     assert any("model3mb_5.pth" in line and "--fold 5" in line for line in found)
     assert any("model3mb_7.pth" in line and "mv " in line for line in found)
+
+
+def make_grouped_job(work: Path, groups: Path) -> TrainingJob:
+    from train import make_training_parser
+
+    words = ["--n_folds", "2", "--group_by", "speaker", "--groups", str(groups), "--data_dir", str(work / "data")]
+    arguments = make_training_parser().parse_args(words)
+    return make_job(replace(checkpoints()[0].recipe, batch_size=4), 0, arguments, {})
+
+
+def test_groups_are_compared_by_what_the_file_says(work: Path) -> None:
+    """The same content elsewhere is the same setting, and another content in the same place is another one."""
+    there, elsewhere = work / "data" / "train_source.csv", work / "elsewhere.csv"
+    rows = read_rows(there)
+    write_rows(elsewhere, [rows[0], *reversed(rows[1:])])
+    before, moved = (make_grouped_job(work, path).grouping for path in (there, elsewhere))
+    assert moved == before
+    set_cell(there, 2, "speaker", "somebody else")
+    changed = make_grouped_job(work, there).grouping
+    assert changed != before
+
+    def problems(*groupings: tuple[str, str]) -> list[str]:
+        items = [
+            replace(item, grouping=grouping, options={"group_by": "speaker", "groups": path})
+            for item, (grouping, path) in zip(checkpoints(n_folds=4), groupings, strict=True)
+        ]
+        return [problem.what for problem in find_problems({work / item.file_name: item for item in items}, work)]
+
+    assert not problems(
+        (before, "a.csv"), (before, "b.csv"), (before, "./a.csv"), ("", "a.csv")
+    )  # "": an older checkpoint
+    (told,) = problems((before, "a.csv"), (before, "a.csv"), (changed, "a.csv"), (before, "a.csv"))
+    assert told.startswith("model2s_2.pth")
+    assert "grouping" in told
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import INFER, ROOT, Script
+from conftest import INFER, ROOT, Script, read_rows, set_cell
 from simulate import checkpoints, priors
 from test_voices import save_vits
 
@@ -349,3 +349,25 @@ def test_a_packed_configuration_is_read_by_inference(work: Path, script: Script,
     (member,) = load_members(read_config(tmp_path / "there" / "model_configs.pkl"), tmp_path / "there", None)
     assert member.share == 1.0
     assert np.isfinite(pd.Series(member.checkpoint.oof.predictions)).all()
+
+
+def test_a_packed_submission_outlives_a_text_that_can_not_be_spoken(work: Path, script: Script, tmp_path: Path) -> None:
+    """Texts that come only where it runs; the data folder beside it is found there."""
+    assert script(PACK).code == 0
+    there = tmp_path / "there"
+    with zipfile.ZipFile(work / "submission.zip") as content:
+        content.extractall(there)
+    shutil.copytree(work / "data", there / "data")
+    metadata = there / "data" / "test_metadata.csv"
+    set_cell(metadata, 2, "expected_text", "?!")
+    set_cell(metadata, 3, "expected_text", "never heard before")
+    command = [sys.executable, "main.py", "--num_workers", "0", "--device", "cpu"]
+    done = subprocess.run(command, cwd=there, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (
+        pd.read_csv(there / "submission.csv")["filename"].tolist()
+        == read_test_table(work / "data")["filename"].tolist()
+    )
+    listed = pd.read_csv(there / "submission.csv.problems.csv")
+    assert listed["filename"].tolist() == [read_rows(metadata)[1][0]]
+    assert "?!" in listed["reason"].iloc[0]

@@ -409,6 +409,13 @@ def test_a_text_that_is_not_spoken_is_named(tts_dir: Path, voice: FakeVoice, ans
     assert missing_texts(tts_dir, voice.identity, ["cat", "…?", "old", "…?"]) == ["…?", "old"]
 
 
+def test_a_text_that_is_no_answer_is_not_spoken(tts_dir: Path, voice: FakeVoice) -> None:
+    """It would fill the disk with hours of speech."""
+    with pytest.raises(InputError, match="100000 characters"):
+        speak(tts_dir, "a" * 100_000)
+    assert not voice.spoken
+
+
 def test_espeak_says_nothing_for_punctuation(tts_dir: Path) -> None:
     with pytest.raises(InputError, match=r"'\.\.\.'"):
         speak(tts_dir, "cat", "...")

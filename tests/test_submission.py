@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import INFER, Script, read_rows
+from conftest import INFER, Script, read_rows, set_cell, write_rows
 from simulate import checkpoints, priors
 from test_bad_input import AUDIO_DAMAGE
 
 from models.ensemble import group_priors
 from models.errors import InputError
+from models.references import read_identity
 from models.submission import check_submission, write_problems, write_submission
 from models.tables import GRADES, TASKS, read_test_table
 
@@ -108,3 +109,103 @@ def test_the_problems_name_their_scores(tmp_path: Path) -> None:
     table = pd.DataFrame({"filename": ["a", "b", "c"]}, index=[7, 3, 5])
     write_problems(tmp_path / "s.csv", table, np.array([0.1, 0.2, 0.3]), {2: "broken, so"})
     assert read_rows(tmp_path / "s.csv.problems.csv")[1] == ["c", "0.3", "broken, so"]
+
+
+# Expected texts that can't be spoken
+
+
+def problems_of(work: Path) -> dict[str, str]:
+    return {name: reason for name, _, reason in read_rows(work / "submission.csv.problems.csv")[1:]}
+
+
+@pytest.fixture
+def odd_texts(work: Path, script: Script) -> dict[str, float]:
+    """Two rows whose expected texts espeak-ng says nothing for; returns the scores as they were before."""
+    assert script(INFER).code == 0
+    metadata = work / "data" / "test_metadata.csv"
+    names = [name for name, *_ in read_rows(metadata)]
+    for name, text in (("test3.wav", "?!"), ("test5.wav", "… —")):
+        set_cell(metadata, names.index(name) + 1, "expected_text", text)
+    return {name: float(score) for name, score in scores_of(work).items()}
+
+
+def test_a_text_that_can_not_be_spoken_gets_its_groups_prior(
+    odd_texts: dict[str, float], work: Path, script: Script
+) -> None:
+    for _ in range(2):  # the second time all that can be spoken is there
+        outcome = script(INFER)
+        assert outcome.code == 0, outcome.error
+        table, after = read_test_table(work / "data").set_index("filename"), scores_of(work)
+        assert list(after) == list(table.index)
+        for name, before in odd_texts.items():
+            row = table.loc[name]
+            expected = priors()[row["task"]][row["grade"]] if name in ("test3.wav", "test5.wav") else before
+            assert float(after[name]) == pytest.approx(expected, abs=1e-6)
+        problems = problems_of(work)
+        assert {name: text in problems[name] for name, text in (("test3.wav", "'?!'"), ("test5.wav", "… —"))} == {
+            "test3.wav": True,
+            "test5.wav": True,
+        }
+
+
+def test_a_row_with_two_problems_is_listed_once(odd_texts: dict[str, float], work: Path, script: Script) -> None:
+    (work / "data" / "test3.wav").write_bytes(b"broken")
+    (work / "data" / "test1.wav").write_bytes(b"broken")
+    assert script(INFER).code == 0
+    assert set(problems_of(work)) == {"test1.wav", "test3.wav", "test5.wav"}
+
+
+def test_strictly_it_is_an_error(odd_texts: dict[str, float], work: Path, refused: Callable[..., str]) -> None:
+    refused(INFER, "--strict", "--output", "strict.csv", mentions=("--strict: 2 clips",))
+
+
+def test_training_texts_must_be_spoken(odd_texts: dict[str, float], work: Path, script: Script) -> None:
+    outcome = script("preprocess.py", "--jobs", "1")
+    assert outcome.code == 1
+    assert "?!" in outcome.error or "… —" in outcome.error
+
+
+def test_no_text_at_all_that_can_be_spoken(work: Path, script: Script) -> None:
+    metadata = work / "data" / "test_metadata.csv"
+    for row in range(2, len(read_rows(metadata)) + 1):
+        set_cell(metadata, row, "expected_text", "?!")
+    outcome = script(INFER)
+    assert outcome.code == 1
+    assert "none of its 8 clips" in outcome.error
+    assert not (work / "submission.csv").exists()
+
+
+class BrokenVoice:
+    """Says the `answers` it has, and fails with `error` over all else."""
+
+    def __init__(self, identity: dict[str, object], answers: dict[str, np.ndarray], error: Exception) -> None:
+        self.identity, self._answers, self._error = identity, answers, error
+
+    def speak(self, text: str) -> np.ndarray:
+        if text not in self._answers:
+            raise self._error
+        return self._answers[text]
+
+
+@pytest.mark.parametrize("error", [IndexError("index out of range"), InputError("too long"), MemoryError()])
+@pytest.mark.parametrize("works", [True, False])
+def test_a_voice_that_can_not_work_stays_an_error(
+    works: bool, error: Exception, odd_texts: dict[str, float], work: Path, monkeypatch: pytest.MonkeyPatch, script: Script
+) -> None:  # fmt: skip
+    """One that fails over a text and speaks others does work, whatever its library raises."""
+    answers = {"one": np.ones(800, np.float32)} if works else {"one": np.zeros(800, np.float32)}
+    voice = BrokenVoice(read_identity(work / "tts_data"), answers, error)
+    monkeypatch.setattr("models.references.make_voice", lambda options: voice)
+    outcome = script(INFER, "--output", "again.csv")
+    assert outcome.code == (0 if works else 1), outcome.error
+    assert (work / "again.csv").exists() is works
+
+
+def test_localisation_of_other_clips_goes_on(odd_texts: dict[str, float], work: Path, script: Script) -> None:
+    metadata = work / "data" / "test_metadata.csv"
+    rows = read_rows(metadata)
+    write_rows(metadata, [row for row in rows if row[0] in ("filename", "test3.wav", "test0.wav")])
+    outcome = script("localize.py", "--csv", metadata, "--method", "blocks")
+    assert outcome.code == 0, outcome.error
+    assert (work / "localized" / "test0.wav.json").exists()
+    assert "?!" in (work / "localized" / "problems.json").read_text()
