@@ -9,6 +9,7 @@ from models.cli import add_config_argument, add_data_arguments, add_device_argum
 from models.config_file import read_config
 from models.errors import InputError
 from models.lock import sole_writer
+from models.ray_inference import add_ray_arguments, check_ray_options, score_on_ray
 from models.references import complete_references, load_references
 from models.submission import find_problems, problems_path, with_priors, write_problems, write_submission
 from models.tables import clip_paths, read_test_table
@@ -36,7 +37,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--strict", action="store_true", help="stop at a clip that can't be read, and write nothing")
     add_device_arguments(parser)
     add_voice_arguments(parser, default_voice=None)
-    return parser.parse_args()
+    add_ray_arguments(parser)
+    arguments = parser.parse_args()
+    check_ray_options(arguments, parser.get_default("num_workers"))
+    return arguments
 
 
 def check_output(path: Path) -> None:
@@ -57,20 +61,29 @@ def main() -> None:
     from models.device import resolve_device, resolve_precision
     from models.inference import load_members, score_clips
 
-    device = resolve_device(arguments.device)
-    precision = resolve_precision(arguments.precision, device)
+    if arguments.ray is None:  # with Ray each node has its own, and reads the clips itself
+        device = resolve_device(arguments.device)
+        precision = resolve_precision(arguments.precision, device)
     members = load_members(config, arguments.config.parent, arguments.folds_per_model)
-    problems = find_problems(try_audio_files(clip_paths(arguments.data_dir, table["filename"])), arguments.data_dir)
+    problems: dict[int, str] = {}
+    if arguments.ray is None:
+        problems = find_problems(try_audio_files(clip_paths(arguments.data_dir, table["filename"])), arguments.data_dir)
     if problems and arguments.strict:
         raise InputError(f"--strict: {len(problems)} clips can't be read, the first: {next(iter(problems.values()))}")
     source = arguments.voice or config.voice["source"]
     options = VoiceOptions(source, config.voice["speed"], arguments.speaker_embedding, arguments.vocoder)
     complete_references(arguments.tts_dir, table["expected_text"].tolist(), config.voice, options)
     references = load_references(arguments.tts_dir, table["expected_text"])
-    print(f"{len(table)} clips, {len(members)} checkpoints, {device} in {precision}")
+    where = f"{device} in {precision}" if arguments.ray is None else f"Ray ({arguments.ray})"
+    print(f"{len(table)} clips, {len(members)} checkpoints, {where}", flush=True)
     sound = table[[row not in problems for row in range(len(table))]].reset_index(drop=True)
     with sole_writer(arguments.output):
-        scores = score_clips(members, sound, arguments.data_dir, references, device, precision, arguments.num_workers)
+        if arguments.ray is None:
+            scores = score_clips(
+                members, sound, arguments.data_dir, references, device, precision, arguments.num_workers
+            )
+        else:
+            scores, problems = score_on_ray(arguments, sound, config, members, references)
         scores = with_priors(table, scores, problems, config.priors)
         write_problems(arguments.output, table, scores, problems)
         write_submission(arguments.output, table, scores)
