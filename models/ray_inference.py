@@ -174,16 +174,17 @@ def _read(
 
     Small blocks are read, so that many cores can share in a chunk and little is lost with a node; then they are joined.
     """
+    import pyarrow
+
     from models.inference import clips_per_chunk
     from models.ray_scoring import Reading, read_clips
 
     tables = {name: sha256_of_file(arguments.data_dir / name) for name in TABLES}
-    reading = Reading(
-        arguments.data_dir.absolute(), arguments.data_dir, tables, forms, references, notes, arguments.strict
-    )
-    rows = table[list(METADATA_COLUMNS)].assign(row=np.arange(len(table))).to_dict("records")
+    rows = ray.put(pyarrow.table({name: table[name].tolist() for name in METADATA_COLUMNS}))
+    data_dir = arguments.data_dir
+    reading = Reading(data_dir.absolute(), data_dir, tables, rows, forms, references, notes, arguments.strict)
     _configure(ray)
-    blocks = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // READ_CLIPS))
+    blocks = ray.data.range(len(table), override_num_blocks=-(-len(table) // READ_CLIPS))
     clips = blocks.map_batches(read_clips, fn_kwargs={"reading": reading}, batch_size=None, batch_format="pyarrow")
     return clips.repartition(target_num_rows_per_block=clips_per_chunk(len(forms)), strict=True)
 

@@ -39,6 +39,7 @@ class Reading:
 
     data_dir, shown_dir : absolute, and as messages name it
     tables : files in `data_dir` with their checksums, by which it is known to hold the same data
+    table : METADATA_COLUMNS of all rows, in the object store: a process sees it there, without a copy
     forms : of `distinct_forms`
     references : the waveform of each expected text, in the object store
     notes : the actor
@@ -48,6 +49,7 @@ class Reading:
     data_dir: Path
     shown_dir: Path
     tables: dict[str, str]
+    table: Any
     forms: list[dict[str, Any]]
     references: Any
     notes: Any
@@ -76,20 +78,22 @@ class Scoring:
 def read_clips(rows: pyarrow.Table, reading: Reading) -> pyarrow.Table:
     """The features of the rows whose clips can be read, in order, as FEATURES; the others' reasons go to the actor.
 
-    rows : row, METADATA_COLUMNS
+    rows : `id`, numbers of rows that follow one another
     raises : InputError where this node does not hold the data, or at an unreadable clip in strict runs
     """
     with _telling(reading.notes):
         with _on_this_node():
             _check_data(reading.data_dir, tuple(reading.tables.items()))
-            table = pd.DataFrame(rows.to_pydict())
+            own = _fetch(reading.table).slice(rows["id"][0].as_py(), len(rows))
+            own = own.add_column(0, "row", rows["id"])
+            table = pd.DataFrame(own.to_pydict())
             paths = clip_paths(reading.data_dir, table["filename"])
         clips, reasons = _read(reading, table, paths)
         if reasons and reading.strict:
             raise InputError(f"--strict: a clip can't be read: {next(iter(reasons.values()))}")
     if reasons:
         _tell(reading.notes.add_reasons, reasons)
-    readable = rows.take(pyarrow.array(list(clips), pyarrow.int64())).select(FEATURES.names[:-1])
+    readable = own.take(pyarrow.array(list(clips), pyarrow.int64()))
     packed = pyarrow.array(clips.values(), pyarrow.large_binary())
     return readable.append_column(FEATURES.field("clip"), packed).cast(FEATURES)
 
@@ -159,13 +163,12 @@ def _as_read(
     return SeveralForms([ComparisonDataset(table, Path(), references, **form, sources=paths) for form in forms])
 
 
-@lru_cache(maxsize=1)
-def _fetch(references: Any) -> dict[str, Waveform]:
-    """From the object store, once in a process; the waveforms stay there."""
+@lru_cache(maxsize=2)
+def _fetch(reference: Any) -> Any:
+    """From the object store, once in a process; arrays stay there."""
     import ray
 
-    found: dict[str, Waveform] = ray.get(references)
-    return found
+    return ray.get(reference)
 
 
 def _refuse_broken(path: Path) -> None:

@@ -234,7 +234,7 @@ def test_a_node_that_lacks_something_names_it(missing: str, node: Node, work: Pa
     path.write_bytes(b"another") if missing.startswith("other") else path.unlink()
     scoring = Scoring([], read_config(work / "model_configs.pkl"), work, None, "cpu", "fp32", 1, node.actor)
     rows = pyarrow.table({name: [0] if name == "row" else ["x"] for name in FEATURES.names})
-    reading = Reading(data, data, tables, [], {}, node.actor, strict=False)
+    reading = Reading(data, data, tables, None, [], None, node.actor, strict=False)
     use = ChunkScorer(scoring) if path is checkpoint else partial(read_clips, reading=reading)
     with pytest.raises(InputError) as raised:
         use(rows)
