@@ -2,17 +2,23 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from models.audio import try_audio_files
+import pandas as pd
+
+from models.audio import Waveform, try_audio_files
 from models.cli import add_config_argument, add_data_arguments, add_device_arguments, make_parser, positive, run
-from models.config_file import read_config
+from models.config_file import EnsembleConfig, read_config
 from models.errors import InputError
 from models.lock import sole_writer
+from models.ray_inference import add_ray_arguments, check_ray_options, score_on_ray
 from models.references import complete_references, load_references
 from models.submission import (
-    add_unspoken,
+    add_problems,
     find_problems,
+    find_unspoken,
     problems_path,
     with_priors,
     write_problems,
@@ -20,6 +26,10 @@ from models.submission import (
 )
 from models.tables import clip_paths, read_test_table
 from models.voices import VoiceOptions, add_voice_arguments
+
+if TYPE_CHECKING:
+    from models.inference import Member
+    from models.metrics import Values
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -43,7 +53,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--strict", action="store_true", help="stop at a clip that would be listed, and write nothing")
     add_device_arguments(parser)
     add_voice_arguments(parser, default_voice=None)
-    return parser.parse_args()
+    add_ray_arguments(parser)
+    arguments = parser.parse_args()
+    check_ray_options(arguments, parser.get_default("num_workers"))
+    return arguments
 
 
 def check_output(path: Path) -> None:
@@ -60,31 +73,54 @@ def check_strict(strict: bool, problems: dict[int, str]) -> None:
         raise InputError(f"--strict: {len(problems)} clips can't be scored, the first: {next(iter(problems.values()))}")
 
 
+def make_references(
+    arguments: argparse.Namespace, texts: Sequence[str], config: EnsembleConfig
+) -> tuple[dict[str, Waveform], dict[str, str]]:
+    """The reference of each distinct text, and why the texts that have none can't be spoken."""
+    source = arguments.voice or config.voice["source"]
+    options = VoiceOptions(source, config.voice["speed"], arguments.speaker_embedding, arguments.vocoder)
+    unspoken = complete_references(arguments.tts_dir, list(texts), config.voice, options, config.references)
+    return load_references(arguments.tts_dir, set(texts) - set(unspoken), config.references), unspoken
+
+
+def score_here(
+    arguments: argparse.Namespace,
+    table: pd.DataFrame,
+    config: EnsembleConfig,
+    members: "Sequence[Member]",
+    references: dict[str, Waveform],
+) -> "tuple[Values, dict[int, str]]":
+    """As `score_on_ray`, by this process."""
+    from models.device import resolve_device, resolve_precision
+    from models.inference import score_clips
+
+    device = resolve_device(arguments.device)
+    precision = resolve_precision(arguments.precision, device)
+    problems = find_problems(try_audio_files(clip_paths(arguments.data_dir, table["filename"])), arguments.data_dir)
+    check_strict(arguments.strict, problems)
+    print(f"{len(table)} clips, {len(members)} checkpoints, {device} in {precision}")
+    sound = table[[row not in problems for row in range(len(table))]].reset_index(drop=True)
+    scores = score_clips(members, sound, arguments.data_dir, references, device, precision, arguments.num_workers)
+    return scores, problems
+
+
 def main() -> None:
     arguments = parse_arguments()
     table = read_test_table(arguments.data_dir)
     config = read_config(arguments.config)
     check_output(arguments.output)
 
-    from models.device import resolve_device, resolve_precision
-    from models.inference import load_members, score_clips
+    from models.inference import load_members
 
-    device = resolve_device(arguments.device)
-    precision = resolve_precision(arguments.precision, device)
     members = load_members(config, arguments.config.parent, arguments.folds_per_model)
-    problems = find_problems(try_audio_files(clip_paths(arguments.data_dir, table["filename"])), arguments.data_dir)
+    references, unspoken = make_references(arguments, table["expected_text"].tolist(), config)
+    problems = find_unspoken(table["expected_text"].tolist(), unspoken, arguments.data_dir)
     check_strict(arguments.strict, problems)
-    source = arguments.voice or config.voice["source"]
-    options = VoiceOptions(source, config.voice["speed"], arguments.speaker_embedding, arguments.vocoder)
-    texts = table["expected_text"].tolist()
-    unspoken = complete_references(arguments.tts_dir, texts, config.voice, options, config.references)
-    problems = add_unspoken(problems, texts, unspoken, arguments.data_dir)
-    check_strict(arguments.strict, problems)
-    references = load_references(arguments.tts_dir, set(texts) - set(unspoken), config.references)
-    print(f"{len(table)} clips, {len(members)} checkpoints, {device} in {precision}")
-    sound = table[[row not in problems for row in range(len(table))]].reset_index(drop=True)
+    spoken = table[[row not in problems for row in range(len(table))]].reset_index(drop=True)
+    score = score_here if arguments.ray is None else score_on_ray
     with sole_writer(arguments.output):
-        scores = score_clips(members, sound, arguments.data_dir, references, device, precision, arguments.num_workers)
+        scores, unread = score(arguments, spoken, config, members, references)
+        problems = add_problems(problems, unread, len(table))
         scores = with_priors(table, scores, problems, config.priors)
         write_problems(arguments.output, table, scores, problems)
         write_submission(arguments.output, table, scores)

@@ -81,7 +81,7 @@ def try_audio_files(paths: Iterable[Path]) -> list[float | InputError]:
     """Decode every file once, in threads: its length in seconds, or what is wrong with it, naming the file."""
     paths = list(paths)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        lengths = pool.map(_length_or_error, paths)
+        lengths = pool.map(length_or_error, paths)
         return list(tqdm(lengths, "checking audio", len(paths), unit=" clips", disable=None))
 
 
@@ -98,7 +98,8 @@ def check_audio_files(paths: Iterable[Path]) -> list[float]:
     return [result for result in results if isinstance(result, float)]
 
 
-def _length_or_error(path: Path) -> float | InputError:
+def length_or_error(path: Path) -> float | InputError:
+    """A file's length in seconds, or what is wrong with it: all of it is decoded."""
     try:
         return len(read_audio(path)) / SAMPLE_RATE_HZ
     except InputError as error:

@@ -90,24 +90,51 @@ def score_clips(
     on_progress : told after each step how much of the work is done, and how much there is
     """
     blended = np.zeros(len(table))
-    forms: list[dict[str, Any]] = []
-    for member in members:
-        if member.features not in forms:
-            forms.append(member.features)
+    forms = distinct_forms(members)
     data = SeveralForms([ComparisonDataset(table, data_dir, references, **form, sources=sources) for form in forms])
     with tqdm(total=len(table) * len(members), desc="scoring", unit=" clip×model", disable=None) as bar:
         start, done = 0, 0
         for chunk in _read_ahead(_chunks(data, num_workers)):
             rows = slice(start, start + len(chunk))
-            for member in members:
-                form = forms.index(member.features)
-                clips = [clip[form] for clip in chunk]
-                blended[rows] += member.share * _score_chunk(member, data.forms[form], clips, device, precision)
-                bar.update(len(clips))
-                done += len(clips)
+            for part in chunk_scores(members, forms, data, chunk, device, precision):
+                blended[rows] += part
+                bar.update(len(chunk))
+                done += len(chunk)
                 on_progress(done, len(table) * len(members))
             start = rows.stop
     return clip_probabilities(blended)
+
+
+def distinct_forms(members: Sequence[Member]) -> list[dict[str, Any]]:
+    """What the members read of a clip, as arguments of `ComparisonDataset`, each once."""
+    forms: list[dict[str, Any]] = []
+    for member in members:
+        if member.features not in forms:
+            forms.append(member.features)
+    return forms
+
+
+def chunk_scores(
+    members: Sequence[Member],
+    forms: Sequence[dict[str, Any]],
+    data: SeveralForms,
+    chunk: Sequence[tuple[Clip, ...]],
+    device: torch.device,
+    precision: str,
+) -> Iterator[Values]:
+    """Each member's part in the probabilities of a chunk, in turn: float64 [shape=(clips,)]; their sum is the ensemble's.
+
+    forms : of `distinct_forms`, which those of `data` and of each clip are made from
+    """
+    for member in members:
+        form = forms.index(member.features)
+        clips = [clip[form] for clip in chunk]
+        yield member.share * _score_chunk(member, data.forms[form], clips, device, precision)
+
+
+def clips_per_chunk(n_forms: int) -> int:
+    """Clips that are scored together: CHUNK_CLIPS spectrograms, in whole batches of a loading process."""
+    return -(-CHUNK_CLIPS // (n_forms * LOADER_CLIPS)) * LOADER_CLIPS
 
 
 def _chunks(data: SeveralForms, num_workers: int) -> Iterator[list[tuple[Clip, ...]]]:
@@ -116,14 +143,14 @@ def _chunks(data: SeveralForms, num_workers: int) -> Iterator[list[tuple[Clip, .
     The loading processes are started at once, by the thread that calls: what is forked from a thread of a pool ends with an
     error, and at a bad moment torch's watch over these processes takes it for a crash.
     """
-    loader = DataLoader(data, batch_size=LOADER_CLIPS, collate_fn=_as_arrays, num_workers=num_workers)
-    return _gather(iter(loader), -(-CHUNK_CLIPS // len(data.forms)))
+    loader = DataLoader(data, batch_size=LOADER_CLIPS, collate_fn=as_arrays, num_workers=num_workers)
+    return _gather(iter(loader), clips_per_chunk(len(data.forms)))
 
 
 def _gather(batches: Iterator[list[list[dict[str, Any]]]], chunk_clips: int) -> Iterator[list[tuple[Clip, ...]]]:
     chunk: list[tuple[Clip, ...]] = []
     for clips in batches:
-        chunk += [tuple(_as_tensors(clip) for clip in forms) for forms in clips]
+        chunk += [tuple(as_tensors(clip) for clip in forms) for forms in clips]
         if len(chunk) >= chunk_clips:
             yield chunk
             chunk = []
@@ -131,7 +158,7 @@ def _gather(batches: Iterator[list[list[dict[str, Any]]]], chunk_clips: int) -> 
         yield chunk
 
 
-def _as_arrays(clips: Sequence[tuple[Clip, ...]]) -> list[list[dict[str, Any]]]:
+def as_arrays(clips: Sequence[tuple[Clip, ...]]) -> list[list[dict[str, Any]]]:
     """For the way between processes: each tensor would hold a file open for as long as it lives."""
     return [[{name: _as_array(value) for name, value in clip.items()} for clip in forms] for forms in clips]
 
@@ -140,7 +167,7 @@ def _as_array(value: object) -> object:
     return value.numpy() if isinstance(value, Tensor) else value
 
 
-def _as_tensors(clip: Mapping[str, Any]) -> Clip:
+def as_tensors(clip: Mapping[str, Any]) -> Clip:
     values = {name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for name, value in clip.items()}
     return Clip(**values)  # type: ignore[typeddict-item]
 

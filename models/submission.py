@@ -27,20 +27,28 @@ def find_problems(results: Sequence[float | InputError], data_dir: Path) -> dict
     return problems
 
 
-def add_unspoken(
-    problems: Mapping[int, str], texts: Sequence[str], unspoken: Mapping[str, str], data_dir: Path
-) -> dict[int, str]:
-    """The problems with those of the other rows whose expected text the voice can't speak, in the order of the rows.
+def find_unspoken(texts: Sequence[str], unspoken: Mapping[str, str], data_dir: Path) -> dict[int, str]:
+    """What is wrong with each row whose expected text the voice can't speak.
 
     texts : of each row
     unspoken : of `references.complete_references`
     raises : InputError where no row is left
     """
-    reasons = {row: unspoken[text] for row, text in enumerate(texts) if text in unspoken}
-    both = dict(sorted({**reasons, **problems}.items()))
-    if len(both) == len(texts):
-        raise InputError(f"--data_dir {data_dir}: none of its {len(texts)} clips can be scored, the first: {both[0]}")
-    return both
+    problems = {row: unspoken[text] for row, text in enumerate(texts) if text in unspoken}
+    if len(problems) == len(texts):
+        raise InputError(
+            f"--data_dir {data_dir}: none of its {len(texts)} clips can be scored, the first: {problems[0]}"
+        )
+    return problems
+
+
+def add_problems(problems: Mapping[int, str], others: Mapping[int, str], n_rows: int) -> dict[int, str]:
+    """Both, by row of the table.
+
+    others : by row of what is left of the table without the rows that have problems already
+    """
+    left = [row for row in range(n_rows) if row not in problems]
+    return dict(sorted({**problems, **{left[row]: reason for row, reason in others.items()}}.items()))
 
 
 def with_priors(

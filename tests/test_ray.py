@@ -20,8 +20,9 @@ from conftest import ROOT, Script, write_part
 
 from models.checkpoint import load_checkpoint
 from models.errors import InputError
+from models.ray_cluster import check_room
 from models.ray_fold import FoldTask, Home, train_here
-from models.ray_training import _check_room, add_ray_arguments
+from models.ray_training import ROOM, add_ray_arguments
 from models.recipe import Recipe
 from models.references import speak_references
 from models.tables import fingerprint, read_training_table
@@ -200,10 +201,10 @@ class FakeRay:
 def test_a_fold_that_no_node_could_hold_is_refused() -> None:
     needs = {"CPU": 2.0, "GPU": 0.5, "memory": 8 * 2.0**30}
     room = {"CPU": 4.0, "GPU": 1.0, "memory": 16 * 2.0**30}
-    _check_room(FakeRay([{"CPU": 1.0}, room]), needs, wait=False)
+    check_room(FakeRay([{"CPU": 1.0}, room]), needs, *ROOM)
     for kind in room:
         with pytest.raises(InputError, match=r"0\.5 GPUs and 8 GB"):
-            _check_room(FakeRay([{**room, kind: needs[kind] / 2}]), needs, wait=False)
+            check_room(FakeRay([{**room, kind: needs[kind] / 2}]), needs, *ROOM)
 
 
 @pytest.fixture
