@@ -73,6 +73,10 @@ def check_strict(strict: bool, problems: dict[int, str]) -> None:
         raise InputError(f"--strict: {len(problems)} clips can't be scored, the first: {next(iter(problems.values()))}")
 
 
+def without(table: pd.DataFrame, problems: dict[int, str]) -> pd.DataFrame:
+    return table[[row not in problems for row in range(len(table))]].reset_index(drop=True)
+
+
 def make_references(
     arguments: argparse.Namespace, texts: Sequence[str], config: EnsembleConfig
 ) -> tuple[dict[str, Waveform], dict[str, str]]:
@@ -90,18 +94,14 @@ def score_here(
     members: "Sequence[Member]",
     references: dict[str, Waveform],
 ) -> "tuple[Values, dict[int, str]]":
-    """As `score_on_ray`, by this process."""
+    """As `score_on_ray`, by this process; all clips can be read."""
     from models.device import resolve_device, resolve_precision
     from models.inference import score_clips
 
     device = resolve_device(arguments.device)
     precision = resolve_precision(arguments.precision, device)
-    problems = find_problems(try_audio_files(clip_paths(arguments.data_dir, table["filename"])), arguments.data_dir)
-    check_strict(arguments.strict, problems)
     print(f"{len(table)} clips, {len(members)} checkpoints, {device} in {precision}")
-    sound = table[[row not in problems for row in range(len(table))]].reset_index(drop=True)
-    scores = score_clips(members, sound, arguments.data_dir, references, device, precision, arguments.num_workers)
-    return scores, problems
+    return score_clips(members, table, arguments.data_dir, references, device, precision, arguments.num_workers), {}
 
 
 def main() -> None:
@@ -115,11 +115,13 @@ def main() -> None:
     members = load_members(config, arguments.config.parent, arguments.folds_per_model)
     references, unspoken = make_references(arguments, table["expected_text"].tolist(), config)
     problems = find_unspoken(table["expected_text"].tolist(), unspoken, arguments.data_dir)
+    if arguments.ray is None:  # with Ray the nodes read the clips
+        paths = clip_paths(arguments.data_dir, without(table, problems)["filename"])
+        problems = add_problems(problems, find_problems(try_audio_files(paths), arguments.data_dir), len(table))
     check_strict(arguments.strict, problems)
-    spoken = table[[row not in problems for row in range(len(table))]].reset_index(drop=True)
     score = score_here if arguments.ray is None else score_on_ray
     with sole_writer(arguments.output):
-        scores, unread = score(arguments, spoken, config, members, references)
+        scores, unread = score(arguments, without(table, problems), config, members, references)
         problems = add_problems(problems, unread, len(table))
         scores = with_priors(table, scores, problems, config.priors)
         write_problems(arguments.output, table, scores, problems)
