@@ -20,11 +20,11 @@ from models.errors import InputError
 from models.files import replace_when_done, sha256_of_file
 from models.recipe import Recipe, recipe_from_dict
 from models.reference_checksums import check_checksums
-from models.voices import Identity
+from models.voices import Identity, check_identity
 
 FORMAT = "speech-text-comparison checkpoint 1"
 _NUMBERS, _TEXTS, _LISTS = ("fold", "n_folds"), ("data_fingerprint", "grouping"), ("history", "tries")
-_DICTS = ("weights", "encoder", "voice", "options", "versions")
+_DICTS = ("weights", "encoder", "options", "versions")
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,7 @@ def _from_content(path: Path, content: dict[str, Any]) -> Checkpoint:
         references = check_checksums(json.loads(content.pop("references", "{}")))  # older ones have none: not known
         checkpoint = Checkpoint(recipe=recipe, oof=oof, references=references, **content)
         _check_types(checkpoint)
+        check_identity(checkpoint.voice)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, InputError) as error:
         raise InputError(
             f"{path}: a checkpoint of this project, but its content is not complete ({error}); train it again"

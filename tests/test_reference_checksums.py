@@ -4,6 +4,7 @@ Run: .venv/bin/python -m pytest tests/test_reference_checksums.py
 """
 
 import json
+import os
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
@@ -288,6 +289,81 @@ def test_a_published_folder_tells_no_text_of_training(tts_dir: str | None, work:
     content = (work / "published" / "config.json").read_text()
     assert "she has a red hat" not in content
     assert bool(json.loads(content)["references"]) == (tts_dir is not None)
+
+
+# Folders of strangers
+
+
+@pytest.fixture
+def linked(work: Path, tmp_path: Path) -> Path:
+    """A reference that is a link to a file elsewhere, by a voice that fits."""
+    path = reference(work / "tts_data", "old")
+    elsewhere = tmp_path / "elsewhere.wav"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    return path
+
+
+@pytest.mark.parametrize("name", [INFER, "pack_submission.py", "train_model2s.py"])
+def test_a_reference_that_lies_elsewhere_is_refused(
+    name: str, work: Path, linked: Path, refused: Callable[..., str]
+) -> None:
+    if name.startswith("train"):
+        for path in (work / "assets").glob("*.pth"):
+            path.unlink()
+    refused(name, mentions=(linked.name, "link"))
+
+
+def test_a_reference_that_lies_elsewhere_is_not_published(work: Path, linked: Path, script: Script) -> None:
+    outcome = script("publish.py", "--license", "mit")
+    assert outcome.code == 1
+    assert linked.name in outcome.error
+    assert not (work / "published").exists()
+
+
+def test_a_known_reference_may_lie_elsewhere(work: Path, known: dict[str, str], linked: Path, script: Script) -> None:
+    """The hub's cache is made of links; the checksum tells that it is the right file."""
+    assert script(INFER).code == 0
+    scorer = Scorer.from_config(work / "model_configs.pkl", work / "tts_data", device="cpu")
+    scorer.save_pretrained(work / "published")
+    references, blobs = work / "published" / "references", work / "blobs"
+    blobs.mkdir()
+    for path in references.glob("*.wav"):
+        path.rename(blobs / path.name)
+        path.symlink_to(blobs / path.name)
+    found = Scorer.from_pretrained(work / "published", device="cpu")
+    clip = work / "data" / "test0.wav"
+    assert found.score(clip, "old", "deletion", "KG") == pytest.approx(
+        scorer.score(clip, "old", "deletion", "KG"), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("what", ["device", "pipe", "huge"])
+def test_what_is_no_reference_is_not_copied(what: str, work: Path, script: Script) -> None:
+    """It would fill the disk, or never end."""
+    path = work / "tts_data" / f"{'0' * 20}.wav"
+    if what == "device":
+        path.symlink_to("/dev/zero")
+    elif what == "pipe":
+        os.mkfifo(path)
+    else:
+        path.touch()
+        os.truncate(path, 1 << 40)
+    outcome = script("publish.py", "--license", "mit")
+    assert outcome.code == (1 if what == "huge" else 0), outcome.error
+    assert (
+        path.name in outcome.error if what == "huge" else not (work / "published" / "references" / path.name).exists()
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["model_configs.pkl", "tts_data/voice.json", "data/test_metadata.csv", "data/submission_format.csv"]
+)
+def test_a_huge_file_does_not_fill_the_memory(name: str, work: Path, refused: Callable[..., str]) -> None:
+    os.truncate(work / name, 1 << 40)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("conftest.snapshot", lambda folder: {})  # it would read the file
+        refused(INFER, mentions=(Path(name).name, "MB"))
 
 
 # What strangers may have written
