@@ -7,6 +7,7 @@ library versions.
 
 import json
 import sys
+import zipfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,7 @@ def load_checkpoint(path: Path, sha256: str | None = None) -> Checkpoint:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     _check_trust(path, sha256)
+    _check_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # a damaged pickle can fail in almost any way
@@ -182,6 +184,17 @@ def _check_trust(path: Path, sha256: str | None) -> None:
         raise InputError(
             f"{path}: torch {torch.__version__} can't read it safely without a checksum; use torch 2.6 or newer"
         )
+
+
+def _check_archive(path: Path) -> None:
+    """torch.save compresses nothing; what is compressed could fill the memory. What is no archive at all is torch's to tell."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            compressed = [item.filename for item in archive.infolist() if item.compress_type != zipfile.ZIP_STORED]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return
+    if compressed:
+        raise InputError(f"{path}: refused: {compressed[0]!r} in it is compressed, which torch.save does not do")
 
 
 def _first_line(error: Exception) -> str:

@@ -4,6 +4,7 @@ Run: .venv/bin/python -m pytest tests/test_checkpoint.py
 """
 
 import pickle
+import zipfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 from simulate import VOICE, Payload, checkpoints, priors, trained_checkpoint
 
-from models.build import rebuild_network
+from models.build import check_weights, rebuild_network
 from models.checkpoint import FORMAT, load_checkpoint, save_checkpoint
 from models.config_file import EnsembleConfig, ModelEntry, read_config, relative_path, write_config
 from models.errors import InputError
@@ -94,6 +95,28 @@ def test_damaged_and_foreign_files_are_refused(encoder_dir: Path, tmp_path: Path
             load_checkpoint(path)
     with pytest.raises(InputError, match=r"b\.pth"):
         load_checkpoint(tmp_path / "b.pth")
+
+
+def test_a_compressed_checkpoint_is_refused(tmp_path: Path) -> None:
+    """A few megabytes of it could fill the memory, and torch itself reads it."""
+    path, small = tmp_path / "a.pth", tmp_path / "small.pth"
+    save_checkpoint(path, checkpoints()[0])
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(small, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    assert torch.load(small, weights_only=True)["format"] == FORMAT
+    with pytest.raises(InputError, match=r"small\.pth.*compressed"):
+        load_checkpoint(small, sha256_of_file(small))
+
+
+@pytest.mark.parametrize(
+    "encoder", [{}, {"d_model": "x"}, {"d_model": -1}, {"d_model": 10**30}, {"num_mel_bins": None}], ids=str
+)
+def test_an_encoder_that_can_not_be_built(encoder: dict[str, object], encoder_dir: Path, tmp_path: Path) -> None:
+    sound = trained_checkpoint(encoder_dir)
+    settings = {**sound.encoder, **encoder} if encoder else {}
+    with pytest.raises(InputError, match=r"model2s_0\.pth"):
+        check_weights(replace(sound, encoder=settings))
 
 
 def test_another_checksum_is_refused_before_the_file_is_read(tmp_path: Path) -> None:

@@ -92,11 +92,11 @@ def test_what_comes_from_outside_is_noticed(tmp_path: Path, monkeypatch: pytest.
     with monkeypatch.context() as patch:
         patch.setattr(fuzz_places, "clip_paths", lambda folder, names: [folder / name for name in names])
         for kind in ("paths", "links"):
-            assert any("ReadOutside" in line for line in fuzz(kind, 60, 0, tmp_path)[1]), kind
+            assert any("ReadOutside" in line for line in fuzz(kind, 30, 0, tmp_path)[1]), kind
     monkeypatch.setattr("models.reference_checksums.refuse_foreign", lambda paths: None)
     monkeypatch.setattr("models.published.refuse_foreign", lambda paths: None)
     monkeypatch.setattr("models.packing.refuse_foreign", lambda paths: None)
-    assert any("ReadOutside" in line for line in fuzz("references", 60, 0, tmp_path)[1])
+    assert any("ReadOutside" in line for line in fuzz("references", 40, 0, tmp_path)[1])
 
 
 @pytest.mark.parametrize("kind", FOLDERS)
