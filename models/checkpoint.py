@@ -187,12 +187,18 @@ def _check_trust(path: Path, sha256: str | None) -> None:
 
 
 def _check_archive(path: Path) -> None:
-    """torch.save compresses nothing; what is compressed could fill the memory. What is no archive at all is torch's to tell."""
+    """torch.save compresses nothing; what is compressed could fill the memory. What is no archive at all is torch's to tell.
+
+    An archive of TorchScript holds code, and torch before 2.6 loads it even with `weights_only=True`.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            compressed = [item.filename for item in archive.infolist() if item.compress_type != zipfile.ZIP_STORED]
+            items = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return
+    compressed = [item.filename for item in items if item.compress_type != zipfile.ZIP_STORED]
+    if any(item.filename.endswith("constants.pkl") for item in items):
+        raise InputError(f"{path}: refused: an archive of TorchScript, not a checkpoint of this project")
     if compressed:
         raise InputError(f"{path}: refused: {compressed[0]!r} in it is compressed, which torch.save does not do")
 

@@ -109,6 +109,14 @@ def test_a_compressed_checkpoint_is_refused(tmp_path: Path) -> None:
         load_checkpoint(small, sha256_of_file(small))
 
 
+def test_torchscript_is_refused_before_torch_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.pth"
+    torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), path)
+    monkeypatch.setattr(torch, "load", lambda *arguments, **more: pytest.fail("torch reads it"))
+    with pytest.raises(InputError, match=r"a\.pth.*TorchScript"):
+        load_checkpoint(path, sha256_of_file(path))
+
+
 @pytest.mark.parametrize(
     "encoder", [{}, {"d_model": "x"}, {"d_model": -1}, {"d_model": 10**30}, {"num_mel_bins": None}], ids=str
 )

@@ -20,6 +20,7 @@ import torch
 
 from models.checkpoint import load_checkpoint
 from models.config_file import read_config
+from models.files import sha256_of_file
 
 EXTENSION_CODE = 0xF0  # of those that are free for private use
 Read = Callable[[], object]
@@ -155,7 +156,8 @@ def checkpoints_case(whole: bytes, folder: Path, mark: Path, rng: np.random.Gene
     else:  # inside of the sound pickle, instead of a string
         own = read_inner(whole)
         path.write_bytes(replace_in_archive(whole, put_into_pickle(own, opcodes, rng), rng))
-    return lambda: load_checkpoint(path)
+    sha256 = sha256_of_file(path)  # a stranger's configuration holds the right one
+    return lambda: load_checkpoint(path, sha256)
 
 
 def read_inner(whole: bytes) -> bytes:
