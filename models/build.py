@@ -79,8 +79,14 @@ def check_weights(checkpoint: Checkpoint) -> None:
 
     raises : InputError naming the first that is missing, surplus or of another shape
     """
-    with torch.device("meta"):
-        network = _blank_network(checkpoint)
+    try:
+        with torch.device("meta"):
+            network = _blank_network(checkpoint)
+    except Exception as error:  # settings of a stranger can fail in almost any way
+        raise InputError(
+            f"{checkpoint.file_name}: no network can be built from its recipe and encoder ({type(error).__name__}: "
+            f"{str(error)[:200]}); train it again"
+        ) from error
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in checkpoint.weights.items()}
     wrong = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]

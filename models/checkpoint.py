@@ -7,6 +7,7 @@ library versions.
 
 import json
 import sys
+import zipfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,11 @@ from models.errors import InputError
 from models.files import replace_when_done, sha256_of_file
 from models.recipe import Recipe, recipe_from_dict
 from models.reference_checksums import check_checksums
-from models.voices import Identity
+from models.voices import Identity, check_identity
 
 FORMAT = "speech-text-comparison checkpoint 1"
 _NUMBERS, _TEXTS, _LISTS = ("fold", "n_folds"), ("data_fingerprint", "grouping"), ("history", "tries")
-_DICTS = ("weights", "encoder", "voice", "options", "versions")
+_DICTS = ("weights", "encoder", "options", "versions")
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ def load_checkpoint(path: Path, sha256: str | None = None) -> Checkpoint:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     _check_trust(path, sha256)
+    _check_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # a damaged pickle can fail in almost any way
@@ -132,6 +134,7 @@ def _from_content(path: Path, content: dict[str, Any]) -> Checkpoint:
         references = check_checksums(json.loads(content.pop("references", "{}")))  # older ones have none: not known
         checkpoint = Checkpoint(recipe=recipe, oof=oof, references=references, **content)
         _check_types(checkpoint)
+        check_identity(checkpoint.voice)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, InputError) as error:
         raise InputError(
             f"{path}: a checkpoint of this project, but its content is not complete ({error}); train it again"
@@ -181,6 +184,23 @@ def _check_trust(path: Path, sha256: str | None) -> None:
         raise InputError(
             f"{path}: torch {torch.__version__} can't read it safely without a checksum; use torch 2.6 or newer"
         )
+
+
+def _check_archive(path: Path) -> None:
+    """torch.save compresses nothing; what is compressed could fill the memory. What is no archive at all is torch's to tell.
+
+    An archive of TorchScript holds code, and torch before 2.6 loads it even with `weights_only=True`.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            items = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return
+    compressed = [item.filename for item in items if item.compress_type != zipfile.ZIP_STORED]
+    if any(item.filename.endswith("constants.pkl") for item in items):
+        raise InputError(f"{path}: refused: an archive of TorchScript, not a checkpoint of this project")
+    if compressed:
+        raise InputError(f"{path}: refused: {compressed[0]!r} in it is compressed, which torch.save does not do")
 
 
 def _first_line(error: Exception) -> str:

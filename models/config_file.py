@@ -1,23 +1,32 @@
 """`model_configs.pkl`: which checkpoints make the ensemble, with which weights. A pickle of plain values.
 
-It is read through an unpickler that refuses every global, so reading a stranger's file runs nothing.
+It is read only if all its opcodes are those of plain values, and through an unpickler that refuses every global, so reading a
+stranger's file runs nothing. (Of an extension code that some library has loaded before, the unpickler asks nobody.)
 """
 
 import io
 import itertools
 import os
 import pickle
+import pickletools
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from models.errors import InputError
-from models.files import replace_when_done
+from models.files import read_whole, replace_when_done
 from models.reference_checksums import check_checksums
 from models.tables import GRADES, TASKS
-from models.voices import Identity
+from models.voices import Identity, check_identity
 
 FORMAT = "speech-text-comparison ensemble 1"
+MOST_BYTES = 20_000_000  # a hundred times an ensemble of ten models
+
+# Without those that call something, look something up, or set a place of the memo, which could be asked to grow by any amount.
+_PLAIN_OPCODES = frozenset(
+    "PROTO FRAME STOP MARK MEMOIZE BINGET LONG_BINGET NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT "
+    "SHORT_BINUNICODE BINUNICODE EMPTY_LIST EMPTY_DICT APPEND APPENDS SETITEM SETITEMS".split()
+)
 
 
 @dataclass(frozen=True)
@@ -62,8 +71,8 @@ def read_config(path: Path) -> EnsembleConfig:
     if not path.is_file():
         raise InputError(f"{path}: no such configuration; make it: python get_config.py --output {path}")
     try:
-        content = _PlainUnpickler(io.BytesIO(path.read_bytes())).load()
-    except InputError as error:
+        content = _load_plain(read_whole(path, MOST_BYTES))
+    except (InputError, OSError) as error:
         raise InputError(f"{path}: {error}") from error
     except Exception as error:  # a damaged pickle can fail in almost any way
         raise InputError(
@@ -75,7 +84,7 @@ def read_config(path: Path) -> EnsembleConfig:
         models = [ModelEntry(**entry) for entry in content.pop("models")]
         config = EnsembleConfig(models=models, **content)
         _check(config)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: its content is not complete ({error}); run get_config.py again") from error
     return config
 
@@ -83,6 +92,13 @@ def read_config(path: Path) -> EnsembleConfig:
 def relative_path(checkpoint: Path, config_path: Path) -> str:
     """How a configuration names a checkpoint: from its own folder, with forward slashes."""
     return Path(os.path.relpath(checkpoint, config_path.parent)).as_posix()
+
+
+def _load_plain(content: bytes) -> Any:
+    for opcode, _, _ in pickletools.genops(content):
+        if opcode.name not in _PLAIN_OPCODES:
+            raise InputError(f"refused: it holds the opcode {opcode.name}, but a configuration holds plain values only")
+    return _PlainUnpickler(io.BytesIO(content)).load()
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -102,8 +118,7 @@ def _check_kinds(entry: ModelEntry) -> None:
 
 
 def _check(config: EnsembleConfig) -> None:
-    if not isinstance(config.voice, dict) or not {"engine", "speed", "source"} <= config.voice.keys():
-        raise ValueError(f"voice {config.voice!r} does not name a voice")
+    check_identity(config.voice)
     for task, grade in itertools.product(TASKS, GRADES):
         if not 0.0 < config.priors[task][grade] < 1.0:
             raise ValueError(f"prior {config.priors[task][grade]} of {task}, grade {grade}, outside (0, 1)")

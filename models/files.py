@@ -1,10 +1,12 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and files that are read whole."""
 
 import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from models.errors import InputError
 
 
 @contextmanager
@@ -30,7 +32,31 @@ def replace_when_done(path: Path) -> Iterator[Path]:
 
 def sha256_of_file(path: Path) -> str:
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with _named_errors(path), open(path, "rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def read_whole(path: Path, most_bytes: int) -> bytes:
+    """The content of a file.
+
+    raises : InputError where it is larger than such a file ever is, before it fills the memory; OSError naming the file
+    """
+    with _named_errors(path), open(path, "rb") as file:
+        large = os.fstat(file.fileno()).st_size > most_bytes
+        content = b"" if large else file.read(most_bytes + 1)  # what /proc holds has no size
+    if large or len(content) > most_bytes:
+        raise InputError(
+            f"{path}: larger than {most_bytes / 1e6:.0f} MB, the most for such a file; is it the right one?"
+        )
+    return content
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """Errors in reading an open file don't name it."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error

@@ -26,7 +26,7 @@ from models.config_file import EnsembleConfig, ModelEntry, config_bytes
 from models.ensemble import spread_folds
 from models.errors import InputError
 from models.files import replace_when_done
-from models.reference_checksums import refuse_changed
+from models.reference_checksums import refuse_changed, refuse_foreign
 from models.references import PATHS_FILE, VOICE_FILE, read_identity, reference_path, spoken_references
 from models.voice_files import Files
 from models.voices import describe_voice, same_voice
@@ -94,9 +94,10 @@ def _reference_files(config: EnsembleConfig, tts_dir: Path) -> Files:
         )
     known = {text: reference_path(tts_dir, config.voice, text) for text in config.references}
     refuse_changed(known, config.references)
-    paths = [tts_dir / VOICE_FILE, tts_dir / PATHS_FILE, *spoken_references(tts_dir)]
-    paths += [path for path in known.values() if path.is_file()]
-    return {f"{REFERENCES_NAME}/{path.name}": path for path in paths}
+    others = [tts_dir / VOICE_FILE, tts_dir / PATHS_FILE, *spoken_references(tts_dir)]
+    refuse_foreign(set(others) - set(known.values()))
+    paths = [*others, *known.values()]
+    return {f"{REFERENCES_NAME}/{path.name}": path for path in paths if path.is_file()}
 
 
 def imported_files(script: str, engine: str) -> list[Path]:

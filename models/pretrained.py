@@ -198,7 +198,9 @@ class Scorer:
         here = [text for text, path in paths.items() if path.is_file()]
         for text in here:
             self._check_reference(paths[text])
-        found = {} if shipped is None or not here else load_references(shipped, here, trained_with)
+        sha256 = self.published.reference_sha256
+        known = {**trained_with, **{text: sha256[paths[text].name] for text in here if sha256}}
+        found = {} if shipped is None or not here else load_references(shipped, here, known)
         missing = [text for text in texts if text not in found]
         if missing:
             self._speak(missing)

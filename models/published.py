@@ -26,11 +26,11 @@ from models.errors import InputError
 from models.files import sha256_of_file
 from models.inference import Member
 from models.recipe import recipe_from_dict
-from models.reference_checksums import Checksums, refuse_changed
+from models.reference_checksums import UNKNOWN, Checksums, refuse_changed, refuse_foreign
 from models.references import PATHS_FILE, VOICE_FILE, read_identity, reference_path
 from models.submission import Priors
 from models.tables import GRADES, TASKS
-from models.voices import Identity, describe_voice, same_voice
+from models.voices import Identity, check_identity, describe_voice, same_voice
 
 FORMAT = "speech-text-comparison published 1"
 CONFIG_FILE, CARD_FILE, REFERENCES_FOLDER = "config.json", "README.md", "references"
@@ -65,9 +65,6 @@ def write_published(folder: Path, published: Published, card: str) -> None:
     raises : InputError where the references are another voice's, or members are no ensemble
     """
     _check_members(published.members, published.voice)
-    if (source := published.references) is not None:
-        trained_with = published.trained_with
-        refuse_changed({text: reference_path(source, published.voice, text) for text in trained_with}, trained_with)
     members = [_write_member(folder, member) for member in published.members]
     content = {
         "format": FORMAT,
@@ -75,7 +72,7 @@ def write_published(folder: Path, published: Published, card: str) -> None:
         "priors": published.priors,
         "members": members,
         "figures": published.figures,
-        "references": copy_references(published.references, folder / REFERENCES_FOLDER, published.voice),
+        "references": _publish_references(published, folder / REFERENCES_FOLDER),
     }
     text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
     (folder / CONFIG_FILE).write_text(f"{text}\n", encoding="utf-8")
@@ -99,20 +96,35 @@ def read_published(folder: Path) -> Published:
         raise InputError(f"{file}: its content is not complete ({error!r}); copy the folder again") from error
 
 
-def copy_references(source: Path | None, target: Path, voice: Identity) -> dict[str, str]:
-    """Every reference that lies in `source`; returns the files' checksums."""
-    if source is None:
+def _publish_references(published: Published, target: Path) -> dict[str, str]:
+    """Those that were published before are what they were; others are those of training, as far as that is known."""
+    if published.references is None:
         return {}
+    sha256 = copy_references(published.references, target, published.voice, published.trained_with)
+    changed = [name for name, expected in published.reference_sha256.items() if sha256.get(name) != expected]
+    if changed:
+        raise InputError(
+            f"{published.references / changed[0]}: is not the file that was published; copy the folder again"
+        )
+    return sha256
+
+
+def copy_references(source: Path, target: Path, voice: Identity, trained_with: Checksums = UNKNOWN) -> dict[str, str]:
+    """Every reference that lies in `source`; returns the files' checksums."""
     found = read_identity(source)
     if not same_voice(found, voice):
         raise InputError(
             f"{source}: spoken by another voice ({describe_voice(found)}) than the models were trained with "
             f"({describe_voice(voice)}); give the references of that voice, or publish without them"
         )
+    known = {text: reference_path(source, voice, text) for text in trained_with}
+    refuse_changed(known, trained_with)
     target.mkdir()
     (target / VOICE_FILE).write_text(json.dumps(plain(voice), indent=2, sort_keys=True) + "\n", "utf-8")
-    names = sorted(path.name for path in source.iterdir() if _REFERENCE_NAME.fullmatch(path.name))
-    for name in [*names, *(name for name in (PATHS_FILE,) if (source / name).is_file())]:
+    names = sorted(path.name for path in source.iterdir() if _REFERENCE_NAME.fullmatch(path.name) and path.is_file())
+    copied = [*names, *(name for name in (PATHS_FILE,) if (source / name).is_file())]
+    refuse_foreign({source / name for name in copied} - set(known.values()))
+    for name in copied:
         shutil.copyfile(source / name, target / name)
     return {name: sha256_of_file(target / name) for name in names}
 
@@ -151,8 +163,7 @@ def _write_member(folder: Path, member: Member) -> dict[str, Any]:
 
 def _from_content(folder: Path, content: Mapping[str, Any]) -> Published:
     voice, priors, sha256 = content["voice"], content["priors"], content["references"]
-    if not {"engine", "speed", "source"} <= voice.keys():
-        raise ValueError(f"voice {voice!r} does not name a voice")
+    check_identity(voice)
     for task in TASKS:
         for grade in GRADES:
             if not 0.0 < priors[task][grade] < 1.0:

@@ -5,7 +5,7 @@ no checksum is not known, as all are of models that were trained before these we
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,13 +14,24 @@ from models.files import sha256_of_file
 
 Checksums = Mapping[str, str]
 UNKNOWN: Checksums = MappingProxyType({})
+MOST_BYTES = 100_000_000  # of a reference, or of their list
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def checksums_of(paths: Mapping[str, Path]) -> dict[str, str]:
     """Of the files that are there; `paths` : by text."""
-    return {text: sha256_of_file(path) for text, path in paths.items() if path.is_file()}
+    return {text: _checksum(path) for text, path in paths.items() if path.is_file()}
+
+
+def _checksum(path: Path) -> str:
+    _check_size(path)
+    return sha256_of_file(path)
+
+
+def _check_size(path: Path) -> None:
+    if path.stat().st_size > MOST_BYTES:
+        raise InputError(f"{path}: too large for a file of references; delete it and run preprocess.py again")
 
 
 def check_checksums(value: object) -> dict[str, str]:
@@ -44,7 +55,12 @@ def name_texts(texts: Sequence[str]) -> str:
 
 
 def refuse_changed(paths: Mapping[str, Path], trained_with: Checksums) -> None:
-    """raises : InputError where a file that is there is not the one that the models were trained with; `paths` : by text"""
+    """
+    paths : by text
+    raises : InputError where a file that is there is not the one that the models were trained with, or, where that is not
+        known, lies elsewhere
+    """
+    refuse_foreign(path for text, path in paths.items() if text not in trained_with)
     asked = {text: path for text, path in paths.items() if text in trained_with}
     changed = differing_texts(checksums_of(asked), trained_with)
     if changed:
@@ -54,6 +70,21 @@ def refuse_changed(paths: Mapping[str, Path], trained_with: Checksums) -> None:
             f"{len(changed)} of the {len(asked)} that were looked at; copy the {path.parent.name} of the training here, or "
             f"delete {'this file' if len(changed) == 1 else f'the .wav files of {path.parent}'}, so that it is spoken again"
         )
+
+
+def refuse_foreign(paths: Iterable[Path]) -> None:
+    """Files are meant; what else lies in their places is as if it were not there.
+
+    raises : InputError naming the first that is too large, or a link to a file elsewhere, which a copy would give away
+    """
+    folders: dict[Path, Path] = {}
+    for path in paths:
+        folder = folders.setdefault(path.parent, path.parent.resolve())
+        if not path.is_file():
+            continue
+        if path.is_symlink() and not path.resolve().is_relative_to(folder):
+            raise InputError(f"{path}: is a link that leads out of its folder; put the file itself there, or delete it")
+        _check_size(path)
 
 
 def refuse_other_speech(spoken: Mapping[str, Path], trained_with: Checksums, voice: str) -> None:

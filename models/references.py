@@ -6,6 +6,7 @@ A file is written whole or not at all, so one that is there is finished, and a r
 
 import csv
 import hashlib
+import io
 import json
 import multiprocessing
 import os
@@ -23,13 +24,23 @@ from tqdm import tqdm
 
 from models.audio import Waveform, read_audio, write_wav
 from models.errors import InputError
-from models.files import replace_when_done
+from models.files import read_whole, replace_when_done
 from models.lock import sole_writer
-from models.reference_checksums import UNKNOWN, Checksums, checksums_of, refuse_changed, refuse_other_speech
-from models.voices import Identity, Voice, VoiceOptions, describe_voice, make_voice, same_voice, voice_key
+from models.reference_checksums import MOST_BYTES, UNKNOWN, Checksums, checksums_of, refuse_changed, refuse_other_speech
+from models.voices import (
+    Identity,
+    Voice,
+    VoiceOptions,
+    check_identity,
+    describe_voice,
+    make_voice,
+    same_voice,
+    voice_key,
+)
 
 VOICE_FILE = "voice.json"
 PATHS_FILE = "data_paths.csv"
+MOST_IDENTITY_BYTES = 1_000_000
 LEFTOVER_SECONDS = 60  # a temporary file older than this belongs to a run that was killed
 LONGEST_TEXT = 5_000  # characters: minutes of speech, where inputs are cut after seconds
 PROBE = "one"  # what every voice can say
@@ -44,12 +55,11 @@ def read_identity(tts_dir: Path) -> Identity:
             f"{file}: missing, so there are no references in {tts_dir}; make them: python preprocess.py --tts_dir {tts_dir}"
         )
     try:
-        identity = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{file}: not JSON ({error}); delete the folder and run preprocess.py again") from error
-    if not isinstance(identity, dict) or not {"engine", "speed", "source"} <= identity.keys():
-        raise InputError(f"{file}: does not name a voice; delete the folder and run preprocess.py again")
-    return identity
+        return check_identity(json.loads(read_whole(file, MOST_IDENTITY_BYTES).decode()))
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{file}: does not name a voice as JSON ({error}); delete the folder and run preprocess.py again"
+        ) from error
 
 
 def reference_path(tts_dir: Path, identity: Identity, text: str) -> Path:
@@ -252,7 +262,7 @@ def _delete_leftovers(tts_dir: Path) -> None:
     """What a killed run was about to write; writing a file takes far less than a minute."""
     for temporary in tts_dir.glob(".*.tmp"):
         with suppress(FileNotFoundError):
-            if time.time() - temporary.stat().st_mtime > LEFTOVER_SECONDS:
+            if time.time() - temporary.lstat().st_mtime > LEFTOVER_SECONDS and not temporary.is_dir():
                 temporary.unlink()
 
 
@@ -287,7 +297,8 @@ def _listed_texts(tts_dir: Path) -> list[str]:
     file = tts_dir / PATHS_FILE
     if not file.is_file():
         return []
-    with open(
-        file, newline="", encoding="utf-8", errors="replace"
-    ) as stream:  # a text that was changed has no reference
-        return [row["text"] for row in csv.DictReader(stream) if row.get("text")]
+    content = read_whole(file, MOST_BYTES).decode(errors="replace")  # a text that was changed has no reference
+    try:
+        return [row["text"] for row in csv.DictReader(io.StringIO(content, newline="")) if row.get("text")]
+    except csv.Error as error:
+        raise InputError(f"{file}: not readable as CSV ({error}); delete it and run preprocess.py again") from error

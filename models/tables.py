@@ -13,11 +13,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.errors import InputError
+from models.files import read_whole
 
 TASKS = ("deletion", "nonword_repetition", "blending", "sentence_repetition")  # in the order of the task scalar
 GRADES = ("KG", "1", "2", "3")  # in the order of the grade scalar
 METADATA_COLUMNS = ("filename", "task", "expected_text", "grade")
 SCORE_COLUMNS = ("filename", "score")
+MOST_BYTES = 200_000_000  # of a CSV file: millions of rows
 
 
 def read_metadata(file: Path) -> pd.DataFrame:
@@ -104,7 +106,7 @@ def base_rate_loss(scores: NDArray[np.float64]) -> float:
 def _is_inside(path: Path, root: Path) -> bool:
     try:
         return path.resolve().is_relative_to(root)
-    except (OSError, RuntimeError):  # links in a circle
+    except (OSError, RuntimeError, ValueError):  # links in a circle, a name that no file can have
         return False
 
 
@@ -157,7 +159,7 @@ def _check_width(file: Path, number: int, row: list[str], width: int) -> None:
 
 
 def _read_text(file: Path) -> str:
-    content = file.read_bytes()
+    content = read_whole(file, MOST_BYTES)
     try:
         text = content.decode("utf-8-sig")
         if "\0" not in text:

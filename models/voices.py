@@ -82,6 +82,16 @@ def make_voice(options: VoiceOptions) -> Voice:
     return HuggingFaceVoice(options)
 
 
+def check_identity(value: object) -> Identity:
+    """raises : ValueError unless it names a voice in plain values, as a file of a stranger may not do it"""
+    if not isinstance(value, dict) or not {"engine", "speed", "source"} <= value.keys():
+        raise ValueError(f"{repr(value)[:200]} does not name a voice")
+    plain = all(isinstance(item, str | int | float | None) for item in value.values())
+    if not plain or not all(isinstance(key, str) for key in value) or not isinstance(value["speed"], int | float):
+        raise ValueError(f"the voice {repr(value)[:200]} is not described by plain texts and numbers")
+    return value
+
+
 def same_voice(identity: Identity, other: Identity) -> bool:
     return _without_source(identity) == _without_source(other)
 

@@ -4,6 +4,7 @@ Run: .venv/bin/python -m pytest tests/test_checkpoint.py
 """
 
 import pickle
+import zipfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import pytest
 import torch
 from simulate import VOICE, Payload, checkpoints, priors, trained_checkpoint
 
-from models.build import rebuild_network
+from models.build import check_weights, rebuild_network
 from models.checkpoint import FORMAT, load_checkpoint, save_checkpoint
 from models.config_file import EnsembleConfig, ModelEntry, read_config, relative_path, write_config
 from models.errors import InputError
 from models.files import replace_when_done, sha256_of_file
+from tools.fuzz_payloads import register_extension, ways
 
 
 def test_round_trip(encoder_dir: Path, tmp_path: Path) -> None:
@@ -95,6 +97,36 @@ def test_damaged_and_foreign_files_are_refused(encoder_dir: Path, tmp_path: Path
         load_checkpoint(tmp_path / "b.pth")
 
 
+def test_a_compressed_checkpoint_is_refused(tmp_path: Path) -> None:
+    """A few megabytes of it could fill the memory, and torch itself reads it."""
+    path, small = tmp_path / "a.pth", tmp_path / "small.pth"
+    save_checkpoint(path, checkpoints()[0])
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(small, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    assert torch.load(small, weights_only=True)["format"] == FORMAT
+    with pytest.raises(InputError, match=r"small\.pth.*compressed"):
+        load_checkpoint(small, sha256_of_file(small))
+
+
+def test_torchscript_is_refused_before_torch_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.pth"
+    torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), path)
+    monkeypatch.setattr(torch, "load", lambda *arguments, **more: pytest.fail("torch reads it"))
+    with pytest.raises(InputError, match=r"a\.pth.*TorchScript"):
+        load_checkpoint(path, sha256_of_file(path))
+
+
+@pytest.mark.parametrize(
+    "encoder", [{}, {"d_model": "x"}, {"d_model": -1}, {"d_model": 10**30}, {"num_mel_bins": None}], ids=str
+)
+def test_an_encoder_that_can_not_be_built(encoder: dict[str, object], encoder_dir: Path, tmp_path: Path) -> None:
+    sound = trained_checkpoint(encoder_dir)
+    settings = {**sound.encoder, **encoder} if encoder else {}
+    with pytest.raises(InputError, match=r"model2s_0\.pth"):
+        check_weights(replace(sound, encoder=settings))
+
+
 def test_another_checksum_is_refused_before_the_file_is_read(tmp_path: Path) -> None:
     path, marker = tmp_path / "a.pth", tmp_path / "ran"
     torch.save(Payload(marker), path)
@@ -147,6 +179,46 @@ def test_a_configuration_with_a_payload_is_refused_and_does_not_run(tmp_path: Pa
     with pytest.raises(InputError, match="refused"):
         read_config(path)
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_a_configuration_of_every_protocol_that_has_no_numbered_memo_is_read(protocol: int, tmp_path: Path) -> None:
+    content = {"format": "speech-text-comparison ensemble 1", **asdict(config())}
+    (tmp_path / "c.pkl").write_bytes(pickle.dumps(content, protocol=protocol))
+    assert read_config(tmp_path / "c.pkl") == config()
+
+
+def test_an_extension_code_that_some_library_has_loaded_runs_nothing(tmp_path: Path) -> None:
+    """The unpickler itself does not ask for its name any more."""
+    register_extension()
+    marks = [tmp_path / "ran", tmp_path / "ran again"]
+    pickle.loads(b"\x80\x04" + ways(str(marks[0]))["ext1"] + b".")
+    assert marks[0].is_dir()
+    (tmp_path / "c.pkl").write_bytes(b"\x80\x04" + ways(str(marks[1]))["ext1"] + b".")
+    with pytest.raises(InputError, match="refused"):
+        read_config(tmp_path / "c.pkl")
+    assert not marks[1].exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\x80\x02Nr\xff\xff\xff\xff.", b"\x80\x04" + b"]" * 100_000 + b"a" * 99_999 + b".", b"\x80\x04]\x94h\x00a."],
+    ids=["a memo of 64 GB", "a list 100,000 deep", "a list in itself"],
+)
+def test_small_configurations_that_ask_for_much(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "c.pkl").write_bytes(content)
+    with pytest.raises(InputError, match=r"c\.pkl"):
+        read_config(tmp_path / "c.pkl")
+
+
+@pytest.mark.parametrize(
+    "voice", [{"engine": [], "speed": 1.0, "source": "s"}, {"engine": "e", "speed": "1", "source": "s"}]
+)
+def test_a_voice_that_is_no_plain_one(voice: dict[str, object], tmp_path: Path) -> None:
+    content = {"format": "speech-text-comparison ensemble 1", **asdict(config()), "voice": voice}
+    (tmp_path / "c.pkl").write_bytes(pickle.dumps(content))
+    with pytest.raises(InputError, match=r"c\.pkl.*voice"):
+        read_config(tmp_path / "c.pkl")
 
 
 @pytest.mark.parametrize(

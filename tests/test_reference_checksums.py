@@ -4,6 +4,7 @@ Run: .venv/bin/python -m pytest tests/test_reference_checksums.py
 """
 
 import json
+import os
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,6 @@ import torch
 from conftest import INFER, Script, read_rows, snapshot
 from simulate import checkpoints
 from test_bad_files import OLD_TORCH
-from test_training import forget, make_job, same_weights  # noqa: F401  a fixture
 
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from models.config_file import read_config, write_config
@@ -23,13 +23,10 @@ from models.ensemble import gather_references
 from models.errors import InputError
 from models.files import sha256_of_file
 from models.inference import load_members
-from models.job import TrainingJob, is_finished
 from models.pretrained import Scorer
-from models.reference_checksums import differing_texts
 from models.references import read_identity, reference_checksums, reference_path
 from models.report import find_problems
 from models.tables import read_training_table
-from models.training import train_fold
 
 needs_new_torch = pytest.mark.skipif(OLD_TORCH, reason="reads checkpoints without their checksums: needs torch 2.6")
 
@@ -56,63 +53,6 @@ def set_known(work: Path, **changes: str) -> dict[str, str]:
 @pytest.fixture
 def known(work: Path) -> dict[str, str]:
     return set_known(work)
-
-
-# Training
-
-
-def test_a_checkpoint_knows_its_references(make_job: Callable[..., TrainingJob]) -> None:  # noqa: F811
-    job = make_job(epochs=1)
-    found = load_checkpoint(train_fold(job))
-    texts = {*job.train["expected_text"], *job.validation["expected_text"]}
-    assert found.references == {text: sha256_of_file(reference(job.tts_dir, text)) for text in texts}
-    assert len(set(found.references.values())) == len(texts)
-
-
-def test_a_run_that_was_cut_off_does_not_go_on_with_other_references(
-    make_job: Callable[..., TrainingJob],  # noqa: F811
-) -> None:
-    """It is begun anew, and what it was trained with is what is there then."""
-    job = make_job(epochs=2)
-    first = load_checkpoint(train_fold(job))
-    forget(job)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("models.fold_trainer.FoldTrainer._save_checkpoint", interrupt_after_saving())
-        with pytest.raises(KeyboardInterrupt):
-            train_fold(job)
-    assert list(job.run_dir.glob("checkpoint-*"))
-    change(reference(job.tts_dir, "old"))
-    resumed = load_checkpoint(train_fold(job))
-    assert differing_texts(resumed.references, first.references) == ["old"]
-    fresh = load_checkpoint(train_fold(replace(job, output_dir=job.output_dir / "fresh")))
-    assert same_weights(resumed, fresh)
-    assert not same_weights(resumed, first)
-
-
-def interrupt_after_saving() -> Callable[..., None]:
-    from models.fold_trainer import FoldTrainer
-
-    original = FoldTrainer._save_checkpoint
-
-    def save(self: FoldTrainer, *arguments: object, **more: object) -> None:
-        original(self, *arguments, **more)
-        raise KeyboardInterrupt
-
-    return save
-
-
-@needs_new_torch
-def test_a_finished_fold_of_other_references_is_no_finished_one(
-    make_job: Callable[..., TrainingJob],  # noqa: F811
-) -> None:
-    job = make_job(epochs=1)
-    train_fold(job)
-    assert is_finished(job)
-    change(reference(job.tts_dir, "cat"))
-    with pytest.raises(InputError, match=r"model2s_0\.pth.*another reference of 'cat'; .*--overwrite"):
-        is_finished(job)
-    reference(job.tts_dir, "cat").unlink()
-    assert is_finished(job)  # it would be spoken again
 
 
 # Which checkpoints belong together
@@ -288,6 +228,78 @@ def test_a_published_folder_tells_no_text_of_training(tts_dir: str | None, work:
     content = (work / "published" / "config.json").read_text()
     assert "she has a red hat" not in content
     assert bool(json.loads(content)["references"]) == (tts_dir is not None)
+
+
+# Folders of strangers
+
+
+@pytest.fixture
+def linked(work: Path, tmp_path: Path) -> Path:
+    """A reference that is a link to a file elsewhere, by a voice that fits."""
+    path = reference(work / "tts_data", "old")
+    elsewhere = tmp_path / "elsewhere.wav"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    return path
+
+
+@pytest.mark.parametrize("name", [INFER, "pack_submission.py"])
+def test_a_reference_that_lies_elsewhere_is_refused(
+    name: str, work: Path, linked: Path, refused: Callable[..., str]
+) -> None:
+    refused(name, mentions=(linked.name, "link"))
+
+
+def test_a_reference_that_lies_elsewhere_is_not_published(work: Path, linked: Path, script: Script) -> None:
+    outcome = script("publish.py", "--license", "mit")
+    assert outcome.code == 1
+    assert linked.name in outcome.error
+    assert not (work / "published").exists()
+
+
+def test_a_known_reference_may_lie_elsewhere(work: Path, known: dict[str, str], linked: Path, script: Script) -> None:
+    """The hub's cache is made of links; the checksum tells that it is the right file."""
+    assert script(INFER).code == 0
+    scorer = Scorer.from_config(work / "model_configs.pkl", work / "tts_data", device="cpu")
+    scorer.save_pretrained(work / "published")
+    references, blobs = work / "published" / "references", work / "blobs"
+    blobs.mkdir()
+    for path in references.glob("*.wav"):
+        path.rename(blobs / path.name)
+        path.symlink_to(blobs / path.name)
+    found = Scorer.from_pretrained(work / "published", device="cpu")
+    clip = work / "data" / "test0.wav"
+    assert found.score(clip, "old", "deletion", "KG") == pytest.approx(
+        scorer.score(clip, "old", "deletion", "KG"), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("what", ["device", "pipe", "huge"])
+def test_what_is_no_reference_is_not_copied(what: str, work: Path, script: Script) -> None:
+    """It would fill the disk, or never end."""
+    path = work / "tts_data" / f"{'0' * 20}.wav"
+    if what == "device":
+        path.symlink_to("/dev/zero")
+    elif what == "pipe":
+        os.mkfifo(path)
+    else:
+        path.touch()
+        os.truncate(path, 1 << 40)
+    outcome = script("publish.py", "--license", "mit")
+    assert outcome.code == (1 if what == "huge" else 0), outcome.error
+    assert (
+        path.name in outcome.error if what == "huge" else not (work / "published" / "references" / path.name).exists()
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["model_configs.pkl", "tts_data/voice.json", "data/test_metadata.csv", "data/submission_format.csv"]
+)
+def test_a_huge_file_does_not_fill_the_memory(name: str, work: Path, refused: Callable[..., str]) -> None:
+    os.truncate(work / name, 1 << 40)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("conftest.snapshot", lambda folder: {})  # it would read the file
+        refused(INFER, mentions=(Path(name).name, "MB"))
 
 
 # What strangers may have written

@@ -3,19 +3,26 @@
     python tools/fuzz.py --cases 1000          # of each kind; `make fuzz`
 
 Good files of each kind are changed at random: bytes replaced, cut out, doubled, or set to what often breaks readers, and CSV
-cells and pickles in ways of their own. Each kind runs in a process of its own that may take two more gigabytes, and ten seconds
-for a case, so that a crash of the interpreter, a hang or a flood of memory is seen too.
+cells and pickles in ways of their own. Folders are spoilt by names that lead elsewhere, by links, devices and pipes. Pickles get
+payloads that leave a mark if they run; it is looked for after each case, and that they do run under pickle.load is shown before.
+Each kind runs in a process of its own that may take two more gigabytes, and ten seconds for a case, so that a crash of the
+interpreter, a hang or a flood of memory is seen too.
 """
 
 import argparse
+import errno
+import faulthandler
+import functools
 import pickle
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -26,79 +33,23 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.audio import read_audio
 from models.checkpoint import Checkpoint, OutOfFold, load_checkpoint, save_checkpoint
+from models.cli import explain
 from models.config_file import EnsembleConfig, ModelEntry, read_config, write_config
-from models.errors import InputError
 from models.recipe import Recipe
 from models.tables import GRADES, TASKS, clip_paths, read_test_table, read_training_table
 from tools.chain import ROOT
+from tools.fuzz_changes import change_bytes, change_table
+from tools.fuzz_payloads import checkpoints_case, configurations_case, embed, run_freely, ways
+from tools.fuzz_places import links_case, paths_case, references_case
 
 SECONDS_PER_CASE = 10
 MORE_MEMORY = 2 * 2**30
-TOUCHY_BYTES = [b"\x00", b"\xff", b"\x7f", b"\x80", b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\xff\xff\xff\x7f"]
-TOUCHY_TEXT = ["\0", '"', "'", ",", "\n", "\r\n", "\ufeff", "é", "\ud83d".encode("utf-8", "replace").decode(), "=1+1"]
-TOUCHY_TEXT += [
-    "../../etc/passwd",
-    "/etc/passwd",
-    "a" * 200_000,
-    "nan",
-    "NaN",
-    "inf",
-    "1e400",
-    "-1",
-    "",
-    " ",
-    "KG",
-    "0.5",
-]
-
+LARGEST_FILE = 2**26
+MARK = "the payload ran"
+VOICE = {"engine": "espeak-ng", "speed": 1.0, "source": "espeak"}
 Files = list[Path]
 Change = Callable[[bytes, np.random.Generator], bytes]
-
-
-def change_bytes(content: bytes, rng: np.random.Generator) -> bytes:
-    """One to four changes, most of them where headers are."""
-    changed = bytearray(content)
-    for _ in range(rng.integers(1, 5)):
-        at = int(rng.integers(0, min(len(changed), 200) if rng.random() < 0.7 else len(changed)) if changed else 0)
-        kind = rng.integers(5)
-        if kind == 0:
-            changed[at : at + 1] = rng.bytes(1)
-        elif kind == 1:
-            touchy = TOUCHY_BYTES[rng.integers(len(TOUCHY_BYTES))]
-            changed[at : at + len(touchy)] = touchy
-        elif kind == 2:
-            del changed[at : at + int(rng.integers(1, 50))]
-        elif kind == 3:
-            changed[at:at] = changed[at : at + int(rng.integers(1, 50))]
-        else:
-            del changed[max(at, 1) :]
-    return bytes(changed)
-
-
-def change_table(content: bytes, rng: np.random.Generator) -> bytes:
-    """Text put into cells and between them; lines dropped, doubled or exchanged; other encodings and line ends; or bytes."""
-    if rng.random() < 0.2:
-        return change_bytes(content, rng)
-    lines = content.decode().split("\n")
-    for _ in range(rng.integers(1, 4)):
-        line, touchy = int(rng.integers(len(lines))), TOUCHY_TEXT[rng.integers(len(TOUCHY_TEXT))]
-        kind = rng.integers(5)
-        if kind == 0:
-            cells = lines[line].split(",")
-            cells[rng.integers(len(cells))] = touchy
-            lines[line] = ",".join(cells)
-        elif kind == 1:
-            at = int(rng.integers(len(lines[line]) + 1))
-            lines[line] = lines[line][:at] + touchy + lines[line][at:]
-        elif kind == 2:
-            lines[line] = ",".join(lines[line].split(",")[: int(rng.integers(1, 5))])
-        elif kind == 3:
-            lines.insert(line, lines[rng.integers(len(lines))])
-        else:
-            del lines[line]
-            lines = lines or [""]
-    encoding = ("utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16", "latin-1")[rng.integers(6)]
-    return ("\r\n" if rng.random() < 0.2 else "\n").join(lines).encode(encoding, "replace")
+Read = Callable[[], object]
 
 
 def change_pickle(content: bytes, rng: np.random.Generator) -> bytes:
@@ -162,8 +113,8 @@ def make_tables(folder: Path) -> Files:
 def make_config(folder: Path) -> Files:
     entry = ModelEntry("model2s", 1.0, ["assets/model2s_0.pth"], [0], ["0" * 64], 16.0, 16)
     priors = {task: dict.fromkeys(GRADES, 0.5) for task in TASKS}
-    voice = {"engine": "espeak-ng", "speed": 1.0, "source": "espeak"}
-    write_config(folder / "model_configs.pkl", EnsembleConfig(1, voice, "data", priors, [entry]))
+    references = {"cat": "0" * 64, "old": "1" * 64}
+    write_config(folder / "model_configs.pkl", EnsembleConfig(1, VOICE, "data", priors, [entry], references))
     return [folder / "model_configs.pkl"]
 
 
@@ -171,7 +122,7 @@ def make_checkpoint(folder: Path) -> Files:
     recipe = Recipe(name="model2s", encoder="somewhere", pooling="mean", dropout=0.1, seed=0, data_seed=0)
     oof = OutOfFold(["a", "b"], ["deletion"] * 2, ["KG"] * 2, np.array([0.0, 1.0]), np.array([0.2, 0.8]))
     weights = {"w": torch.zeros(4, 4, dtype=torch.float16)}
-    save_checkpoint(folder / "model2s_0.pth", Checkpoint(recipe, 0, 6, weights, {}, oof, {}, "data", {}, [], {}))
+    save_checkpoint(folder / "model2s_0.pth", Checkpoint(recipe, 0, 6, weights, {}, oof, VOICE, "data", {}, [], {}))
     return [folder / "model2s_0.pth"]
 
 
@@ -195,33 +146,105 @@ def limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (held + MORE_MEMORY, held + MORE_MEMORY))
 
 
+@contextmanager
+def limited_files() -> Iterator[None]:
+    """What is copied without a look at its size would fill the disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def too_long(*_: object) -> None:
     raise TimeoutError(f"more than {SECONDS_PER_CASE} s")
 
 
-def fuzz(kind: str, cases: int, seed: int, folder: Path) -> tuple[int, list[str]]:
-    """How many damaged files were read all the same, and what went wrong with the others."""
+def payload_in_config(folder: Path, rng: np.random.Generator) -> Read:
+    (path,) = make_config(folder)
+    return configurations_case(pickle.loads(path.read_bytes()), folder, folder / MARK, rng)
+
+
+def payload_in_checkpoint(folder: Path, rng: np.random.Generator) -> Read:
+    (path,) = make_checkpoint(folder)
+    return checkpoints_case(path.read_bytes(), folder, folder / MARK, rng)
+
+
+# Each makes a spoilt folder in an empty one; what it returns reads it.
+FOLDERS: dict[str, Callable[[Path, np.random.Generator], Read]] = {
+    "paths": paths_case,
+    "links": links_case,
+    "references": references_case,
+    "payloads in configurations": payload_in_config,
+    "payloads in checkpoints": payload_in_checkpoint,
+}
+ALL_KINDS = (*KINDS, *FOLDERS)
+
+
+def damaged_files(kind: str, cases: int, seed: int, folder: Path) -> Iterator[tuple[str, Read]]:
+    """A file that is damaged, and how it is read; before the next one it is sound again."""
     make, change, read = KINDS[kind]
     sound = {path: path.read_bytes() for path in make(folder)}
+    for case in range(cases):
+        path = list(sound)[case % len(sound)]
+        path.write_bytes(change(sound[path], np.random.default_rng([seed, case])))
+        yield path.name, functools.partial(read, path)
+        path.write_bytes(sound[path])
+
+
+def spoilt_folders(kind: str, cases: int, seed: int, folder: Path) -> Iterator[tuple[str, Read]]:
+    for case in range(cases):
+        inner = folder / "case"
+        inner.mkdir()
+        yield str(inner), FOLDERS[kind](inner, np.random.default_rng([seed, case]))
+        shutil.rmtree(inner)
+
+
+def fuzz(kind: str, cases: int, seed: int, folder: Path) -> tuple[int, list[str]]:
+    """How many damaged files were read all the same, and what went wrong with the others."""
     accepted, wrong = 0, []
     signal.signal(signal.SIGALRM, too_long)
-    for case in range(cases):
-        rng = np.random.default_rng([seed, case])
-        path = list(sound)[case % len(sound)]
-        path.write_bytes(change(sound[path], rng))
+    damaged = damaged_files if kind in KINDS else spoilt_folders
+    for case, (name, read) in enumerate(damaged(kind, cases, seed, folder)):
+        faulthandler.dump_traceback_later(3 * SECONDS_PER_CASE, exit=True)  # where the alarm is not heard
         signal.alarm(SECONDS_PER_CASE)
         try:
-            read(path)
+            with limited_files():
+                read()
             accepted += 1
-        except InputError as error:
-            if str(path.parent) not in str(error) and path.name not in str(error):
-                wrong.append(f"case {case} ({path.name}): names no file: {str(error)[:200]}")
         except Exception as error:
-            wrong.append(f"case {case} ({path.name}): {type(error).__name__}: {str(error)[:200]}")
+            if problem := what_is_wrong(error, name, folder):
+                wrong.append(f"case {case} ({name}): {problem}")
         finally:
             signal.alarm(0)
-        path.write_bytes(sound[path])
+            faulthandler.cancel_dump_traceback_later()
+        if any(folder.rglob(MARK)):
+            wrong.append(f"case {case} ({name}): the payload ran")
     return accepted, wrong
+
+
+def what_is_wrong(error: Exception, name: str, folder: Path) -> str:
+    """Nothing, where it is an error that a user is told in words, and that names what was given."""
+    told = explain(error)
+    if told is None or (isinstance(error, OSError) and error.errno in (errno.EFBIG, errno.ENOSPC)):
+        return f"{type(error).__name__}: {str(error)[:200]}"
+    return "" if name in told or str(folder) in told else f"names no file: {told[:200]}"
+
+
+def payloads_that_do_not_run(folder: Path) -> list[str]:
+    """The ways of `fuzz_payloads` that leave no mark where files are trusted: a fuzzer that uses them could find nothing."""
+    silent = []
+    for name, opcodes in ways(str(folder / MARK)).items():
+        (folder / "file").write_bytes(embed({"a": [{"b": "c"}]}, opcodes, np.random.default_rng(0)))
+        with suppress(Exception):  # what it makes need not be sound
+            run_freely(folder / "file")
+        if not (folder / MARK).is_dir():
+            silent.append(name)
+            continue
+        (folder / MARK).rmdir()
+    (folder / "file").unlink()
+    return silent
 
 
 def run_kind(kind: str, cases: int, seed: int) -> tuple[int, str]:
@@ -236,16 +259,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=1000, help="of each kind (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
-    parser.add_argument("--only", choices=KINDS, help="one kind, in this process")
+    parser.add_argument("--only", choices=ALL_KINDS, help="one kind, in this process")
     options = parser.parse_args()
     if options.only is None:
-        outcomes = [run_kind(kind, options.cases, options.seed) for kind in KINDS]
+        outcomes = [run_kind(kind, options.cases, options.seed) for kind in ALL_KINDS]
         print("".join(printed for _, printed in outcomes), end="")
         sys.exit(int(any(code for code, _ in outcomes)))
     limit_memory()
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
+        silent = payloads_that_do_not_run(Path(folder)) if "payloads" in options.only else []
         accepted, wrong = fuzz(options.only, options.cases, options.seed, Path(folder))
+    wrong = [f"a payload that never runs: {name}" for name in silent] + wrong
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         f"{options.only}: {options.cases} damaged, {accepted} read, {options.cases - accepted - len(wrong)} refused, "
