@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from models.config_file import EnsembleConfig
     from models.inference import Member
     from models.metrics import Values
+    from models.ray_scoring import Scoring
 
 READ_CLIPS = 64  # of one task that reads: a few hundred milliseconds of work, 20 MB of features
 READING_SHARE = (
@@ -99,16 +100,26 @@ def score_on_ray(
     """
     from models.inference import distinct_forms
     from models.metrics import clip_probabilities
+    from models.ray_scoring import Scoring
 
     ray = _import()
     with connection(ray, arguments.ray):
         needs, actors = _choose_actors(ray, arguments)
         print(f"scored by {actors} actors, each with {needs['CPU']:g} CPUs and {needs['GPU']:g} GPUs", flush=True)
-        notes = _take_notes(ray)
-        forms = distinct_forms(members)
+        notes, forms = _take_notes(ray), distinct_forms(members)
         chunks = _read(ray, arguments, table, forms, ray.put(dict(references)), notes)
+        scoring = Scoring(
+            forms,
+            config,
+            arguments.config.absolute().parent,
+            arguments.folds_per_model,
+            arguments.device,
+            arguments.precision,
+            int(needs["CPU"]),
+            notes,
+        )
         try:
-            blended = _collect(_score(ray, chunks, arguments, config, forms, notes, needs, actors), len(table))
+            blended = _collect(_score(ray, chunks, scoring, needs, actors), len(table))
         except Exception as error:
             if told := ray.get(notes.errors.remote()):
                 raise InputError(told[0]) from error
@@ -199,29 +210,10 @@ def _configure(ray: Any) -> None:
         logging.getLogger(f"ray.data.{repeats}").setLevel(logging.CRITICAL)
 
 
-def _score(
-    ray: Any,
-    chunks: Any,
-    arguments: argparse.Namespace,
-    config: "EnsembleConfig",
-    forms: list[dict[str, Any]],
-    notes: Any,
-    needs: Mapping[str, float],
-    actors: int,
-) -> Any:
+def _score(ray: Any, chunks: Any, scoring: "Scoring", needs: Mapping[str, float], actors: int) -> Any:
     """The chunks' rows and scores. Each actor has one chunk that it scores and one that waits, no more."""
-    from models.ray_scoring import ChunkScorer, Scoring
+    from models.ray_scoring import ChunkScorer
 
-    scoring = Scoring(
-        forms,
-        config,
-        Path(arguments.config).resolve().parent,
-        arguments.folds_per_model,
-        arguments.device,
-        arguments.precision,
-        int(needs["CPU"]),
-        notes,
-    )
     return chunks.map_batches(
         ChunkScorer,
         fn_constructor_kwargs={"scoring": scoring},
