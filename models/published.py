@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from models.build import check_weights
 from models.checkpoint import Checkpoint, OutOfFold
 from models.errors import InputError
-from models.files import sha256_of_file
+from models.files import replace_when_done, sha256_of_file
 from models.inference import Member
 from models.recipe import recipe_from_dict
 from models.reference_checksums import UNKNOWN, Checksums, refuse_changed, refuse_foreign
@@ -151,7 +151,8 @@ def _write_member(folder: Path, member: Member) -> dict[str, Any]:
     """Write the weights; returns the rest, in plain values."""
     checkpoint, path = member.checkpoint, folder / weights_name(member.checkpoint)
     weights = {name: tensor.contiguous() for name, tensor in checkpoint.weights.items()}
-    save_file(weights, path, metadata={"format": "pt"})
+    with replace_when_done(path) as temporary:  # safetensors' own file would be for its owner's eyes alone
+        temporary.write_bytes(save(weights, metadata={"format": "pt"}))
     return {
         **{name: plain(getattr(checkpoint, name)) for name in _PLAIN_FIELDS},
         "recipe": plain(checkpoint.recipe.to_dict()),

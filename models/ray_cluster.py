@@ -51,6 +51,7 @@ def import_ray(*needed: str, install: str = "ray") -> Any:
     install : what pip is to install otherwise
     raises : InputError where one is missing
     """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its makers of each cluster
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # read at import: lines of different folds may look alike
     try:
         ray = importlib.import_module("ray")

@@ -151,6 +151,11 @@ def test_nothing_is_pickled_and_nothing_tells_of_clips_or_places(script: Script,
     assert not any(f'"{name}"' in text for name in load_checkpoint(file, sha256_of_file(file)).oof.filenames)
 
 
+def test_whoever_may_read_the_card_may_read_the_weights(pristine: Path) -> None:
+    modes = {path.stat().st_mode for path in pristine.rglob("*") if path.is_file()}
+    assert len(modes) == 1
+
+
 def test_folds_per_model_are_spread_as_infer_does(script: Script, work: Path) -> None:
     assert script(INFER, "--precision", "fp32", "--folds_per_model", 1).code == 0
     assert script(PUBLISH, "--folds_per_model", 1).code == 0
