@@ -5,11 +5,12 @@ Run: .venv/bin/python -m pytest tests/test_ray_inference.py
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from conftest import INFER, ROOT, TEXTS, read_rows, write_part
@@ -38,6 +40,7 @@ NODE = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": STORE_BYTES, "inclu
 PROMPT = {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}  # Ray's processes give way to all others unless told so
 SCRIPT = str(ROOT / INFER)  # by its path it gets no options from the fixture `script`
 MODELS = {"model2s": 0.5, "alignsmall": 0.3, "matchedmodel": 0.2}
+UNSPOKEN = ("test3.wav", "test60.wav", "test200.wav")  # their expected text
 SMALL = f"""
 import runpy, sys, tqdm
 from models import audio, inference, ray_inference
@@ -57,14 +60,17 @@ runpy.run_path({str(ROOT / INFER)!r}, run_name="__main__")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, encoder_dir: Path) -> Path:
-    """400 clips, of which 18 next to each other and three more can't be read, and models of three kinds."""
+    """400 clips, of which 18 next to each other and four more can't be read, and models of three kinds. Three texts can't be spoken,
+    one of them that of a clip that can't be read."""
     folder = tmp_path_factory.mktemp("ray_inference")
     (folder / "data").mkdir()
     write_part(folder / "data", "test", 400, np.random.default_rng(0))
     names = [name for name, _ in read_rows(folder / "data" / "submission_format.csv")[1:]]
-    for name in [names[3], *names[40:58], names[99]]:
+    assert set(UNSPOKEN) < set(names)
+    for name in [UNSPOKEN[0], names[3], *names[40:58], names[99]]:
         (folder / "data" / name).write_bytes(b"broken")
     (folder / "data" / names[70]).unlink()
+    rename_texts(folder / "data" / "test_metadata.csv", UNSPOKEN, "?!")
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, (60 * 44100, 2))
     soundfile.write(folder / "data" / names[0], noise, 44100)  # the first block is not the first to be read
     speak_references(folder / "tts_data", [text for texts in TEXTS.values() for text in texts], VoiceOptions())
@@ -76,6 +82,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory, encoder_dir: Path) -> Path:
     write_config(folder / "model_configs.pkl", EnsembleConfig(1, voice, "data", priors(), entries))
     infer(folder, "--num_workers", 0, "--output", "plain.csv")
     return folder
+
+
+def rename_texts(metadata: Path, filenames: Sequence[str], text: str) -> None:
+    table = pd.read_csv(metadata, dtype=str)
+    table.loc[table["filename"].isin(filenames), "expected_text"] = text
+    table.to_csv(metadata, index=False)
 
 
 def infer(folder: Path, *arguments: object) -> None:
@@ -157,8 +169,8 @@ def test_the_same_bytes_as_without_ray(cluster: Any, folder: Path) -> None:
     """With clips that can't be read, some filling a whole block, several chunks, and models that read three forms."""
     infer(folder, "--ray", cluster.address, "--actors", 1, "--cpus_per_actor", 1, "--output", "ray.csv")
     assert "scored by 1 actors" in output(folder)
-    assert "21 clips could not be read" in output(folder)
-    assert len(read_rows(folder / "plain.csv.problems.csv")) == 1 + 21
+    assert "24 clips could not be read" in output(folder)
+    assert len(read_rows(folder / "plain.csv.problems.csv")) == 1 + 24
     assert_same(folder, "ray.csv")
 
 
@@ -189,10 +201,13 @@ def node_of(cluster: Any, pids: set[int]) -> Any:
 
 
 def test_strict_writes_nothing(cluster: Any, folder: Path, start: Callable[..., Any]) -> None:
-    """And one line says why, without Ray's reports."""
-    assert start("--ray", cluster.address, "--strict", "--output", "strict.csv").wait(120) == 1
+    """And one line says why, without Ray's reports. All texts can be spoken here, so that it is a node that finds a clip."""
+    shutil.copytree(folder / "data", folder / "spoken")
+    rename_texts(folder / "spoken" / "test_metadata.csv", UNSPOKEN, "old")
+    options = ("--data_dir", "spoken", "--strict", "--output", "strict.csv")
+    assert start("--ray", cluster.address, *options).wait(120) == 1
     last = output(folder).strip().splitlines()[-1]
-    assert last.startswith("error: --strict: a clip can't be read: data/test")
+    assert last.startswith("error: --strict: a clip can't be read: spoken/test")
     assert "Traceback" not in output(folder)
     assert not list(folder.glob("strict.csv*"))
 
