@@ -60,8 +60,8 @@ runpy.run_path({str(ROOT / INFER)!r}, run_name="__main__")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, encoder_dir: Path) -> Path:
-    """400 clips, of which 18 next to each other and four more can't be read, and models of three kinds. Three texts can't be spoken,
-    one of them that of a clip that can't be read."""
+    """400 clips, of which 18 next to each other and four more can't be read, and models of three kinds. Three texts can't be
+    spoken, one of them that of a clip that can't be read."""
     folder = tmp_path_factory.mktemp("ray_inference")
     (folder / "data").mkdir()
     write_part(folder / "data", "test", 400, np.random.default_rng(0))
