@@ -110,7 +110,11 @@ def main() -> None:
     config = read_config(arguments.config)
     check_output(arguments.output)
 
+    from models.device import resolve_device, resolve_precision
     from models.inference import load_members
+
+    if arguments.ray is None:  # what is not there is told before hours of work; with Ray each node has its own
+        resolve_precision(arguments.precision, resolve_device(arguments.device))
 
     members = load_members(config, arguments.config.parent, arguments.folds_per_model)
     references, unspoken = make_references(arguments, table["expected_text"].tolist(), config)

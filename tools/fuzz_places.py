@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
+from unittest import mock
 
 import numpy as np
 import soundfile
@@ -205,20 +206,20 @@ class ToneVoice:
         return (0.3 * np.sin(0.1 * (1 + sum(text.encode()) % 7) * np.arange(SAMPLES))).astype(np.float32)
 
 
+in_tones = mock.patch.object(models.references, "make_voice", lambda options: ToneVoice())
 TEXTS = ("cat", "old", "we like to play", "teevog", "it's cold", "naïve")
 
 
 @functools.cache
 def sound_references() -> dict[str, bytes]:
     """The files of a folder in which all is right."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, in_tones:
         speak_references(Path(folder) / "tts_data", list(TEXTS), VoiceOptions())
         return {path.name: path.read_bytes() for path in (Path(folder) / "tts_data").iterdir()}
 
 
 def references_case(folder: Path, rng: np.random.Generator) -> Read:
     """A folder of references in which one to three files are damaged or something else."""
-    models.references.make_voice = lambda options: ToneVoice()  # type: ignore[assignment]
     write_tone(folder / SECRET, SECRET_SAMPLES, 1000)
     tts_dir, voice = folder / "tts_data", ToneVoice.identity
     tts_dir.mkdir()
@@ -252,7 +253,8 @@ def _ask_for_references(
         check(load_references(tts_dir, TEXTS, known))
 
     def complete() -> None:
-        complete_references(tts_dir, list(TEXTS), ToneVoice.identity, VoiceOptions(), known)
+        with in_tones:
+            complete_references(tts_dir, list(TEXTS), ToneVoice.identity, VoiceOptions(), known)
         check(load_references(tts_dir, TEXTS, known))
 
     def publish() -> None:
