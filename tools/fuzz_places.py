@@ -206,7 +206,7 @@ class ToneVoice:
         return (0.3 * np.sin(0.1 * (1 + sum(text.encode()) % 7) * np.arange(SAMPLES))).astype(np.float32)
 
 
-in_tones = mock.patch.object(models.references, "make_voice", lambda options: ToneVoice())
+in_tones = mock.patch.object(models.references, "make_voice", return_value=ToneVoice())
 TEXTS = ("cat", "old", "we like to play", "teevog", "it's cold", "naïve")
 
 
