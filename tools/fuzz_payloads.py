@@ -185,11 +185,11 @@ def replace_in_archive(whole: bytes, pickled: bytes, rng: np.random.Generator) -
     with zipfile.ZipFile(io.BytesIO(whole)) as source, zipfile.ZipFile(made, "w") as target:
         for info in source.infolist():
             inner = pickled if info.filename.endswith("/data.pkl") else source.read(info.filename)
-            target.writestr(info.filename, inner, zipfile.ZIP_STORED)
+            target.writestr(zipfile.ZipInfo(info.filename), inner)  # by its name alone it would bear the time of day
         if rng.random() < 0.2:
             root = source.namelist()[0].split("/")[0]
-            target.writestr(f"{root}/constants.pkl", pickled)
-            target.writestr(f"{root}/code/__torch__.py", "import os\n")
+            target.writestr(zipfile.ZipInfo(f"{root}/constants.pkl"), pickled)
+            target.writestr(zipfile.ZipInfo(f"{root}/code/__torch__.py"), "import os\n")
     return made.getvalue()
 
 
