@@ -3,9 +3,9 @@
     python tools/make_spoken_corpus.py train_metadata.csv train_labels.csv rehearsal/data
     python benchmarks/rehearsal.py rehearsal --sizes 4762 9524 19048 38095
 
-At each size: preprocess.py, two recipes × two folds on the encoder that the project ships, one epoch each, check_models.py,
-get_config.py, and infer.py over all clips with all four checkpoints. Each size has a folder of its own, in which the clips are
-hard links. A size that has been measured is not measured again.
+At each size: preprocess.py, two recipes × two folds on the encoder that the project ships, one epoch each, both folds of a
+recipe side by side, check_models.py, get_config.py, and infer.py over all clips with all four checkpoints. Each size has a
+folder of its own, in which the clips are hard links. A step that has been measured is not measured again.
 """
 
 import argparse
@@ -36,13 +36,13 @@ TABLES = ("train_metadata.csv", "test_metadata.csv", "train_labels.csv", "train_
 JOINT = "--joint matched --augment none --dropout 0.1 --learning_rate 3e-4"
 FOLDS = "--n_folds 2 --group_by voice --groups data/train_source.csv --output_dir assets --epochs 1 --schedule_epochs 1"
 ENCODER = f"--encoder {ROOT / 'assets' / 'encoders' / 'phonetic-tiny'}"
-CHAIN = {
-    "preprocess.py": "preprocess.py",
-    "train.py, aligntiny": f"train.py --models aligntiny --learning_rate 1.5e-4 {FOLDS}",
-    "train.py, model3mcp": f"train.py --models model3mcp {JOINT} {ENCODER} {FOLDS}",
-    "check_models.py": "check_models.py",
-    "get_config.py": "get_config.py",
-    "infer.py": "infer.py",
+CHAIN = {  # the commands of a step run at the same time
+    "preprocess.py": ["preprocess.py"],
+    "train_aligntiny.py": [f"train_aligntiny.py --fold {fold} --learning_rate 1.5e-4 {FOLDS}" for fold in (0, 1)],
+    "train_model3mcp.py": [f"train_model3mcp.py --fold {fold} {JOINT} {ENCODER} {FOLDS}" for fold in (0, 1)],
+    "check_models.py": ["check_models.py"],
+    "get_config.py": ["get_config.py"],
+    "infer.py": ["infer.py"],
 }
 MAY_COMPLAIN = ("check_models.py",)  # of the weaker model
 LOOK_SECONDS = 2.0  # between two looks at memory and disk
@@ -66,10 +66,10 @@ def core_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def proportional_gb(process: psutil.Process) -> float:
-    """Memory of a process and all that it started; pages that several share are counted once."""
+def proportional_gb() -> float:
+    """Memory of all processes that this one started, and they; pages that several share are counted once."""
     total = 0
-    for one in [process, *process.children(recursive=True)]:
+    for one in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):  # it has ended
             total += one.memory_full_info().pss
     return total / 2**30
@@ -88,14 +88,13 @@ def written_gb(folder: Path) -> float:
 
 
 @contextmanager
-def watched(process: psutil.Process, folder: Path, use: Use) -> Iterator[None]:
-    """Note the largest memory and disk in `use` while the process runs."""
+def watched(folder: Path, use: Use) -> Iterator[None]:
+    """Note the largest memory and disk in `use` meanwhile."""
     ended = threading.Event()
 
     def look() -> None:
         while not ended.wait(LOOK_SECONDS):
-            with suppress(psutil.Error):
-                use.memory_gb = max(use.memory_gb, proportional_gb(process))
+            use.memory_gb = max(use.memory_gb, proportional_gb())
             use.disk_gb = max(use.disk_gb, written_gb(folder))
 
     watcher = threading.Thread(target=look)
@@ -107,16 +106,23 @@ def watched(process: psutil.Process, folder: Path, use: Use) -> Iterator[None]:
         watcher.join()
 
 
-def measure(step: str, arguments: Sequence[str], clips: int, folder: Path) -> Use:
-    """Run a script in `folder`, its output going to `output.log` there."""
+def measure(step: str, commands: Sequence[str], clips: int, folder: Path) -> Use:
+    """Run scripts in `folder` at the same time, the cores shared out, their output going to `output.log` there."""
     use, started, before = Use(clips, step), time.perf_counter(), core_seconds()
-    with open(folder / "output.log", "ab") as log:
-        command = [sys.executable, str(ROOT / arguments[0]), *arguments[1:]]
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
-        with watched(psutil.Process(process.pid), folder, use):
-            code = process.wait()
-    if code and step not in MAY_COMPLAIN:
-        raise InputError(f"{step}: ended with {code}; {folder / 'output.log'} says why")
+    threads = max(1, (os.cpu_count() or 1) // len(commands))
+    surroundings = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    with open(folder / "output.log", "ab") as log, watched(folder, use):
+        scripts = [shlex.split(command) for command in commands]
+        processes = [
+            subprocess.Popen(
+                [sys.executable, str(ROOT / script), *options], cwd=folder, env=surroundings, stdout=log, stderr=log
+            )
+            for script, *options in scripts
+        ]
+        codes = [process.wait() for process in processes]
+    failures = [code for code in codes if code]
+    if failures and step not in MAY_COMPLAIN:
+        raise InputError(f"{step}: ended with {failures[0]}; {folder / 'output.log'} says why")
     use.seconds, use.core_seconds = time.perf_counter() - started, core_seconds() - before
     use.disk_gb = max(use.disk_gb, written_gb(folder))
     return use
@@ -181,10 +187,10 @@ def main() -> None:
     for clips in arguments.sizes:
         folder = arguments.folder / f"clips_{clips}"
         take_part(corpus, clips, folder / "data")
-        for step, command in CHAIN.items():
+        for step, commands in CHAIN.items():
             if any((use.clips, use.step) == (clips, step) for use in measured):
                 continue
-            measured.append(measure(step, shlex.split(command), clips, folder))
+            measured.append(measure(step, commands, clips, folder))
             write_measured(file, measured)
             print(f"{clips} clips, {step}: {measured[-1].seconds:.0f} s", flush=True)
     print("\n".join(markdown(measured)))

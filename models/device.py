@@ -8,6 +8,10 @@ from models.errors import InputError
 
 HALF_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
+# oneDNN keeps the kernels and buffers of the last 1024 convolutions, one for each length of a batch: gigabytes, and hardly ever
+# used again. This many are more than one network needs at a time. Read when torch first computes a convolution.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
+
 
 def resolve_device(name: str) -> torch.device:
     """auto, cpu, cuda or cuda:N to a device that is there. Under torchrun, `auto` is the process's own GPU."""

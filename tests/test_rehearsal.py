@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import pytest
 from conftest import ROOT
 
@@ -109,7 +108,7 @@ def test_a_part_is_a_corpus_of_its_own(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_each_size_is_measured_once(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rehearsal, "CHAIN", {"speak": "preprocess.py"})
+    monkeypatch.setattr(rehearsal, "CHAIN", {"speak": ["preprocess.py"]})
     monkeypatch.setattr(rehearsal, "LOOK_SECONDS", 0.05)
     for sizes in ([4], [4, 8]):
         assert call(rehearsal.main, monkeypatch, corpus.parent, "--sizes", *sizes) == 0
@@ -123,10 +122,20 @@ def test_each_size_is_measured_once(corpus: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_step_that_fails_is_named(
     corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(rehearsal, "CHAIN", {"score": "infer.py"})
+    monkeypatch.setattr(rehearsal, "CHAIN", {"score": ["infer.py"]})
     assert call(rehearsal.main, monkeypatch, corpus.parent, "--sizes", 4) == 1
     assert "model_configs.pkl" in (corpus.parent / "clips_4" / "output.log").read_text()
     assert not read_measured(corpus.parent / "measured.csv")
+
+
+def test_the_commands_of_a_step_run_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each waits for what the other writes."""
+    monkeypatch.setattr(rehearsal, "ROOT", tmp_path)
+    waits = "import sys, time, pathlib; mine, other = sys.argv[1:]; pathlib.Path(mine).touch()\n"
+    waits += "for _ in range(300):\n    if pathlib.Path(other).exists(): sys.exit()\n    time.sleep(0.1)\nsys.exit(1)"
+    (tmp_path / "wait.py").write_text(waits)
+    use = rehearsal.measure("wait", ["wait.py a b", "wait.py b a"], 4, tmp_path)
+    assert use.core_seconds > 0
 
 
 def test_memory_of_all_processes_counts() -> None:
@@ -138,7 +147,7 @@ def test_memory_of_all_processes_counts() -> None:
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        assert 0.186 < proportional_gb(psutil.Process(process.pid)) < 0.25
+        assert 0.186 < proportional_gb() < 0.25
         process.communicate("")
 
 
@@ -150,7 +159,7 @@ def test_disk_is_what_was_written_beside_the_clips(tmp_path: Path) -> None:
 
 
 def test_the_table_has_a_row_for_each_step_and_a_column_for_each_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rehearsal, "CHAIN", {"one": "", "two": ""})
+    monkeypatch.setattr(rehearsal, "CHAIN", {"one": [], "two": []})
     lines = markdown([Use(20, "one", 3, 5, 1, 2), Use(10, "one", 2, 2, 1, 2), Use(10, "two", 7, 6, 1, 2)])
     assert [line.count("|") for line in lines] == [4] * 4
     assert lines[3].endswith("| 7 (6); 1.00; 2.00 |  |")
