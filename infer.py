@@ -55,7 +55,7 @@ def parse_arguments() -> argparse.Namespace:
     add_voice_arguments(parser, default_voice=None)
     add_ray_arguments(parser)
     arguments = parser.parse_args()
-    check_ray_options(arguments, parser.get_default("num_workers"))
+    check_ray_options(arguments, parser)
     return arguments
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from models.cli import make_parser, run, to_arguments
 from models.errors import InputError
 from models.job import TrainingJob, is_finished, make_job
-from models.ray_training import add_ray_arguments, train_on_ray
+from models.ray_training import add_ray_arguments, check_ray_options, train_on_ray
 from models.recipe import PUBLISHED, Recipe
 from models.train_cli import add_training_arguments, given_options
 
@@ -93,6 +93,7 @@ def train_together(
 def main() -> int:
     parser = make_training_parser()
     arguments = parser.parse_args()
+    check_ray_options(arguments, parser)
     recipes = find_recipes(arguments.models)
     folds = list(range(arguments.n_folds)) if arguments.folds is None else list(dict.fromkeys(arguments.folds))
     train = train_in_turn if arguments.ray is None else train_together

@@ -11,7 +11,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,13 @@ def add_ray_address(group: argparse._ActionsContainer, purpose: str) -> None:
         help=f"{purpose} with Ray: on all of this machine, or on the cluster at HOST:PORT, or 'auto' for the one that this "
         "machine is part of",
     )
+
+
+def refuse_without_ray(arguments: argparse.Namespace, parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    """raises : InputError where one of these options is given, which do nothing without --ray"""
+    for name in names:
+        if arguments.ray is None and getattr(arguments, name) != parser.get_default(name):
+            raise InputError(f"--{name}: is for --ray; give that too, or leave this out")
 
 
 def gpu_share(text: str) -> float:

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from models.errors import InputError
 from models.job import TrainingJob, is_finished, make_job
 from models.lock import sole_writer
 from models.recipe import Recipe
+from models.reference_checksums import differing_texts, name_texts
+from models.references import reference_checksums
 
 LOCK_SECONDS = 120.0  # until a file system notices that the node which tried before is gone
 
@@ -52,7 +55,7 @@ class FoldTask:
     """What to train.
 
     arguments, options : as for `make_job`
-    fingerprint : of the data where the run was started
+    fingerprint, references : of the data, and of each text's reference, where the run was started
     """
 
     recipe: Recipe
@@ -60,6 +63,7 @@ class FoldTask:
     arguments: argparse.Namespace
     options: dict[str, Any]
     fingerprint: str
+    references: Mapping[str, str]
     home: Home
 
     @property
@@ -108,6 +112,10 @@ def _train(task: FoldTask) -> dict[str, NDArray[np.uint8]]:
     job = make_job(task.recipe, task.fold, arguments, task.options)
     if job.data_fingerprint != task.fingerprint:
         raise InputError(f"{arguments.data_dir}: other training data than on {home.host}; copy the same to every node")
+    if other := differing_texts(reference_checksums(arguments.tts_dir, task.references), task.references):
+        raise InputError(
+            f"{arguments.tts_dir}: another reference of {name_texts(other)} than on {home.host}; copy that folder to every node"
+        )
     if not home.is_here:
         job.checkpoint_path.unlink(missing_ok=True)  # what matters is what is in the output folder
     if arguments.overwrite or not is_finished(job):

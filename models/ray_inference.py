@@ -28,6 +28,7 @@ from models.ray_cluster import (
     has_room,
     import_ray,
     node_resources,
+    refuse_without_ray,
 )
 from models.submission import find_problems
 from models.tables import METADATA_COLUMNS
@@ -73,14 +74,12 @@ def add_ray_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def check_ray_options(arguments: argparse.Namespace, default_workers: int) -> None:
+def check_ray_options(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """raises : InputError where an option would do nothing, or what --ray needs is not installed"""
+    refuse_without_ray(arguments, parser, ("actors", "gpus_per_actor", "cpus_per_actor"))
     if arguments.ray is None:
-        for name in ("actors", "gpus_per_actor", "cpus_per_actor"):
-            if getattr(arguments, name) is not None:
-                raise InputError(f"--{name}: is for --ray; give that too, or leave this out")
         return
-    if arguments.num_workers != default_workers:
+    if arguments.num_workers != parser.get_default("num_workers"):
         raise InputError("--num_workers: not with --ray, where all cores that --cpus_per_actor leaves free read clips")
     _import()
 

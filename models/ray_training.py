@@ -27,8 +27,10 @@ from models.ray_cluster import (
     default_gpus,
     gpu_share,
     import_ray,
+    refuse_without_ray,
 )
 from models.ray_fold import FoldResult, FoldTask, Home, train_here
+from models.references import reference_checksums
 
 STORE_BYTES = 1 << 30  # of a cluster that is started here: it holds checkpoints on their way, and spills to disk
 NEWS_SECONDS = 30.0  # between two looks at whether any node is left that could take a fold
@@ -62,6 +64,11 @@ def add_ray_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def check_ray_options(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """raises : InputError where an option would do nothing"""
+    refuse_without_ray(arguments, parser, ("gpus_per_fold", "cpus_per_fold", "memory_per_fold", "local_states"))
+
+
 def train_on_ray(
     jobs: Sequence[TrainingJob], arguments: argparse.Namespace, options: Mapping[str, Any]
 ) -> Iterator[tuple[TrainingJob, str]]:
@@ -77,12 +84,13 @@ def train_on_ray(
             stack.enter_context(sole_writer(job.run_dir.with_name(f"{job.run_dir.name}.ray")))
         stack.enter_context(connection(ray, arguments.ray, STORE_BYTES))
         home = stack.enter_context(_home(arguments))
+        references = reference_checksums(arguments.tts_dir, jobs[0].texts)  # the folds share their clips, and so these
         needs = _needs(ray, arguments)
         check_room(ray, needs, *ROOM)
         train = ray.remote(max_calls=1, max_retries=MAX_RETRIES, scheduling_strategy="SPREAD")(train_here)
         running = {}
         for job in jobs:
-            task = FoldTask(job.recipe, job.fold, arguments, dict(options), job.data_fingerprint, home)
+            task = FoldTask(job.recipe, job.fold, arguments, dict(options), job.data_fingerprint, references, home)
             options_of_task = {"num_cpus": needs["CPU"], "num_gpus": needs["GPU"], "memory": needs["memory"] or None}
             running[train.options(name=task.name, **options_of_task).remote(task)] = job
         stack.callback(_cancel, ray, running)

@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from background import NODE, Start, output, starting, wait_for
 from conftest import ROOT, Script, write_part
 
 from models.checkpoint import load_checkpoint
@@ -24,15 +25,13 @@ from models.ray_cluster import check_room
 from models.ray_fold import FoldTask, Home, train_here
 from models.ray_training import ROOM, add_ray_arguments
 from models.recipe import Recipe
-from models.references import speak_references
+from models.references import reference_checksums, speak_references
 from models.tables import fingerprint, read_training_table
 from models.train_cli import add_training_arguments
 from models.voices import VoiceOptions
 
-STORE_BYTES = 100 << 20
 TINY = ROOT / "assets" / "encoders" / "phonetic-tiny"
 FOLDS = "--n_folds 2 --encoder encoder --batch_size 4 --max_seconds 2.5 --max_tries 1 --num_workers 0".split()
-NODE = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
 
 
 @pytest.fixture(scope="module")
@@ -60,40 +59,10 @@ def cluster() -> Iterator[Any]:
         cluster.shutdown()
 
 
-Start = Callable[..., "subprocess.Popen[str]"]
-
-
 @pytest.fixture
 def start(folder: Path) -> Iterator[Start]:
-    """Start train.py as a user would, in a session of its own; its output goes to a file."""
-    started: list[subprocess.Popen[str]] = []
-
-    def call(*arguments: object) -> subprocess.Popen[str]:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-        with open(folder / "output.log", "w") as log:
-            process = subprocess.Popen(
-                [sys.executable, str(ROOT / "train.py"), *map(str, arguments)],
-                cwd=folder, env=environment, stdout=log, stderr=log, text=True, start_new_session=True,
-            )  # fmt: skip
-        started.append(process)
-        return process
-
-    yield call
-    for process in started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def output(folder: Path) -> str:
-    return (folder / "output.log").read_text()
-
-
-def wait_for(condition: Callable[[], object], folder: Path, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, output(folder)
-        time.sleep(0.1)
+    with starting(folder, [str(ROOT / "train.py")], {}) as start:
+        yield start
 
 
 def trainings() -> list[str]:
@@ -183,6 +152,16 @@ def test_an_address_where_no_cluster_is_is_told_at_once(address: str, work: Path
     assert time.monotonic() - started < 30
 
 
+@pytest.mark.parametrize(
+    "option", ["--gpus_per_fold 0.5", "--cpus_per_fold 3", "--memory_per_fold 4", "--local_states"]
+)
+def test_options_of_ray_without_it_are_refused(option: str, script: Script, work: Path) -> None:
+    outcome = script("train.py", "--models", "model2s", *FOLDS, "--output_dir", "new", *option.split())
+    assert outcome.code == 1
+    assert option.split()[0] in outcome.error
+    assert not list(work.glob("new/*.pth"))
+
+
 def test_nothing_imports_ray_unless_it_is_asked_for() -> None:
     code = "import sys, train; sys.exit('ray' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
@@ -219,10 +198,12 @@ def task(folder: Path, tmp_path: Path) -> FoldTask:
     recipe: Recipe = replace(load("model2s"), encoder=str(folder / "encoder"))
     arguments.encoder = recipe.encoder
     home = Home("headnode", tmp_path, folder, ".ray-mark", local_states=False)
-    return FoldTask(recipe, 0, arguments, {"num_workers": 0}, fingerprint(read_training_table(folder / "data")), home)
+    table = read_training_table(folder / "data")
+    references = reference_checksums(folder / "tts_data", table["expected_text"])
+    return FoldTask(recipe, 0, arguments, {"num_workers": 0}, fingerprint(table), references, home)
 
 
-@pytest.mark.parametrize("missing", ["train_metadata.csv", "other data", "tts_data"])
+@pytest.mark.parametrize("missing", ["train_metadata.csv", "other data", "other reference", "tts_data"])
 def test_a_node_without_the_data_says_so(
     missing: str, task: FoldTask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -231,9 +212,12 @@ def test_a_node_without_the_data_says_so(
         task = replace(task, home=replace(task.home, directory=tmp_path / "nowhere"))
     elif missing == "other data":
         task = replace(task, fingerprint="another")
+    elif missing == "other reference":
+        task = replace(task, references={**task.references, "old": "0" * 64})
     else:
         task.arguments.tts_dir = Path("no_references")
     result = train_here(task)
     assert result.error is not None
-    assert {"other data": "other training data", "tts_data": "no_references"}.get(missing, missing) in result.error
+    told = {"other data": "other training data", "other reference": "another reference of", "tts_data": "no_references"}
+    assert told.get(missing, missing) in result.error
     assert str(task.home.directory) in result.error

@@ -9,8 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from background import NODE, Start, output, starting, wait_for
 from conftest import INFER, ROOT, TEXTS, read_rows, write_part
 from simulate import priors, trained_checkpoint
 
@@ -35,8 +36,6 @@ from models.ray_notes import Notes
 from models.references import read_identity, speak_references
 from models.voices import VoiceOptions
 
-STORE_BYTES = 100 << 20
-NODE = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
 PROMPT = {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}  # Ray's processes give way to all others unless told so
 SCRIPT = str(ROOT / INFER)  # by its path it gets no options from the fixture `script`
 MODELS = {"model2s": 0.5, "alignsmall": 0.3, "matchedmodel": 0.2}
@@ -91,33 +90,19 @@ def rename_texts(metadata: Path, filenames: Sequence[str], text: str) -> None:
 
 
 def infer(folder: Path, *arguments: object) -> None:
-    process = start_infer(folder, *arguments)
-    assert process.wait(120) == 0, output(folder)
-
-
-def start_infer(folder: Path, *arguments: object) -> "subprocess.Popen[str]":
-    """As a user would, but with small chunks, in a session of its own; what it prints goes to a file."""
-    environment = {**os.environ, **PROMPT, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    with open(folder / "output.log", "w") as log:
-        return subprocess.Popen(
-            [sys.executable, "-c", SMALL, *map(str, arguments)],
-            cwd=folder, env=environment, stdout=log, stderr=log, text=True, start_new_session=True,
-        )  # fmt: skip
+    with starting_infer(folder) as start:
+        assert start(*arguments).wait(120) == 0, output(folder)
 
 
 @pytest.fixture
-def start(folder: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    started: list[subprocess.Popen[str]] = []
+def start(folder: Path) -> Iterator[Start]:
+    """As a user would, but with small chunks."""
+    with starting_infer(folder) as start:
+        yield start
 
-    def call(*arguments: object) -> "subprocess.Popen[str]":
-        started.append(start_infer(folder, *arguments))
-        return started[-1]
 
-    yield call
-    for process in started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+def starting_infer(folder: Path) -> AbstractContextManager[Start]:
+    return starting(folder, ["-c", SMALL], {**PROMPT, "PYTHONPATH": str(ROOT)})
 
 
 @pytest.fixture(scope="module")
@@ -143,17 +128,6 @@ def _two_nodes(make: Any) -> Iterator[Any]:
         cluster.shutdown()
 
 
-def output(folder: Path) -> str:
-    return (folder / "output.log").read_text()
-
-
-def wait_for(condition: Callable[[], object], folder: Path, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, output(folder)
-        time.sleep(0.05)
-
-
 def scorers() -> set[int]:
     """Processes of Ray that hold the ensemble."""
     listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
@@ -174,7 +148,7 @@ def test_the_same_bytes_as_without_ray(cluster: Any, folder: Path) -> None:
     assert_same(folder, "ray.csv")
 
 
-def test_a_lost_process_and_a_lost_node_cost_nothing(cluster: Any, folder: Path, start: Callable[..., Any]) -> None:
+def test_a_lost_process_and_a_lost_node_cost_nothing(cluster: Any, folder: Path, start: Start) -> None:
     """In mid-run the process that holds the ensemble is killed; then the node where another has taken its place."""
     process = start("--ray", cluster.address, "--actors", 1, "--cpus_per_actor", 1, "--output", "killed.csv")
     wait_for(lambda: re.search(r"scoring: +[1-9]", output(folder)), folder)
@@ -200,7 +174,7 @@ def node_of(cluster: Any, pids: set[int]) -> Any:
     raise AssertionError(f"no node has started {pids}")
 
 
-def test_strict_writes_nothing(cluster: Any, folder: Path, start: Callable[..., Any]) -> None:
+def test_strict_writes_nothing(cluster: Any, folder: Path, start: Start) -> None:
     """And one line says why, without Ray's reports. All texts can be spoken here, so that it is a node that finds a clip."""
     shutil.copytree(folder / "data", folder / "spoken")
     rename_texts(folder / "spoken" / "test_metadata.csv", UNSPOKEN, "old")
@@ -212,7 +186,7 @@ def test_strict_writes_nothing(cluster: Any, folder: Path, start: Callable[..., 
     assert not list(folder.glob("strict.csv*"))
 
 
-def test_ctrl_c_leaves_nothing_running(folder: Path, start: Callable[..., Any]) -> None:
+def test_ctrl_c_leaves_nothing_running(folder: Path, start: Start) -> None:
     """Without an address Ray is started here, and ends with the run."""
     pytest.importorskip("pyarrow", reason="Ray Data is not installed")
     pytest.importorskip("ray.data", reason="Ray Data is not installed")
