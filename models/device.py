@@ -1,10 +1,16 @@
-"""Which device computes, and in which number format."""
+"""Which device computes, in which number format, and in how many threads."""
 
 import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import torch
 
 from models.errors import InputError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 HALF_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -47,3 +53,21 @@ def bfloat16_is_fast() -> bool:
     """Whether the processor multiplies bfloat16 in hardware, as far as this version of torch can tell."""
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return supported is not None and bool(supported())
+
+
+def compute_each(work: Callable[[Item], Result], items: Sequence[Item], device: torch.device) -> list[Result]:
+    """What `work` gives for each item, in order, without gradients.
+
+    On a CPU each item has one thread, and there are as many at a time as torch has threads: several threads in one small batch
+    wait for each other after every step. Where there are fewer items than threads, each has them all, in turn.
+    """
+    work = torch.inference_mode()(work)
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or not 1 < threads <= len(items):
+        return [work(item) for item in items]
+    torch.set_num_threads(1)  # of threads that begin from now on, too
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(work, items))
+    finally:
+        torch.set_num_threads(threads)

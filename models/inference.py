@@ -23,7 +23,7 @@ from models.build import check_weights, rebuild_network
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.config_file import EnsembleConfig, ModelEntry
 from models.dataset import Clip, ComparisonDataset, SeveralForms, pad_together
-from models.device import HALF_TYPES
+from models.device import HALF_TYPES, compute_each
 from models.ensemble import spread_folds
 from models.errors import InputError
 from models.features import frames_for_seconds
@@ -187,18 +187,20 @@ def _score_chunk(
     """One checkpoint's probabilities for a chunk: float64 [shape=(clips,)]."""
     network = rebuild_network(member.checkpoint, device)
     values = np.empty(len(clips))
-    with torch.inference_mode():
-        budget = CPU_BATCH_FRAMES if device.type == "cpu" else member.batch_size * dataset.max_frames
-        references = _encode_references(network, clips, device, budget) if isinstance(network, AlignedNetwork) else {}
-        if precision != "fp32":  # after the references, whose phones are read off their frames
-            network.lower_precision(HALF_TYPES[precision])
-        for rows in _alike([dataset.frames_read(clip) for clip in clips], budget):
-            batch = [clips[row] for row in rows]
-            if isinstance(network, AlignedNetwork):
-                logits = _compare(network, references, batch, device)
-            else:
-                logits = network(**_arguments(dataset, batch, device))["logits"]
-            values[rows] = logits.double().cpu().numpy()
+    budget = CPU_BATCH_FRAMES if device.type == "cpu" else member.batch_size * dataset.max_frames
+    references = _encode_references(network, clips, device, budget) if isinstance(network, AlignedNetwork) else {}
+    if precision != "fp32":  # after the references, whose phones are read off their frames
+        network.lower_precision(HALF_TYPES[precision])
+
+    def score(rows: Sequence[int]) -> None:
+        batch = [clips[row] for row in rows]
+        if isinstance(network, AlignedNetwork):
+            logits = _compare(network, references, batch, device)
+        else:
+            logits = network(**_arguments(dataset, batch, device))["logits"]
+        values[rows] = logits.double().cpu().numpy()
+
+    compute_each(score, _alike([dataset.frames_read(clip) for clip in clips], budget), device)
     if not np.isfinite(values).all():
         raise InputError(
             f"{member.checkpoint.file_name}: gives scores that are not finite; try --precision fp32, or train it again"
@@ -222,12 +224,14 @@ def _encode_references(
     """Each distinct reference by its key, encoded once."""
     spectra = {clip["reference_key"]: clip["reference"] for clip in clips}
     keys = list(spectra)
-    encoded: dict[int, EncodedClips] = {}
-    for rows in _alike([spectra[key].shape[1] for key in keys], frames_per_batch):
+
+    def encode(rows: Sequence[int]) -> dict[int, EncodedClips]:
         features, lengths = (tensor.to(device) for tensor in pad_together([spectra[keys[row]] for row in rows]))
         batch = network.encode(features, lengths)
-        encoded |= {keys[row]: batch.take(torch.tensor([place], device=device)) for place, row in enumerate(rows)}
-    return encoded
+        return {keys[row]: batch.take(torch.tensor([place], device=device)) for place, row in enumerate(rows)}
+
+    batches = _alike([spectra[key].shape[1] for key in keys], frames_per_batch)
+    return {key: clip for encoded in compute_each(encode, batches, device) for key, clip in encoded.items()}
 
 
 def _compare(

@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from models.aligned import AlignedNetwork
 from models.build import pretrained_network, rebuild_network
 from models.checkpoint import save_checkpoint
 from models.config_file import EnsembleConfig, ModelEntry
+from models.device import compute_each
 from models.errors import InputError
 from models.files import sha256_of_file
 from models.inference import Member, load_members, score_clips
@@ -66,6 +67,44 @@ def test_blend_of_members_of_several_lengths_and_kinds(
         monkeypatch.setattr(inference, "CHUNK_CLIPS", chunk)
         found = score_clips(members, *clips, CPU, "fp32", workers)
         np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.fixture
+def three_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_the_number_of_threads_changes_no_score(
+    clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]],
+    encoder_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    three_threads: None,
+) -> None:
+    """Each batch is one thread's work; several batches are scored at the same time."""
+    monkeypatch.setattr(inference, "CPU_BATCH_FRAMES", 1)
+    members = [Member(trained_checkpoint(encoder_dir, name), 4, 0.5) for name in ("model2s", "alignsmall")]
+    meeting, original = threading.Barrier(3, timeout=60), inference._arguments
+    met = iter([True] * 3)
+    monkeypatch.setattr(inference, "_arguments", lambda *a: (next(met, None) and meeting.wait(), original(*a))[1])
+    several = score_clips(members, *clips, CPU, "fp32", 0)
+    torch.set_num_threads(1)
+    monkeypatch.setattr(inference, "_arguments", original)
+    np.testing.assert_array_equal(several, score_clips(members, *clips, CPU, "fp32", 0))
+
+
+def test_items_are_computed_by_one_thread_each_or_in_turn_by_all(three_threads: None) -> None:
+    for items, threads in (([1, 2, 3, 4], 1), ([1, 2], 3)):
+        found = compute_each(
+            lambda item: (item, torch.get_num_threads(), torch.is_inference_mode_enabled()), items, CPU
+        )
+        assert found == [(item, threads, True) for item in items]
+        assert torch.get_num_threads() == 3
+    with pytest.raises(ZeroDivisionError):
+        compute_each(lambda item: 1 // item, [1, 0, 1], CPU)
+    assert torch.get_num_threads() == 3
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="reads the number of open files from /proc")
