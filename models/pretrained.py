@@ -193,37 +193,47 @@ class Scorer:
     def references(self, texts: Iterable[str]) -> dict[str, Waveform]:
         """What the expected texts sound like: float32 [shape=(n,)] at 16 kHz each; spoken now where they never were."""
         texts = list(dict.fromkeys(texts))
-        shipped, voice, trained_with = self.published.references, self.published.voice, self.published.trained_with
-        paths = {} if shipped is None else {text: reference_path(shipped, voice, text) for text in texts}
-        here = [text for text, path in paths.items() if path.is_file()]
-        for text in here:
-            self._check_reference(paths[text])
+        shipped, trained_with, paths = self.published.references, self.published.trained_with, self._shipped(texts)
+        for path in paths.values():
+            self._check_reference(path)
         sha256 = self.published.reference_sha256
-        known = {**trained_with, **{text: sha256[paths[text].name] for text in here if sha256}}
-        found = {} if shipped is None or not here else load_references(shipped, here, known)
+        known = {**trained_with, **{text: sha256[path.name] for text, path in paths.items() if sha256}}
+        found = {} if shipped is None or not paths else load_references(shipped, list(paths), known)
         missing = [text for text in texts if text not in found]
         if missing:
-            self._speak(missing)
+            if unspoken := self._speak(missing):
+                raise InputError(next(iter(unspoken.values())))
             found |= load_references(self._cache, missing, trained_with)
         return found
+
+    def speak(self, texts: Iterable[str]) -> dict[str, str]:
+        """Speak the texts that have no reference yet; returns those that the voice can't speak, and why."""
+        texts = list(dict.fromkeys(texts))
+        shipped = self._shipped(texts)
+        missing = [text for text in texts if text not in shipped]
+        return self._speak(missing) if missing else {}
+
+    def _shipped(self, texts: Sequence[str]) -> dict[str, Path]:
+        """The published references, as far as they are there."""
+        shipped, voice = self.published.references, self.published.voice
+        paths = {} if shipped is None else {text: reference_path(shipped, voice, text) for text in texts}
+        return {text: path for text, path in paths.items() if path.is_file()}
 
     def _check_reference(self, path: Path) -> None:
         expected = self.published.reference_sha256.get(path.name)
         if self.published.reference_sha256 and sha256_of_file(path) != expected:
             raise InputError(f"{path}: is not the file that was published; copy the folder again")
 
-    def _speak(self, texts: list[str]) -> None:
+    def _speak(self, texts: list[str]) -> dict[str, str]:
         self._cache.mkdir(parents=True, exist_ok=True)
         try:
             with _speaking, FileLock(self._cache / ".speaking.lock", timeout=_WAIT_SECONDS):
                 trained_with = self.published.trained_with
-                unspoken = complete_references(self._cache, texts, self.published.voice, self._voice, trained_with)
+                return complete_references(self._cache, texts, self.published.voice, self._voice, trained_with)
         except LockTimeout as error:
             raise InputError(
                 f"{self._cache}: another process has been speaking into it for {_WAIT_SECONDS:.0f} s; try again later"
             ) from error
-        if unspoken:
-            raise InputError(next(iter(unspoken.values())))
 
 
 def default_cache() -> Path:

@@ -133,8 +133,9 @@ class Service:
         for row, (path, source) in enumerate(zip(paths, batch.sources, strict=True)):
             found = source if path is None else next(lengths)
             problems[row] = self._problem(found, path)
-        sound = [row for row, problem in enumerate(problems) if not problem]
         rows = batch.table.reset_index(drop=True)
+        self._check_texts(rows["expected_text"].tolist(), problems)
+        sound = [row for row, problem in enumerate(problems) if not problem]
         answers = [
             Answer(path, *(str(rows.at[row, name]) for name in ("expected_text", "task", "grade")))
             for row in sound
@@ -154,6 +155,17 @@ class Service:
         except InputError as error:
             return str(error) if path is None else _without_path(error, path)
         return ""
+
+    def _check_texts(self, texts: Sequence[str], problems: list[str]) -> None:
+        """Note in `problems`, by row, which texts can't be taken or spoken, where the row has no other problem."""
+        for row, text in enumerate(texts):
+            try:
+                check_text(text)
+            except InputError as error:
+                problems[row] = problems[row] or str(error)
+        unspoken = self.scorer.speak(text for text, problem in zip(texts, problems, strict=True) if not problem)
+        for row, text in enumerate(texts):
+            problems[row] = problems[row] or unspoken.get(text, "")
 
     def _check_length(self, seconds: float) -> None:
         if seconds > self.max_seconds:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -70,8 +70,8 @@ def sound(seconds: float = 0.4, kind: str = "WAV", **options: object) -> bytes:
     return stream.getvalue()
 
 
-def table_of(names: list[str]) -> bytes:
-    rows = [(name, "blending", "cat", "KG") for name in names]
+def table_of(names: Sequence[str], texts: Sequence[str] | None = None) -> bytes:
+    rows = [(name, "blending", text, "KG") for name, text in zip(names, texts or ["cat"] * len(names), strict=True)]
     return pd.DataFrame(rows, columns=["filename", "task", "expected_text", "grade"]).to_csv(index=False).encode()
 
 
@@ -299,6 +299,20 @@ def test_broken_missing_and_long_clips_are_listed_and_the_rest_is_scored(service
     csv = pd.read_csv(io.BytesIO(to_csv(scored)), keep_default_na=False)
     assert csv["filename"].tolist() == names
     assert csv["verdict"].tolist()[0] == ""
+
+
+def test_texts_that_cannot_be_spoken_or_taken_are_listed_and_the_rest_is_scored(
+    service: Service, uploads: Uploads
+) -> None:
+    texts = {"good.wav": "cat", "odd.wav": "?!", "long.wav": "cat " * 100, "new.wav": "never spoken before"}
+    files = {"table.csv": table_of(list(texts), list(texts.values())), **{name: sound() for name in texts}}
+    sent = [send(uploads, name, content) for name, content in files.items()]
+    with batch_from_files(sent, uploads) as batch:
+        scored = service.score_many(batch, Thresholds())
+    assert np.isfinite(scored["probability"]).tolist() == [True, False, False, True]
+    problems = dict(zip(scored["filename"], scored["problem"], strict=True))
+    assert "'?!' can't be spoken" in problems["odd.wav"]
+    assert "300" in problems["long.wav"]
 
 
 @pytest.mark.parametrize(
