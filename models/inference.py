@@ -27,6 +27,7 @@ from models.device import HALF_TYPES, compute_each
 from models.ensemble import spread_folds
 from models.errors import InputError
 from models.features import frames_for_seconds
+from models.memory import release_freed
 from models.metrics import Values, clip_probabilities, sigmoid
 from models.reference_checksums import differing_texts, name_texts
 from models.voices import describe_voice, same_voice
@@ -130,6 +131,7 @@ def chunk_scores(
         form = forms.index(member.features)
         clips = [clip[form] for clip in chunk]
         yield member.share * _score_chunk(member, data.forms[form], clips, device, precision)
+        release_freed()
 
 
 def clips_per_chunk(n_forms: int) -> int:

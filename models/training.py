@@ -27,7 +27,7 @@ from models.dataset import ComparisonDataset, EpochShuffle
 from models.device import resolve_device, resolve_precision
 from models.errors import InputError
 from models.features import frames_for_seconds
-from models.fold_trainer import FoldTrainer, SaveWithinEpochs, logging_steps
+from models.fold_trainer import FoldTrainer, ReleaseMemory, SaveWithinEpochs, logging_steps
 from models.job import TrainingJob
 from models.lock import sole_writer
 from models.metrics import figures, sigmoid
@@ -161,7 +161,7 @@ def _make_trainer(
         eval_dataset=validation,
         data_collator=train.collate,
         compute_metrics=_validation_figures,
-        callbacks=[EpochReport(train, order), CollapseWatch(), SaveWithinEpochs()],
+        callbacks=[EpochReport(train, order), CollapseWatch(), SaveWithinEpochs(), ReleaseMemory()],
     )
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback) is not None:
