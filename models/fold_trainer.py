@@ -18,7 +18,7 @@ from models.recipe import Recipe
 ADAM_BETAS = (0.9, 0.999)
 ADAM_EPS = 1e-6
 _LOGS_PER_SAVE = 5
-_BATCHES_PER_RELEASE = 20  # of memory: it takes 0.3 s, mostly to have it back
+_BATCHES_PER_RELEASE = 20  # of memory, which takes time to have back
 
 
 class FoldTrainer(Trainer):  # type: ignore[misc]

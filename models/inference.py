@@ -96,6 +96,8 @@ def score_clips(
     with tqdm(total=len(table) * len(members), desc="scoring", unit=" clip×model", disable=None) as bar:
         start, done = 0, 0
         for chunk in _read_ahead(_chunks(data, num_workers)):
+            if start:  # never for a few clips alone, which it would delay
+                release_freed()
             rows = slice(start, start + len(chunk))
             for part in chunk_scores(members, forms, data, chunk, device, precision):
                 blended[rows] += part
@@ -131,7 +133,6 @@ def chunk_scores(
         form = forms.index(member.features)
         clips = [clip[form] for clip in chunk]
         yield member.share * _score_chunk(member, data.forms[form], clips, device, precision)
-        release_freed()
 
 
 def clips_per_chunk(n_forms: int) -> int:
