@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.cli import add_compute_arguments, make_parser, positive, run
+from models.base.cli import add_compute_arguments, make_parser, positive, run
 from models.errors import InputError
 
 if TYPE_CHECKING:
-    from models.pretrained import Scorer
+    from models.inference.scorer import Scorer
 
 DEFAULT_CONFIGS = (Path("model_configs.pkl"), Path("demo/blend.pkl"))
 
@@ -72,8 +72,8 @@ def find_config(given: Path | None) -> Path:
 def load_scorer(arguments: argparse.Namespace) -> "Scorer":
     from dataclasses import replace
 
-    from models.card_figures import member_figures
-    from models.pretrained import Scorer
+    from models.inference.scorer import Scorer
+    from models.report.card_figures import member_figures
 
     options = {"device": arguments.device, "precision": arguments.precision}
     if arguments.model:
@@ -86,8 +86,8 @@ def load_scorer(arguments: argparse.Namespace) -> "Scorer":
 
 def main() -> None:
     arguments = parse_arguments()
-    from models.serving import PageSettings, Service
-    from models.verdict import Thresholds
+    from models.page.service import PageSettings, Service
+    from models.page.thresholds import Thresholds
 
     settings = PageSettings(Thresholds(arguments.review_from, arguments.review_to), arguments.folder_root)
     if arguments.folder_root and not arguments.folder_root.is_dir():
@@ -97,11 +97,11 @@ def main() -> None:
     try:
         import uvicorn
 
-        from models.app_server import build_app, free_socket
+        from models.page.server import build_app, free_socket
     except ImportError as error:
         raise InputError(f"the page needs a package ({error}): pip install 'gradio>=6.16'") from error
-    from models.app_explain import make_explain
-    from models.uploads import Uploads
+    from models.page.explain import make_explain
+    from models.page.uploads import Uploads
 
     scorer = load_scorer(arguments)
     uploads = Uploads(arguments.max_upload_mb * 1_000_000)

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.cli import make_parser, non_negative, run
+from models.base.cli import make_parser, non_negative, run
 
 if TYPE_CHECKING:
-    from models.checkpoint import Checkpoint
+    from models.ensemble.checkpoint import Checkpoint
     from models.errors import InputError
 
 PAGE_OPTIONS = ("data_dir", "tts_dir", "groups", "group_by", "worst_clips", "no_audio")
@@ -60,8 +60,8 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def write_page(arguments: argparse.Namespace, assets: "Mapping[Path, Checkpoint | InputError]") -> None:
-    from models.html_report import write_report
-    from models.html_report.content import ReportOptions
+    from models.report import write_report
+    from models.report.content import ReportOptions
 
     given = {name: getattr(arguments, name) for name in PAGE_OPTIONS if getattr(arguments, name) is not None}
     with_sound = not given.pop("no_audio", False)
@@ -71,9 +71,9 @@ def write_page(arguments: argparse.Namespace, assets: "Mapping[Path, Checkpoint 
 
 def main() -> int:
     arguments = parse_arguments()
-    from models.checkpoint import Checkpoint
-    from models.ensemble import read_assets
-    from models.report import describe_tries, figure_table, find_problems, oof_table
+    from models.ensemble.blend import read_assets
+    from models.ensemble.checkpoint import Checkpoint
+    from models.report.checks import describe_tries, figure_table, find_problems, oof_table
 
     assets = read_assets(arguments.assets_dir)
     checkpoints = [item for item in assets.values() if isinstance(item, Checkpoint)]

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.cli import make_parser, run
-from models.config_file import EnsembleConfig, ModelEntry, relative_path, write_config
+from models.base.cli import make_parser, run
+from models.base.files import sha256_of_file
+from models.clips.tables import base_rate_loss
+from models.ensemble.config import EnsembleConfig, ModelEntry, relative_path, write_config
+from models.ensemble.metrics import log_loss
 from models.errors import InputError
-from models.files import sha256_of_file
-from models.metrics import log_loss
-from models.tables import base_rate_loss
 
 if TYPE_CHECKING:
-    from models.checkpoint import Checkpoint
-    from models.ensemble import Blend
+    from models.ensemble.blend import Blend
+    from models.ensemble.checkpoint import Checkpoint
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -36,8 +36,8 @@ def parse_arguments() -> argparse.Namespace:
 
 def read_sound_assets(assets_dir: Path) -> "dict[Path, Checkpoint]":
     """All checkpoints of a folder, which must be readable and trained on the same data with the same references."""
-    from models.ensemble import gather_references, read_assets
-    from models.voices import same_voice
+    from models.ensemble.blend import gather_references, read_assets
+    from models.speech.identity import same_voice
 
     checkpoints: dict[Path, Checkpoint] = {}
     for path, item in read_assets(assets_dir).items():
@@ -81,7 +81,7 @@ def make_entry(name: str, weight: float, checkpoints: "dict[Path, Checkpoint]", 
 
 
 def print_losses(blend: "Blend", weights: "np.ndarray") -> None:
-    from models.ensemble import cross_fitted_loss
+    from models.ensemble.blend import cross_fitted_loss
 
     labels, predictions = blend.labels, blend.predictions
     print(f"log loss over {len(labels)} clips; the base rate gives {base_rate_loss(labels):.4f}")
@@ -96,7 +96,7 @@ def print_losses(blend: "Blend", weights: "np.ndarray") -> None:
 
 def main() -> None:
     arguments = parse_arguments()
-    from models.ensemble import fit_weights, gather_blend, gather_references, group_priors
+    from models.ensemble.blend import fit_weights, gather_blend, gather_references, group_priors
 
     checkpoints = choose_models(read_sound_assets(arguments.assets_dir), arguments.models, arguments.assets_dir)
     blend = gather_blend(list(checkpoints.values()))

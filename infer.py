@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from models.audio import Waveform, try_audio_files
-from models.cli import add_config_argument, add_data_arguments, add_device_arguments, make_parser, positive, run
-from models.config_file import EnsembleConfig, read_config
+from models.base.cli import add_config_argument, add_data_arguments, add_device_arguments, make_parser, positive, run
+from models.base.files import sole_writer
+from models.clips.tables import clip_paths, read_test_table
+from models.cluster.clips import add_ray_arguments, check_ray_options, score_on_ray
+from models.ensemble.config import EnsembleConfig, read_config
 from models.errors import InputError
-from models.lock import sole_writer
-from models.ray_inference import add_ray_arguments, check_ray_options, score_on_ray
-from models.references import complete_references, load_references
-from models.submission import (
+from models.inference.submission import (
     add_problems,
     find_problems,
     find_unspoken,
@@ -24,12 +23,13 @@ from models.submission import (
     write_problems,
     write_submission,
 )
-from models.tables import clip_paths, read_test_table
-from models.voices import VoiceOptions, add_voice_arguments
+from models.speech.audio import Waveform, try_audio_files
+from models.speech.options import VoiceOptions, add_voice_arguments
+from models.speech.references import complete_references, load_references
 
 if TYPE_CHECKING:
-    from models.inference import Member
-    from models.metrics import Values
+    from models.ensemble.metrics import Values
+    from models.inference.scoring import Member
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -95,8 +95,8 @@ def score_here(
     references: dict[str, Waveform],
 ) -> "tuple[Values, dict[int, str]]":
     """As `score_on_ray`, by this process; all clips can be read."""
-    from models.device import resolve_device, resolve_precision
-    from models.inference import score_clips
+    from models.base.compute import resolve_device, resolve_precision
+    from models.inference.scoring import score_clips
 
     device = resolve_device(arguments.device)
     precision = resolve_precision(arguments.precision, device)
@@ -110,8 +110,8 @@ def main() -> None:
     config = read_config(arguments.config)
     check_output(arguments.output)
 
-    from models.device import resolve_device, resolve_precision
-    from models.inference import load_members
+    from models.base.compute import resolve_device, resolve_precision
+    from models.inference.scoring import load_members
 
     if arguments.ray is None:  # what is not there is told before hours of work; with Ray each node has its own
         resolve_precision(arguments.precision, resolve_device(arguments.device))

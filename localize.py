@@ -9,14 +9,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from models.audio import read_audio
-from models.checkpoint_choice import choose_checkpoint
-from models.cli import make_parser, run
+from models.base.cli import make_parser, run
+from models.base.files import replace_when_done
+from models.clips.tables import GRADES, TASKS, clip_paths, read_metadata
 from models.errors import InputError
-from models.files import replace_when_done
-from models.references import complete_references, load_references
-from models.tables import GRADES, TASKS, clip_paths, read_metadata
-from models.voices import VoiceOptions, add_voice_arguments
+from models.localize.choice import choose_checkpoint
+from models.speech.audio import read_audio
+from models.speech.options import VoiceOptions, add_voice_arguments
+from models.speech.references import complete_references, load_references
 
 PROBLEMS_FILE = "problems.json"
 
@@ -82,12 +82,12 @@ def read_clips(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def write_result(target: Path, found: Any, picture: bool) -> None:
-    from models.localization import to_json
+    from models.localize.result import to_json
 
     with replace_when_done(Path(f"{target}.json")) as temporary:
         temporary.write_text(json.dumps(to_json(found), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if picture:
-        from models.localization_picture import as_png, draw
+        from models.localize.picture import as_png, draw
 
         with replace_when_done(Path(f"{target}.png")) as temporary:
             temporary.write_bytes(as_png(draw(found)))
@@ -95,8 +95,9 @@ def write_result(target: Path, found: Any, picture: bool) -> None:
 
 def localize_clips(arguments: argparse.Namespace, clips: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     """Writes each clip's files; yields the name of each clip that could not be done, and why."""
-    from models.device import resolve_device
-    from models.localization import choose_method, load_model, localize, texts_to_speak
+    from models.base.compute import resolve_device
+    from models.localize.localize import choose_method, localize, texts_to_speak
+    from models.localize.model import load_model
 
     checkpoint = choose_checkpoint(arguments.checkpoint, arguments.config, arguments.method)
     model = load_model(checkpoint, resolve_device(arguments.device))

@@ -4,14 +4,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.cli import add_config_argument, add_data_arguments, make_parser, positive, run
-from models.config_file import EnsembleConfig, read_config
+from models.base.cli import add_config_argument, add_data_arguments, make_parser, positive, run
+from models.ensemble.config import EnsembleConfig, read_config
 from models.errors import InputError
-from models.voices import VoiceOptions, add_voice_arguments
+from models.speech.options import VoiceOptions, add_voice_arguments
 
 if TYPE_CHECKING:
-    from models.checkpoint import Checkpoint
-    from models.cost import Work
+    from models.ensemble.checkpoint import Checkpoint
+    from models.packing.cost import Work
 
 TERAFLOPS = 40.0
 
@@ -66,10 +66,10 @@ def choose(
     config: EnsembleConfig, checkpoints: "list[Checkpoint]", seconds: dict[str, float], arguments: argparse.Namespace
 ) -> EnsembleConfig:
     """The configuration of the checkpoints that are to be packed."""
-    from models.cost import START_SECONDS
-    from models.ensemble import gather_blend
-    from models.packing import choose_folds
-    from models.selection import select
+    from models.ensemble.blend import gather_blend
+    from models.packing.archive import choose_folds
+    from models.packing.cost import START_SECONDS
+    from models.packing.selection import select
 
     most_folds = min(arguments.folds_per_model or config.n_folds, *(len(entry.folds) for entry in config.models))
     if arguments.folds_per_model and arguments.folds_per_model > most_folds:
@@ -84,7 +84,7 @@ def choose(
 
 
 def print_plan(config: EnsembleConfig, seconds: dict[str, float], work: "Work", teraflops: float) -> None:
-    from models.cost import START_SECONDS
+    from models.packing.cost import START_SECONDS
 
     print(
         f"{work.clips} clips, {work.reference_seconds:.1f} s of reference, {work.response_seconds:.1f} s of response on average"
@@ -102,10 +102,10 @@ def main() -> None:
     arguments = parse_arguments()
     config, folder = read_config(arguments.config), arguments.config.parent
 
-    from models.cost import checkpoint_seconds, measure_work
-    from models.packing import read_checkpoints, submission_files, write_zip
-    from models.references import complete_references
-    from models.voice_files import can_speak, voice_files
+    from models.packing.archive import read_checkpoints, submission_files, write_zip
+    from models.packing.cost import checkpoint_seconds, measure_work
+    from models.packing.voice_files import can_speak, voice_files
+    from models.speech.references import complete_references
 
     options = VoiceOptions(
         arguments.voice or config.voice["source"], config.voice["speed"], arguments.speaker_embedding, arguments.vocoder

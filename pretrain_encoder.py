@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 
 from models.errors import InputError
-from models.pretrain.batches import BatchPlan, BatchStream
 from models.pretrain.pretraining import Pretrainer, new_network
 from models.pretrain.real_speech import held_out_speakers
+from models.pretrain.stream import BatchPlan, BatchStream
 from models.pretrain.validation import TrialSet, edited_trials, labelled_trials, report, synthetic_trials
 
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from models.cli import add_config_argument, make_parser, positive, run
+from models.base.cli import add_config_argument, make_parser, positive, run
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -56,9 +56,9 @@ def main() -> None:
     arguments = parse_arguments()
     from dataclasses import replace
 
-    from models.card_figures import member_figures
-    from models.model_card import CardChoices, model_card
-    from models.pretrained import Scorer
+    from models.inference.scorer import Scorer
+    from models.report.card import CardChoices, model_card
+    from models.report.card_figures import member_figures
 
     tts_dir = None if arguments.no_references else arguments.tts_dir
     if arguments.checkpoint:

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from models.cli import make_parser, run, to_arguments
+from models.base.cli import make_parser, run, to_arguments
+from models.cluster.folds import add_ray_arguments, check_ray_options, train_on_ray
 from models.errors import InputError
-from models.job import TrainingJob, is_finished, make_job
-from models.ray_training import add_ray_arguments, check_ray_options, train_on_ray
 from models.recipe import PUBLISHED, Recipe
-from models.train_cli import add_training_arguments, given_options
+from models.training.job import TrainingJob, is_finished, make_job
+from models.training.options import add_training_arguments, given_options
 
 HERE = Path(__file__).resolve().parent
 

@@ -1,7 +1,7 @@
 """alignmedium: Whisper medium, reference and response encoded apart and aligned."""
 
 from models.recipe import Recipe
-from models.train_cli import main
+from models.training.script import main
 
 recipe = Recipe(
     name="alignmedium",

@@ -1,7 +1,7 @@
 """alignsmall: Whisper small, reference and response encoded apart and aligned."""
 
 from models.recipe import Recipe
-from models.train_cli import main
+from models.training.script import main
 
 recipe = Recipe(
     name="alignsmall",

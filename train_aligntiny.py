@@ -1,7 +1,7 @@
 """aligntiny: the phonetic encoder that this project ships, reference and response encoded apart and aligned."""
 
 from models.recipe import Recipe
-from models.train_cli import main
+from models.training.script import main
 
 recipe = Recipe(
     name="aligntiny",

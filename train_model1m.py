@@ -1,7 +1,7 @@
 """model1m: As model2m, on other folds: most of the ensemble's models see other splits, so their errors differ."""
 
 from models.recipe import Recipe
-from models.train_cli import main
+from models.training.script import main
 
 recipe = Recipe(
     name="model1m",

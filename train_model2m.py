@@ -1,7 +1,7 @@
 """model2m: Whisper medium, mean pooling; only the response is augmented."""
 
 from models.recipe import Recipe
-from models.train_cli import main
+from models.training.script import main
 
 recipe = Recipe(
     name="model2m",

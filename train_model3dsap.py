@@ -1,7 +1,7 @@
 """model3dsap: Distil-Whisper small, attention pooling."""
 
 from models.recipe import Recipe
-from models.train_cli import main
+from models.training.script import main
 
 recipe = Recipe(
     name="model3dsap",

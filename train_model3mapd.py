@@ -1,7 +1,7 @@
 """model3mapd: Whisper medium, attention pooling with dropout on the pooled vector."""
 
 from models.recipe import Recipe
-from models.train_cli import main
+from models.training.script import main
 
 recipe = Recipe(
     name="model3mapd",

@@ -1,7 +1,7 @@
 """model3mb: Whisper medium, mean pooling, small batches."""
 
 from models.recipe import Recipe
-from models.train_cli import main
+from models.training.script import main
 
 recipe = Recipe(
     name="model3mb",

@@ -1,7 +1,7 @@
 """model3scp: Whisper small, attention and mean pooling side by side, two linear layers."""
 
 from models.recipe import Recipe
-from models.train_cli import main
+from models.training.script import main
 
 recipe = Recipe(
     name="model3scp",

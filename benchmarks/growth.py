@@ -18,7 +18,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.material import SIZES, as_process, made_clips, member_of, recipe_of
-from models.inference import score_clips
+from models.inference.scoring import score_clips
 
 DISTINCT_CLIPS = 64  # files; their rows are repeated
 STANDARD = {"clips": 1000, "seconds": 4.0, "models": 1}

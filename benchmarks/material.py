@@ -17,17 +17,17 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from models.audio import SAMPLE_RATE_HZ, Waveform, write_wav
-from models.build import make_network, network_settings
-from models.checkpoint import Checkpoint, OutOfFold
-from models.dataset import ComparisonDataset
-from models.encoder import build_encoder
-from models.features import frames_for_seconds
-from models.inference import Member
-from models.network import half_weights
+from models.clips.dataset import ComparisonDataset
+from models.clips.features import frames_for_seconds
+from models.clips.tables import clip_paths, read_training_table
+from models.ensemble.checkpoint import Checkpoint, OutOfFold
+from models.inference.scoring import Member
+from models.network.build import make_network, network_settings
+from models.network.comparison import half_weights
+from models.network.encoder import build_encoder
 from models.recipe import Recipe
-from models.references import load_references
-from models.tables import clip_paths, read_training_table
+from models.speech.audio import SAMPLE_RATE_HZ, Waveform, write_wav
+from models.speech.references import load_references
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_SECONDS = 16.0

@@ -27,9 +27,9 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from models.cli import positive, run
+from models.base.cli import positive, run
+from models.base.files import replace_when_done
 from models.errors import InputError
-from models.files import replace_when_done
 from tools.chain import ROOT
 
 TABLES = ("train_metadata.csv", "test_metadata.csv", "train_labels.csv", "train_source.csv", "submission_format.csv")

@@ -19,11 +19,11 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from models.checkpoint import Checkpoint, OutOfFold, save_checkpoint
-from models.folds import split_fold
-from models.metrics import sigmoid
+from models.clips.folds import split_fold
+from models.clips.tables import GRADES, TASKS, fingerprint, read_training_table
+from models.ensemble.checkpoint import Checkpoint, OutOfFold, save_checkpoint
+from models.ensemble.metrics import sigmoid
 from models.recipe import PUBLISHED
-from models.tables import GRADES, TASKS, fingerprint, read_training_table
 
 N_FOLDS = 6
 VOICE = {"engine": "simulated", "speed": 1.0, "source": "simulated"}

@@ -34,16 +34,17 @@ from benchmarks.material import (
 )
 from benchmarks.plain import PlainNetwork, PlainSamples, plain_scores, plain_step, plain_weights
 from benchmarks.simulate_ensemble import made_table, simulate
-from models.build import network_settings, rebuild_network
-from models.cli import positive, run
-from models.dataset import ComparisonDataset, EpochShuffle
-from models.device import HALF_TYPES, resolve_device, resolve_precision
-from models.encoder import encoder_frames
-from models.ensemble import fit_weights
-from models.inference import Member, score_clips
-from models.metrics import sigmoid
-from models.network import ComparisonNetwork, parameter_groups
-from models.tables import clip_paths, scalars
+from models.base.cli import positive, run
+from models.base.compute import HALF_TYPES, resolve_device, resolve_precision
+from models.clips.dataset import ComparisonDataset, EpochShuffle
+from models.clips.tables import clip_paths, scalars
+from models.ensemble.blend import fit_weights
+from models.ensemble.metrics import sigmoid
+from models.ensemble.rebuild import rebuild_network
+from models.inference.scoring import Member, score_clips
+from models.network.build import network_settings
+from models.network.comparison import ComparisonNetwork, parameter_groups
+from models.network.encoder import encoder_frames
 
 STEP_CLIPS = 16
 TRAINING_CLIPS = 38_095

@@ -1,8 +1,7 @@
 """A recipe: everything that makes one model of the ensemble differ from another. Needs no torch."""
 
-import argparse
 import math
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin
 
 from models.errors import InputError
@@ -121,29 +120,6 @@ def head_width(head: str, encoder_width: int) -> int | None:
         kind == "hidden" and width.isdecimal() and int(width) > 0, "head", head, "must be linear, hidden-d or hidden-N"
     )
     return int(width)
-
-
-def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
-    """One `--field` for each field of `Recipe` but its name; not given means the recipe's own value."""
-    group = parser.add_argument_group("recipe", "settings that replace the recipe's own")
-    for setting in fields(Recipe):
-        if setting.name == "name":
-            continue
-        choices = get_args(setting.type) if get_origin(setting.type) is Literal else None
-        kind = setting.type if setting.type in (int, float, str) else str if choices else float
-        group.add_argument(f"--{setting.name}", type=kind, choices=choices, help=setting.metadata["help"])
-
-
-def override_recipe(recipe: Recipe, arguments: argparse.Namespace) -> Recipe:
-    """The recipe with every setting that was given on the command line put in its place.
-
-    `--epochs` beyond the schedule stretches the schedule too, unless `--schedule_epochs` says otherwise.
-    """
-    names = [setting.name for setting in fields(Recipe) if setting.name != "name"]
-    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    if "epochs" in given and "schedule_epochs" not in given:
-        given["schedule_epochs"] = max(given["epochs"], recipe.schedule_epochs)
-    return replace(recipe, **given)
 
 
 def _check_choice(name: str, value: object, kind: object) -> None:

@@ -124,10 +124,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, encoder_dir: Path) -> Pat
     """A folder in which everything is right: data, references, two checkpoints and their configuration."""
     from simulate import priors, trained_checkpoint
 
-    from models.checkpoint import save_checkpoint
-    from models.config_file import EnsembleConfig, ModelEntry, write_config
-    from models.files import sha256_of_file
-    from models.references import read_identity
+    from models.base.files import sha256_of_file
+    from models.ensemble.checkpoint import save_checkpoint
+    from models.ensemble.config import EnsembleConfig, ModelEntry, write_config
+    from models.speech.references import read_identity
 
     folder = tmp_path_factory.mktemp("prepared")
     (folder / "data").mkdir()
@@ -184,8 +184,8 @@ def refused(script: Script, monkeypatch: pytest.MonkeyPatch, work: Path) -> Call
         pytest.fail("the long work has begun")
 
     def call(name: str, *arguments: object, mentions: tuple[object, ...] = ()) -> str:
-        monkeypatch.setattr("models.training.FoldTrainer.train", long_work)
-        monkeypatch.setattr("models.inference.score_clips", long_work)
+        monkeypatch.setattr("models.training.fold.FoldTrainer.train", long_work)
+        monkeypatch.setattr("models.inference.scoring.score_clips", long_work)
         before = snapshot(work)
         outcome = script(name, *arguments)
         assert outcome.code == 1, outcome.error

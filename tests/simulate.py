@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.build import make_network, network_settings
-from models.checkpoint import Checkpoint, OutOfFold
-from models.encoder import load_encoder
-from models.network import half_weights
+from models.clips.tables import GRADES, TASKS
+from models.ensemble.checkpoint import Checkpoint, OutOfFold
+from models.network.build import make_network, network_settings
+from models.network.comparison import half_weights
+from models.network.encoder import load_encoder
 from models.recipe import Recipe
-from models.tables import GRADES, TASKS
 
 VOICE = {"engine": "espeak-ng", "version": "1.52.0", "language": "en-us", "speed": 0.7, "source": "espeak"}
 

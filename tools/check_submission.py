@@ -24,12 +24,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import pandas as pd
 
-from models.cli import non_negative, run
+from models.base.cli import non_negative, run
+from models.base.files import sha256_of_file
+from models.clips.tables import read_test_table
 from models.errors import InputError
-from models.files import sha256_of_file
-from models.references import read_identity, reference_path
-from models.submission import check_submission
-from models.tables import read_test_table
+from models.inference.submission import check_submission
+from models.speech.references import read_identity, reference_path
 from tools.sandbox import NOBODY, Sandbox, can_isolate
 
 MADE = ("submission.csv", "submission.csv.problems.csv")  # besides references
@@ -138,9 +138,9 @@ def compare(submission: Path, expected: Path, tolerance: float) -> float:
 
 def measured_teraflops(folder: Path, data: Path, minutes: float) -> float:
     """The encoders' operations per second of the whole run, in 10^12."""
-    from models.config_file import read_config
-    from models.cost import checkpoint_operations, measure_work
-    from models.packing import read_checkpoints
+    from models.ensemble.config import read_config
+    from models.packing.archive import read_checkpoints
+    from models.packing.cost import checkpoint_operations, measure_work
 
     work = measure_work(data, folder / "tts_data")
     checkpoints = read_checkpoints(read_config(folder / "model_configs.pkl"), folder)

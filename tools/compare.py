@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from models.cli import run
+from models.base.cli import run
+from models.clips.tables import read_groups, read_labels, read_metadata
+from models.ensemble.metrics import clip_losses
 from models.errors import InputError
-from models.metrics import clip_losses
-from models.tables import read_groups, read_labels, read_metadata
 
 RESAMPLES = 2000
 OTHER_SENTENCE = "other sentence"  # the kind of wrong answer that is not a near miss

@@ -9,16 +9,16 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from models.audio import Waveform, resample
-from models.build import pretrained_network
-from models.cli import run
-from models.espeak import SAMPLE_RATE_HZ, Espeak
-from models.files import replace_when_done
-from models.loaded import LoadedModel
-from models.localization import localize
-from models.localization_picture import as_png, draw
+from models.base.cli import run
+from models.base.files import replace_when_done
+from models.localize.localize import localize
+from models.localize.model import LoadedModel
+from models.localize.picture import as_png, draw
+from models.network.build import pretrained_network
 from models.recipe import Recipe
-from models.voices import EspeakVoice
+from models.speech.audio import Waveform, resample
+from models.speech.espeak import SAMPLE_RATE_HZ, Espeak
+from models.speech.voices import EspeakVoice
 
 PAUSE = np.zeros(4000, np.float32)  # 250 ms
 

@@ -19,9 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import soundfile
 
-from models.cli import positive, run
+from models.base.cli import positive, run
 from models.errors import InputError
-from models.espeak import Espeak
+from models.speech.espeak import Espeak
 from tools.chain import ROOT
 
 EXPECTED = "my brother found a big bone in the old garden"

@@ -1,4 +1,4 @@
-"""Fit the few coefficients of localization, `models/localization.json`, on children whom neither encoder nor model has heard.
+"""Fit the few coefficients of localization, `coefficients.json`, on children whom neither encoder nor model has heard.
 
 Each clip is asked for what was said, for one drawn edit of each kind, and for another sentence; for phones, words are cut out of
 the clips and asked for as spoken, respelt by one phone, and for another word. Each clip is heard by the model of the fold that
@@ -23,21 +23,21 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from models.audio import SAMPLE_RATE_HZ, Waveform, read_audio
-from models.block_localization import TABLE as BLOCK_TABLE
-from models.block_localization import block_evidence
-from models.blocks import fit_blocks, needed_texts
-from models.cli import run
+from models.base.cli import run
+from models.base.files import replace_when_done
+from models.clips.tables import read_training_table
 from models.errors import InputError
-from models.files import replace_when_done
-from models.hearing import Finding, HeardClip, Known, find_evidence, hear
-from models.loaded import LoadedModel, clip_scalars
+from models.localize.by_windows import TABLE as BLOCK_TABLE
+from models.localize.by_windows import block_evidence
+from models.localize.evidence import Finding, HeardClip, Known, find_evidence, hear
+from models.localize.model import LoadedModel, clip_scalars
+from models.localize.unit_scores import GAP_CLASSES, UNIT_CLASSES, WEIGHTS_FILE, Evidence
+from models.localize.units import pronounce
+from models.localize.windows import fit_blocks, needed_texts
 from models.pretrain.real_speech import held_out_speakers
 from models.pretrain.texts import delete_word, insert_word, respell, substitute_word, swap_words
-from models.pronunciation import pronounce
-from models.tables import read_training_table
-from models.unit_scores import GAP_CLASSES, UNIT_CLASSES, WEIGHTS_FILE, Evidence
-from models.voices import EspeakVoice
+from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio
+from models.speech.voices import EspeakVoice
 from tools.known_edits import KINDS, Change, find_change
 from tools.trained_folds import load_folds
 
@@ -245,7 +245,7 @@ def main() -> None:
     tables = fit_tables(collect(clips, options.data_dir, aligned, options.seed))
     tables |= fit_tables(collect_blocks(clips, options.data_dir, joint, options.seed))
     content = {
-        "note": "Coefficients of models/unit_scores.py. Made by tools/fit_localization.py from the speech of "
+        "note": "Coefficients of models/localize/unit_scores.py. Made by tools/fit_localization.py from the speech of "
         f"{clips['speaker'].nunique()} children of speechocean762 whom neither the encoder nor the model had heard, seed "
         f"{options.seed}.",
         "tables": tables,

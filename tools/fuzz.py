@@ -31,12 +31,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from models.audio import read_audio
-from models.checkpoint import Checkpoint, OutOfFold, load_checkpoint, save_checkpoint
-from models.cli import explain
-from models.config_file import EnsembleConfig, ModelEntry, read_config, write_config
+from models.base.cli import explain
+from models.clips.tables import GRADES, TASKS, clip_paths, read_test_table, read_training_table
+from models.ensemble.checkpoint import Checkpoint, OutOfFold, load_checkpoint, save_checkpoint
+from models.ensemble.config import EnsembleConfig, ModelEntry, read_config, write_config
 from models.recipe import Recipe
-from models.tables import GRADES, TASKS, clip_paths, read_test_table, read_training_table
+from models.speech.audio import read_audio
 from tools.chain import ROOT
 from tools.fuzz_changes import change_bytes, change_table
 from tools.fuzz_payloads import checkpoints_case, configurations_case, embed, run_freely, ways

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.checkpoint import load_checkpoint
-from models.config_file import read_config
-from models.files import sha256_of_file
+from models.base.files import sha256_of_file
+from models.ensemble.checkpoint import load_checkpoint
+from models.ensemble.config import read_config
 
 EXTENSION_CODE = 0xF0  # of those that are free for private use
 Read = Callable[[], object]

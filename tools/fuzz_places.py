@@ -17,13 +17,16 @@ from unittest import mock
 import numpy as np
 import soundfile
 
-import models.references
-from models.audio import SAMPLE_RATE_HZ, Waveform, read_audio
-from models.config_file import EnsembleConfig, ModelEntry, read_config
+import models.speech.references
+from models.clips.tables import GRADES, TASKS, clip_paths, read_test_table, read_training_table
+from models.ensemble.config import EnsembleConfig, ModelEntry, read_config
 from models.errors import InputError
-from models.packing import submission_files, write_zip
-from models.published import copy_references
-from models.references import (
+from models.inference.published import copy_references
+from models.packing.archive import submission_files, write_zip
+from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio
+from models.speech.identity import Identity
+from models.speech.options import VoiceOptions
+from models.speech.references import (
     PATHS_FILE,
     VOICE_FILE,
     complete_references,
@@ -32,8 +35,6 @@ from models.references import (
     reference_path,
     speak_references,
 )
-from models.tables import GRADES, TASKS, clip_paths, read_test_table, read_training_table
-from models.voices import Identity, VoiceOptions
 from tools.fuzz_changes import change_bytes, change_table
 
 SECRET = "secret.wav"  # outside of the folder that is read
@@ -206,7 +207,7 @@ class ToneVoice:
         return (0.3 * np.sin(0.1 * (1 + sum(text.encode()) % 7) * np.arange(SAMPLES))).astype(np.float32)
 
 
-in_tones = mock.patch.object(models.references, "make_voice", return_value=ToneVoice())
+in_tones = mock.patch.object(models.speech.references, "make_voice", return_value=ToneVoice())
 TEXTS = ("cat", "old", "we like to play", "teevog", "it's cold", "naïve")
 
 

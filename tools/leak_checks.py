@@ -22,11 +22,11 @@ from sklearn.pipeline import make_pipeline
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from models.audio import SAMPLE_RATE_HZ
-from models.cli import run
+from models.base.cli import run
+from models.clips.tables import clip_paths, read_groups, read_labels, read_test_table, read_training_table
 from models.errors import InputError
-from models.references import load_references
-from models.tables import clip_paths, read_groups, read_labels, read_test_table, read_training_table
+from models.speech.audio import SAMPLE_RATE_HZ
+from models.speech.references import load_references
 from tools.chain import run_commands
 from tools.compare import area_under_curve, cell, draw_weights, read_scores
 

@@ -20,18 +20,18 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from models.aligned import AlignedNetwork
-from models.audio import read_audio
-from models.build import pretrained_network
-from models.cli import run
-from models.dataset import pad_together
+from models.base.cli import run
+from models.base.files import replace_when_done
+from models.clips.dataset import pad_together
+from models.clips.features import log_mel, magnitude_spectrogram
+from models.clips.tables import clip_paths, read_test_table, read_training_table
 from models.errors import InputError
-from models.evidence import align_phones
-from models.features import log_mel, magnitude_spectrogram
-from models.files import replace_when_done
+from models.network.aligned import AlignedNetwork
+from models.network.build import pretrained_network
+from models.network.phone_evidence import align_phones
 from models.pretrain.synthesis import Synthesizer
 from models.recipe import Recipe
-from models.tables import clip_paths, read_test_table, read_training_table
+from models.speech.audio import read_audio
 
 MAX_SECONDS = 16.0
 MOST_NATS = 60.0  # of a clip that is too short for the expected phones

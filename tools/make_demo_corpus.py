@@ -17,11 +17,11 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from models.cli import run
+from models.base.cli import run
+from models.clips.tables import GRADES
 from models.errors import InputError
-from models.espeak import SAMPLE_RATE_HZ, Espeak
 from models.pretrain.synthesis import ACCENTS, HELD_OUT_VARIANTS, TRAIN_VARIANTS, UNSTEADY_VARIANTS
-from models.tables import GRADES
+from models.speech.espeak import SAMPLE_RATE_HZ, Espeak
 
 # Expected text -> answers that are wrong, most of them nearly right.
 ANSWERS: dict[str, dict[str, tuple[str, ...]]] = {

@@ -23,9 +23,9 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from models.cli import run
+from models.base.cli import run
+from models.base.files import replace_when_done
 from models.errors import InputError
-from models.files import replace_when_done
 from models.pretrain.synthesis import Synthesizer
 from models.pretrain.texts import delete_word, insert_word, substitute_word, swap_words
 

@@ -21,12 +21,12 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from models.cli import positive, run
+from models.base.cli import positive, run
+from models.clips.tables import read_labels, read_metadata
 from models.errors import InputError
-from models.espeak import SAMPLE_RATE_HZ, Espeak
 from models.pretrain.synthesis import VARIANTS
 from models.pretrain.texts import near_miss
-from models.tables import read_labels, read_metadata
+from models.speech.espeak import SAMPLE_RATE_HZ, Espeak
 from tools.make_demo_corpus import Speaker, draw_speakers, record
 
 NEAR_MISS_SHARE = 0.7  # of the wrong answers

@@ -22,19 +22,20 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from models.aligned import AlignedNetwork
-from models.audio import Waveform, read_audio
-from models.build import pretrained_network
-from models.checkpoint import load_checkpoint
-from models.cli import positive, run
-from models.edits import join
-from models.evidence import SILENCE, align_phones
-from models.loaded import LoadedModel, load_model
-from models.localization import localize
-from models.pronunciation import pronounce
+from models.base.cli import positive, run
+from models.clips.tables import read_metadata
+from models.ensemble.checkpoint import load_checkpoint
+from models.localize.edits import join
+from models.localize.localize import localize
+from models.localize.model import LoadedModel, load_model
+from models.localize.units import pronounce
+from models.network.aligned import AlignedNetwork
+from models.network.build import pretrained_network
+from models.network.phone_evidence import SILENCE, align_phones
 from models.recipe import Recipe
-from models.tables import read_metadata
-from models.voices import VoiceOptions, make_voice
+from models.speech.audio import Waveform, read_audio
+from models.speech.options import VoiceOptions
+from models.speech.voices import make_voice
 from tools.known_edits import KINDS, Change, find_change
 from tools.trained_folds import load_folds
 

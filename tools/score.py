@@ -9,10 +9,10 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from models.cli import run
+from models.base.cli import run
+from models.clips.tables import base_rate_loss, read_groups, read_labels
+from models.ensemble.metrics import clip_losses, figures
 from models.errors import InputError
-from models.metrics import clip_losses, figures
-from models.tables import base_rate_loss, read_groups, read_labels
 
 RESAMPLES = 2000
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.checkpoint import load_checkpoint
-from models.loaded import LoadedModel, load_model
+from models.ensemble.checkpoint import load_checkpoint
+from models.localize.model import LoadedModel, load_model
 
 
 def load_folds(checkpoints: Sequence[Path]) -> dict[str, LoadedModel]:

@@ -46,7 +46,7 @@ def main() -> None:
     sys.argv[1:] = ["--data_dir", str(data), "--output", "submission.csv", *infer_arguments(), *sys.argv[1:]]
 
     import infer
-    from models.cli import run
+    from models.base.cli import run
 
     try:
         run(infer.main)

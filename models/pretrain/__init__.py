@@ -1,1 +1,1 @@
-"""Pre-training of the small phonetic encoder that the project ships. Nothing else imports this package."""
+"""Makes the encoder that this project ships, from synthetic and recorded speech."""

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from models.aligned import AlignedNetwork, EncodedClips
-from models.build import COMPARISON_FILE
-from models.device import bfloat16_is_fast
-from models.evidence import negative_log_likelihood
-from models.files import replace_when_done
-from models.pretrain.batches import Batch, BatchStream
-from models.pretrain.phones import PHONE_CLASSES
+from models.base.compute import bfloat16_is_fast
+from models.base.files import replace_when_done
+from models.network.aligned import AlignedNetwork, EncodedClips
+from models.network.build import COMPARISON_FILE
+from models.network.phone_evidence import negative_log_likelihood
+from models.network.phones import PHONE_CLASSES
+from models.pretrain.stream import Batch, BatchStream
 from models.pretrain.synthesis import N_MELS
 from models.recipe import Recipe
 

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.audio import SAMPLE_RATE_HZ, Waveform, read_audio
+from models.clips.features import ENCODER_STRIDE
 from models.errors import InputError
-from models.features import ENCODER_STRIDE
 from models.pretrain.room import change_speed, record
 from models.pretrain.synthesis import MAX_SECONDS, Clip, Group, Synthesizer, features_of, mask_mels
 from models.pretrain.texts import TASKS, VOCABULARY
+from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio
 
 TRANSCRIPT_FILES = ("transcripts.csv", "train_source.csv")  # the first that a folder holds is read; never a test table
 _COLUMNS = ("filename", "speaker", "age", "spoken_text")

@@ -4,7 +4,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from models.audio import SAMPLE_RATE_HZ, Waveform
+from models.speech.audio import SAMPLE_RATE_HZ, Waveform
 
 _MIN_SNR_DB, _MAX_SNR_DB = 8.0, 35.0
 _MAX_EQ_DB = 8.0  # of a gain curve through a few random points

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.audio import Waveform
-from models.espeak import NORMAL_RATE_WPM, Espeak, Utterance
-from models.espeak import SAMPLE_RATE_HZ as ESPEAK_RATE_HZ
-from models.features import ENCODER_STRIDE, log_mel, magnitude_spectrogram
-from models.pretrain.phones import frame_labels, phone_sequence
+from models.clips.features import ENCODER_STRIDE, log_mel, magnitude_spectrogram
+from models.pretrain.phone_labels import frame_labels, phone_sequence
 from models.pretrain.room import change_speed, record, surround
 from models.pretrain.texts import TASKS, VOCABULARY, draw_text, near_miss
+from models.speech.audio import Waveform
+from models.speech.espeak import NORMAL_RATE_WPM, Espeak, Utterance
+from models.speech.espeak import SAMPLE_RATE_HZ as ESPEAK_RATE_HZ
 
 N_MELS = 80
 MAX_SECONDS = 12.0

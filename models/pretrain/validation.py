@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from sklearn.metrics import log_loss, roc_auc_score
 from torch import Tensor
 
-from models.aligned import AlignedNetwork, EncodedClips, join_clips
-from models.dataset import pad_together
-from models.device import bfloat16_is_fast
-from models.evidence import greedy_phones
+from models.base.compute import bfloat16_is_fast
+from models.clips.dataset import pad_together
+from models.network.aligned import AlignedNetwork, EncodedClips, join_clips
+from models.network.phone_evidence import greedy_phones
 from models.pretrain.pretraining import encode_batch, pairs_of
 from models.pretrain.real_speech import Recording, read_recordings
 from models.pretrain.synthesis import HELD_OUT_VARIANTS, Clip, Synthesizer, features_of

@@ -1,0 +1,1 @@
+"""What any program needs, and nothing of speech: files, command lines, processes, devices."""

@@ -1,0 +1,197 @@
+"""The CSV files of the competition's layout, checked as they are read: a wrong value is named with its file and row."""
+
+import csv
+import hashlib
+import io
+import math
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from models.base.files import read_whole
+from models.errors import InputError
+
+TASKS = ("deletion", "nonword_repetition", "blending", "sentence_repetition")  # in the order of the task scalar
+GRADES = ("KG", "1", "2", "3")  # in the order of the grade scalar
+METADATA_COLUMNS = ("filename", "task", "expected_text", "grade")
+SCORE_COLUMNS = ("filename", "score")
+MOST_BYTES = 200_000_000  # of a CSV file: millions of rows
+
+
+def read_metadata(file: Path) -> pd.DataFrame:
+    """`train_metadata.csv` or `test_metadata.csv`: the columns filename, task, expected_text, grade, all text.
+
+    returns : METADATA_COLUMNS; the index is the row in the file, the header being row 1
+    """
+    table = _read_csv(file, METADATA_COLUMNS)
+    _check_filenames(file, table)
+    _refuse(file, table, "task", ~table["task"].isin(TASKS), f"must be one of {', '.join(TASKS)}")
+    _refuse(file, table, "grade", ~table["grade"].isin(GRADES), f"must be one of {', '.join(GRADES)}")
+    _refuse(file, table, "expected_text", table["expected_text"].str.strip() == "", "must not be empty")
+    return table
+
+
+def read_labels(file: Path) -> pd.DataFrame:
+    """`train_labels.csv`: filename and score, 0.0 or 1.0; the index is the row in the file."""
+    table = _read_csv(file, SCORE_COLUMNS)
+    _check_filenames(file, table)
+    scores = pd.to_numeric(table["score"], errors="coerce")
+    _refuse(file, table, "score", ~scores.isin([0.0, 1.0]), "must be 0 or 1")
+    return table.assign(score=scores.astype(float))
+
+
+def read_training_table(data_dir: Path) -> pd.DataFrame:
+    """Metadata and labels joined: METADATA_COLUMNS and score, in the metadata's order."""
+    metadata_file, labels_file = data_dir / "train_metadata.csv", data_dir / "train_labels.csv"
+    metadata, labels = read_metadata(metadata_file), read_labels(labels_file)
+    _refuse_difference(metadata_file, metadata, labels_file, labels)
+    return metadata.merge(labels, on="filename", how="left", validate="one_to_one")
+
+
+def read_test_table(data_dir: Path) -> pd.DataFrame:
+    """`test_metadata.csv` in the order of `submission_format.csv`."""
+    metadata_file, format_file = data_dir / "test_metadata.csv", data_dir / "submission_format.csv"
+    metadata, order = read_metadata(metadata_file), _read_csv(format_file, ("filename",))
+    _check_filenames(format_file, order)
+    _refuse_difference(format_file, order, metadata_file, metadata)
+    return order.merge(metadata, on="filename", how="left", validate="one_to_one")
+
+
+def read_groups(file: Path, column: str, filenames: Iterable[str]) -> list[str]:
+    """The group of each file, such as its speaker, from `column` of a CSV with the columns filename and `column`."""
+    table = _read_csv(file, ("filename", column))
+    _check_filenames(file, table)
+    _refuse(file, table, column, table[column].str.strip() == "", "must not be empty")
+    groups, filenames = dict(zip(table["filename"], table[column], strict=True)), list(filenames)
+    missing = [name for name in filenames if name not in groups]
+    if missing:
+        raise InputError(f"{file}: {len(missing)} training clips have no row, the first {missing[0]!r}; add them")
+    return [groups[name] for name in filenames]
+
+
+def clip_paths(data_dir: Path, filenames: Iterable[str]) -> list[Path]:
+    """Where the clips lie; a name that leads out of the folder, by `..` or a link, is refused."""
+    root, filenames = data_dir.resolve(), list(filenames)
+    for name in filenames:
+        if not _is_inside(data_dir / name, root):
+            raise InputError(
+                f"{data_dir}: the filename {name!r} leads out of the data folder; clips must lie inside it"
+            )
+    return [data_dir / name for name in filenames]
+
+
+def scalars(table: pd.DataFrame) -> NDArray[np.float32]:
+    """The task and grade scalars, index / 4 each: float32 [shape=(rows, 2)]."""
+    tasks = table["task"].map({task: index / 4 for index, task in enumerate(TASKS)})
+    grades = table["grade"].map({grade: index / 4 for index, grade in enumerate(GRADES)})
+    return np.stack([tasks.to_numpy(np.float32), grades.to_numpy(np.float32)], axis=1)
+
+
+def fingerprint(table: pd.DataFrame) -> str:
+    """A checksum of a training table's rows, whatever their order."""
+    rows = table.sort_values("filename")[[*METADATA_COLUMNS, "score"]].astype(str)
+    return hashlib.sha256(rows.to_csv(index=False, lineterminator="\n").encode()).hexdigest()
+
+
+def base_rate_loss(scores: NDArray[np.float64]) -> float:
+    """The log loss of always answering with the share of right answers: the prior that a model must beat."""
+    rate = float(scores.mean())
+    return -sum(p * math.log(p) for p in (rate, 1 - rate) if p > 0)
+
+
+def _is_inside(path: Path, root: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError, ValueError):  # links in a circle, a name that no file can have
+        return False
+
+
+def _read_csv(file: Path, columns: Iterable[str]) -> pd.DataFrame:
+    """`columns` of a CSV, all cells as text: a text such as 'null' or 'nan' stays what it is, and the grade '1' too.
+
+    pandas' own reader would shift or drop cells where a row is longer than the header, without a word.
+    """
+    if not file.is_file():
+        raise InputError(f"{file}: no such file")
+    numbered = list(_read_rows(file))
+    header = numbered[0][1] if numbered else []
+    columns = list(dict.fromkeys(columns))
+    _check_header(file, header, columns)
+    numbers, rows = [number for number, _ in numbered[1:]], [row for _, row in numbered[1:]]
+    if not rows:
+        raise InputError(f"{file}: has no rows")
+    return pd.DataFrame(rows, index=numbers, columns=header, dtype=str)[columns]
+
+
+def _check_header(file: Path, header: list[str], columns: list[str]) -> None:
+    for column in columns:
+        if header.count(column) != 1:
+            problem = "is there twice" if column in header else "is missing"
+            raise InputError(f"{file}: the column {column!r} {problem}; found: {', '.join(header)}")
+
+
+def _read_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not blank, each with its number as in a spreadsheet: the header is row 1, a blank line counts."""
+    number, width = 0, 0
+    try:
+        for number, row in enumerate(csv.reader(io.StringIO(_read_text(file), newline=""), strict=True), 1):
+            width = width or len(row)
+            if row:
+                _check_width(file, number, row, width)
+                yield number, row
+    except csv.Error as error:
+        raise InputError(
+            f"{file}, row {number + 1}: not readable as CSV ({error}); a text between double quotes must end with one, "
+            "and a double quote inside it is written twice"
+        ) from error
+
+
+def _check_width(file: Path, number: int, row: list[str], width: int) -> None:
+    if len(row) != width:
+        raise InputError(
+            f"{file}, row {number}: {','.join(row)[:200]!r} has {len(row)} fields where the header has {width}; "
+            "a text that holds a comma must stand between double quotes"
+        )
+
+
+def _read_text(file: Path) -> str:
+    content = read_whole(file, MOST_BYTES)
+    try:
+        text = content.decode("utf-8-sig")
+        if "\0" not in text:
+            return text
+        before, what = text.partition("\0")[0], "a NUL"
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode()
+        what = f"the byte {error.object[error.start]:#04x}, which is not UTF-8"
+    line = before.rpartition("\n")[2]
+    raise InputError(
+        f"{file}, line {before.count(chr(10)) + 1}: after {line[-100:]!r} comes {what}; save the file as CSV in UTF-8"
+    )
+
+
+def _check_filenames(file: Path, table: pd.DataFrame) -> None:
+    names = table["filename"]
+    _refuse(file, table, "filename", names.str.strip() == "", "must not be empty")
+    _refuse(file, table, "filename", names.map(os.path.normpath).duplicated(), "is there twice; keep one of the rows")
+    outside = names.map(lambda name: Path(name).is_absolute() or ".." in Path(name).parts)
+    _refuse(file, table, "filename", outside.astype(bool), "leads out of the data folder; clips must lie inside it")
+
+
+def _refuse(file: Path, table: pd.DataFrame, column: str, wrong: "pd.Series[bool]", rule: str) -> None:
+    """Name the first wrong cell; `table` is indexed by the rows of the file."""
+    if wrong.any():
+        others = f" ({int(wrong.sum())} such rows)" if wrong.sum() > 1 else ""
+        first = table[wrong.to_numpy()]
+        raise InputError(f"{file}, row {first.index[0]}: {column} {first[column].iloc[0]!r} {rule}{others}")
+
+
+def _refuse_difference(file: Path, table: pd.DataFrame, other_file: Path, other: pd.DataFrame) -> None:
+    """Both files must name the same clips."""
+    for here, rows, there, names in ((file, table, other_file, other), (other_file, other, file, table)):
+        alone = ~rows["filename"].isin(names["filename"])
+        _refuse(here, rows, "filename", alone, f"is not in {there}; make the two files agree")

@@ -1,0 +1,1 @@
+"""Folds and clips on a cluster, with Ray."""

@@ -1,0 +1,1 @@
+"""What training leaves, and the blend of it: checkpoints, weights, configuration."""

@@ -1,0 +1,207 @@
+"""Checkpoints: `<model>_<fold>.pth`, tensors and plain values only, written whole or not at all.
+
+Everything after training works from what a checkpoint holds: the recipe, the fold, float16 weights, the encoder's
+architecture, the out-of-fold (OOF) predictions, the voice and the checksums of what it spoke, a fingerprint of the data,
+library versions.
+"""
+
+import json
+import sys
+import zipfile
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.base.files import replace_when_done, sha256_of_file
+from models.errors import InputError
+from models.recipe import Recipe, recipe_from_dict
+from models.speech.checksums import check_checksums
+from models.speech.identity import Identity, check_identity
+
+FORMAT = "speech-text-comparison checkpoint 1"
+_NUMBERS, _TEXTS, _LISTS = ("fold", "n_folds"), ("data_fingerprint", "grouping"), ("history", "tries")
+_DICTS = ("weights", "encoder", "options", "versions")
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Predictions for the clips that a fold held out, in one order.
+
+    labels, predictions : float64 [shape=(clips,)]; predictions are probabilities
+    """
+
+    filenames: list[str]
+    tasks: list[str]
+    grades: list[str]
+    labels: NDArray[np.float64]
+    predictions: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One trained fold.
+
+    options : command-line options that differ from the defaults, to train another fold in the same way
+    tries : `seed` and `outcome` of each run that collapsed before this one
+    history : per epoch, `epoch`, `train_loss`, `validation_log_loss`, `validation_auc`, `seconds`
+    references : the checksum of each reference that it was trained with, by text; empty where that is not known
+    grouping : as of a TrainingJob; empty also where it is not known
+    """
+
+    recipe: Recipe
+    fold: int
+    n_folds: int
+    weights: dict[str, Tensor]
+    encoder: dict[str, Any]
+    oof: OutOfFold
+    voice: Identity
+    data_fingerprint: str
+    options: dict[str, Any]
+    history: list[dict[str, float]]
+    versions: dict[str, str]
+    tries: list[dict[str, Any]] = field(default_factory=list)
+    references: dict[str, str] = field(default_factory=dict)
+    grouping: str = ""
+
+    @property
+    def file_name(self) -> str:
+        return checkpoint_name(self.recipe.name, self.fold)
+
+
+def checkpoint_name(model: str, fold: int) -> str:
+    return f"{model}_{fold}.pth"
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    broken = [name for name, tensor in checkpoint.weights.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise InputError(
+            f"{path}: not written, since {len(broken)} weights are not finite in float16, such as {broken[0]}"
+        )
+    _check_oof(path, checkpoint.oof)
+    content = {item.name: getattr(checkpoint, item.name) for item in fields(Checkpoint)}
+    content |= {"format": FORMAT, "recipe": checkpoint.recipe.to_dict(), "oof": _pack_oof(checkpoint.oof)}
+    content["references"] = json.dumps(
+        checkpoint.references, sort_keys=True
+    )  # safe unpicklers are slow over long dicts
+    # Given a name, torch would write it into the file, and the same run would not give the same bytes.
+    with replace_when_done(path) as temporary, open(temporary, "wb") as file:
+        torch.save(_with_one_string_each(content), file)
+
+
+def _with_one_string_each(value: Any) -> Any:
+    """The same content, in which equal strings are one object.
+
+    A pickle notes which objects are the same; options that have travelled to another machine would leave their trace in the file.
+    """
+    if isinstance(value, str):
+        return sys.intern(value)
+    if isinstance(value, dict):
+        return {_with_one_string_each(key): _with_one_string_each(item) for key, item in value.items()}
+    return [_with_one_string_each(item) for item in value] if isinstance(value, list) else value
+
+
+def load_checkpoint(path: Path, sha256: str | None = None) -> Checkpoint:
+    """Read and check a checkpoint; the weights stay on disk until they are used.
+
+    sha256 : what the file's checksum must be. torch before 2.6 can be made to run code by a crafted file even with
+        `weights_only=True` (CVE-2025-32434), so there it is required.
+    raises : InputError where the file is missing, truncated, not ours or not as the checksum says
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint")
+    _check_trust(path, sha256)
+    _check_archive(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # a damaged pickle can fail in almost any way
+        raise InputError(
+            f"{path}: truncated, or not a checkpoint of this project ({_first_line(error)}); train it again"
+        ) from error
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        raise InputError(f"{path}: not a checkpoint of this project (expected '{FORMAT}'); train it again")
+    return _from_content(path, content)
+
+
+def _from_content(path: Path, content: dict[str, Any]) -> Checkpoint:
+    try:
+        recipe, oof = recipe_from_dict(content.pop("recipe")), _unpack_oof(content.pop("oof"))
+        references = check_checksums(json.loads(content.pop("references", "{}")))  # older ones have none: not known
+        checkpoint = Checkpoint(recipe=recipe, oof=oof, references=references, **content)
+        _check_types(checkpoint)
+        check_identity(checkpoint.voice)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, InputError) as error:
+        raise InputError(
+            f"{path}: a checkpoint of this project, but its content is not complete ({error}); train it again"
+        ) from error
+    _check_oof(path, checkpoint.oof)
+    return checkpoint
+
+
+def _check_types(checkpoint: Checkpoint) -> None:
+    """raises : ValueError naming the first field of another type; what is in the dicts is checked where it is used"""
+    for names, kind in ((_NUMBERS, int), (_TEXTS, str), (_DICTS, dict), (_LISTS, list)):
+        for name in names:
+            if not isinstance(getattr(checkpoint, name), kind):
+                raise ValueError(f"{name} is no {kind.__name__}")
+    if not all(isinstance(tensor, Tensor) for tensor in checkpoint.weights.values()):
+        raise ValueError("a weight is no tensor")
+    if not all(isinstance(item, dict) for item in [*checkpoint.history, *checkpoint.tries]):
+        raise ValueError("history or tries hold something else than dicts")
+
+
+def _pack_oof(oof: OutOfFold) -> dict[str, Any]:
+    """The columns of text as JSON: torch's safe unpickler is slow over long lists."""
+    columns = {name: json.dumps(getattr(oof, name)) for name in ("filenames", "tasks", "grades")}
+    return {**columns, "labels": torch.tensor(oof.labels), "predictions": torch.tensor(oof.predictions)}
+
+
+def _unpack_oof(packed: dict[str, Any]) -> OutOfFold:
+    columns = {name: json.loads(packed[name]) for name in ("filenames", "tasks", "grades")}
+    return OutOfFold(**columns, labels=packed["labels"].numpy(), predictions=packed["predictions"].numpy())
+
+
+def _check_oof(path: Path, oof: OutOfFold) -> None:
+    lengths = {len(values) for values in (oof.filenames, oof.tasks, oof.grades, oof.labels, oof.predictions)}
+    if len(lengths) != 1 or not np.isfinite(oof.predictions).all():
+        raise InputError(f"{path}: its out-of-fold predictions are not complete or not finite; train it again")
+
+
+def _check_trust(path: Path, sha256: str | None) -> None:
+    if sha256 is not None:
+        found = sha256_of_file(path)
+        if found != sha256:
+            raise InputError(
+                f"{path}: its checksum {found[:12]}… is not the configuration's {sha256[:12]}…; "
+                "the file is damaged or another one: copy it again, or run get_config.py again"
+            )
+    elif tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 6):
+        raise InputError(
+            f"{path}: torch {torch.__version__} can't read it safely without a checksum; use torch 2.6 or newer"
+        )
+
+
+def _check_archive(path: Path) -> None:
+    """torch.save compresses nothing; what is compressed could fill the memory. What is no archive at all is torch's to tell.
+
+    An archive of TorchScript holds code, and torch before 2.6 loads it even with `weights_only=True`.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            items = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return
+    compressed = [item.filename for item in items if item.compress_type != zipfile.ZIP_STORED]
+    if any(item.filename.endswith("constants.pkl") for item in items):
+        raise InputError(f"{path}: refused: an archive of TorchScript, not a checkpoint of this project")
+    if compressed:
+        raise InputError(f"{path}: refused: {compressed[0]!r} in it is compressed, which torch.save does not do")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

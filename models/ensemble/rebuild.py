@@ -1,0 +1,46 @@
+"""Trained networks, from what a checkpoint holds."""
+
+import torch
+
+from models.ensemble.checkpoint import Checkpoint
+from models.errors import InputError
+from models.network.build import make_network
+from models.network.comparison import ComparisonNetwork
+from models.network.encoder import build_encoder
+
+
+def rebuild_network(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> ComparisonNetwork:
+    """The trained network in float32, in evaluation mode. No random weights are drawn first."""
+    with torch.device("meta"):
+        network = _blank_network(checkpoint)
+    weights = {name: tensor.to(device).float() for name, tensor in checkpoint.weights.items()}
+    network.load_state_dict(weights, assign=True)
+    return network.eval()
+
+
+def check_weights(checkpoint: Checkpoint) -> None:
+    """That the weights are those of the checkpoint's network, without reading or making any.
+
+    raises : InputError naming the first that is missing, surplus or of another shape
+    """
+    try:
+        with torch.device("meta"):
+            network = _blank_network(checkpoint)
+    except Exception as error:  # settings of a stranger can fail in almost any way
+        raise InputError(
+            f"{checkpoint.file_name}: no network can be built from its recipe and encoder ({type(error).__name__}: "
+            f"{str(error)[:200]}); train it again"
+        ) from error
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in checkpoint.weights.items()}
+    wrong = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
+    if wrong:
+        raise InputError(
+            f"{checkpoint.file_name}: {len(wrong)} weights do not fit its recipe and encoder, the first {wrong[0]!r} "
+            f"(expected {expected.get(wrong[0])}, found {found.get(wrong[0])}); train it again"
+        )
+
+
+def _blank_network(checkpoint: Checkpoint) -> ComparisonNetwork:
+    encoder = build_encoder(checkpoint.encoder)
+    return make_network(encoder, checkpoint.recipe, checkpoint.encoder.get("phone_classes", 0))

@@ -1,0 +1,294 @@
+"""Trained models with one line: `Scorer.from_pretrained("folder or hub id").score("clip.wav", "old", "deletion", "KG")`."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+from filelock import Timeout as LockTimeout
+
+from models.base.compute import resolve_device, resolve_precision
+from models.base.files import sha256_of_file, sole_writer
+from models.clips.tables import GRADES, TASKS
+from models.ensemble.blend import group_priors
+from models.ensemble.checkpoint import load_checkpoint
+from models.ensemble.config import read_config
+from models.ensemble.metrics import Values
+from models.ensemble.rebuild import check_weights
+from models.errors import InputError
+from models.inference.published import CONFIG_FILE, Published, read_published, write_published
+from models.inference.scoring import Member, load_members, score_clips
+from models.speech.audio import SAMPLE_RATE_HZ, Waveform, resample
+from models.speech.identity import voice_key
+from models.speech.options import VoiceOptions
+from models.speech.references import complete_references, load_references, reference_path
+
+CACHE_VARIABLE = (
+    "SPEECH_TEXT_COMPARISON_CACHE"  # an environment variable: where references are kept that were spoken on demand
+)
+_WAIT_SECONDS = 120.0  # for another process that is speaking into the same cache
+_speaking = threading.Lock()  # synthesisers are not thread-safe
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A recording and what was expected.
+
+    audio : a file, or a waveform at 16 kHz: floats in [-1, 1] [shape=(n,)]
+    """
+
+    audio: Path | str | Waveform
+    text: str
+    task: str
+    grade: str
+
+
+class Scorer:
+    """An ensemble, or a single model, with the voice that its references need. Scores are those of infer.py.
+
+    device, precision : as the options of infer.py
+    cache_dir : where references are kept that have to be spoken
+    voice : where the voice is, if not where the one who published the models had it; another voice is refused
+    """
+
+    def __init__(
+        self,
+        published: Published,
+        device: str = "auto",
+        precision: str = "auto",
+        cache_dir: Path | None = None,
+        voice: VoiceOptions | None = None,
+    ) -> None:
+        self.published = published
+        self.device = resolve_device(device)
+        self.precision = resolve_precision(precision, self.device)
+        self._cache = cache_dir or default_cache() / _folder_name(voice_key(published.voice))
+        self._voice = voice or VoiceOptions(published.voice["source"], published.voice["speed"])
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        revision: str | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        cache_dir: Path | None = None,
+        voice: VoiceOptions | None = None,
+    ) -> "Scorer":
+        """A folder written by `save_pretrained` or publish.py, or a Hugging Face hub id (`revision`: its branch or commit).
+
+        raises : InputError where it can't be reached, is not complete, or was changed
+        """
+        return cls(read_published(_locate(str(source), revision)), device, precision, cache_dir, voice)
+
+    @classmethod
+    def from_config(
+        cls,
+        config_file: Path,
+        tts_dir: Path | None = None,
+        *,
+        folds_per_model: int | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        cache_dir: Path | None = None,
+        voice: VoiceOptions | None = None,
+    ) -> "Scorer":
+        """The ensemble of get_config.py, from its checkpoints; `tts_dir` holds references that are there already."""
+        config = read_config(config_file)
+        members = load_members(config, config_file.parent, folds_per_model)
+        references = tts_dir if tts_dir is not None and tts_dir.is_dir() else None
+        published = Published(
+            members, config.voice, config.priors, references=references, trained_with=config.references
+        )
+        return cls(published, device, precision, cache_dir, voice)
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        file: Path,
+        tts_dir: Path | None = None,
+        *,
+        sha256: str | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        cache_dir: Path | None = None,
+        voice: VoiceOptions | None = None,
+    ) -> "Scorer":
+        """A single trained fold; `tts_dir` as of `from_config`, `sha256` as of `load_checkpoint`."""
+        checkpoint = load_checkpoint(file, sha256)
+        check_weights(checkpoint)
+        member = Member(checkpoint, checkpoint.recipe.batch_size, 1.0)
+        references = tts_dir if tts_dir is not None and tts_dir.is_dir() else None
+        priors = group_priors([checkpoint])
+        published = Published(
+            [member], checkpoint.voice, priors, references=references, trained_with=checkpoint.references
+        )
+        return cls(published, device, precision, cache_dir, voice)
+
+    def save_pretrained(self, folder: Path, card: str = "") -> None:
+        """Write the folder that `from_pretrained` reads; it appears whole or not at all.
+
+        raises : InputError where there is something already
+        """
+        if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+            raise InputError(f"{folder}: is not empty; give another folder, or delete it")
+        with sole_writer(folder):
+            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+            try:
+                write_published(temporary, self.published, card)
+                temporary.chmod(0o755)  # mkdtemp keeps others out
+                os.replace(temporary, folder)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+    def score(
+        self, audio: Path | str | Waveform, text: str, task: str, grade: str, sample_rate_hz: int = SAMPLE_RATE_HZ
+    ) -> float:
+        """The probability that an answer was right.
+
+        audio : a file, or a waveform at `sample_rate_hz`: floats in [-1, 1] [shape=(n,)]
+        task, grade : one of TASKS and of GRADES
+        raises : InputError where one of them is wrong, or the audio can't be read
+        """
+        if isinstance(audio, np.ndarray) and sample_rate_hz != SAMPLE_RATE_HZ:
+            audio = resample(_check_waveform(audio), sample_rate_hz)
+        return float(self.score_batch([Answer(audio, text, task, grade)])[0])
+
+    def score_batch(
+        self,
+        answers: Sequence[Answer],
+        num_workers: int = 0,
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Values:
+        """The probability of each answer: float64 [shape=(answers,)], inside (0, 1).
+
+        num_workers : processes that read audio; 0: this one
+        on_progress : told after each step how much of the work is done, and how much there is
+        raises : InputError as of `score`, naming the first that is wrong
+        """
+        if not answers:
+            return np.zeros(0)
+        table = _as_table(answers)
+        sources = [_as_source(answer.audio) for answer in answers]
+        return score_clips(
+            self.published.members,
+            table,
+            Path(),
+            self.references(table["expected_text"]),
+            self.device,
+            self.precision,
+            num_workers,
+            sources,
+            on_progress,
+        )
+
+    def references(self, texts: Iterable[str]) -> dict[str, Waveform]:
+        """What the expected texts sound like: float32 [shape=(n,)] at 16 kHz each; spoken now where they never were."""
+        texts = list(dict.fromkeys(texts))
+        shipped, trained_with, paths = self.published.references, self.published.trained_with, self._shipped(texts)
+        for path in paths.values():
+            self._check_reference(path)
+        sha256 = self.published.reference_sha256
+        known = {**trained_with, **{text: sha256[path.name] for text, path in paths.items() if sha256}}
+        found = {} if shipped is None or not paths else load_references(shipped, list(paths), known)
+        missing = [text for text in texts if text not in found]
+        if missing:
+            if unspoken := self._speak(missing):
+                raise InputError(next(iter(unspoken.values())))
+            found |= load_references(self._cache, missing, trained_with)
+        return found
+
+    def speak(self, texts: Iterable[str]) -> dict[str, str]:
+        """Speak the texts that have no reference yet; returns those that the voice can't speak, and why."""
+        texts = list(dict.fromkeys(texts))
+        shipped = self._shipped(texts)
+        missing = [text for text in texts if text not in shipped]
+        return self._speak(missing) if missing else {}
+
+    def _shipped(self, texts: Sequence[str]) -> dict[str, Path]:
+        """The published references, as far as they are there."""
+        shipped, voice = self.published.references, self.published.voice
+        paths = {} if shipped is None else {text: reference_path(shipped, voice, text) for text in texts}
+        return {text: path for text, path in paths.items() if path.is_file()}
+
+    def _check_reference(self, path: Path) -> None:
+        expected = self.published.reference_sha256.get(path.name)
+        if self.published.reference_sha256 and sha256_of_file(path) != expected:
+            raise InputError(f"{path}: is not the file that was published; copy the folder again")
+
+    def _speak(self, texts: list[str]) -> dict[str, str]:
+        self._cache.mkdir(parents=True, exist_ok=True)
+        try:
+            with _speaking, FileLock(self._cache / ".speaking.lock", timeout=_WAIT_SECONDS):
+                trained_with = self.published.trained_with
+                return complete_references(self._cache, texts, self.published.voice, self._voice, trained_with)
+        except LockTimeout as error:
+            raise InputError(
+                f"{self._cache}: another process has been speaking into it for {_WAIT_SECONDS:.0f} s; try again later"
+            ) from error
+
+
+def default_cache() -> Path:
+    """Where references are kept that were spoken on demand, by voice."""
+    if CACHE_VARIABLE in os.environ:
+        return Path(os.environ[CACHE_VARIABLE])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speech-text-comparison"
+
+
+def _folder_name(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:20]
+
+
+def _locate(source: str, revision: str | None) -> Path:
+    """The folder of a model: itself, or as downloaded from the hub. HF_HUB_OFFLINE is respected."""
+    if os.path.isdir(source):
+        return Path(source)
+    if source.count("/") != 1 or source.startswith((".", "/", "~")):
+        raise InputError(f"{source}: no such folder (a hub id is written as owner/name)")
+    from huggingface_hub import snapshot_download
+
+    try:
+        patterns = [CONFIG_FILE, "*.safetensors", "references/*"]
+        return Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
+    except (OSError, ValueError) as error:  # the hub's errors are of these kinds
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{source}: no such folder here, and it could not be had from the Hugging Face hub ({reason}).\n"
+            f"Without network, run on another machine: hf download {source} --local-dir {source.split('/')[1]}\n"
+            "copy the folder here, and give its path."
+        ) from error
+
+
+def _as_table(answers: Sequence[Answer]) -> pd.DataFrame:
+    for answer in answers:
+        if answer.task not in TASKS:
+            raise InputError(f"task {answer.task!r}: must be one of {', '.join(TASKS)}")
+        if answer.grade not in GRADES:
+            raise InputError(f"grade {answer.grade!r}: must be one of {', '.join(GRADES)}")
+        if not answer.text.strip():
+            raise InputError("the expected text must not be empty")
+    rows = [(answer.text, answer.task, answer.grade) for answer in answers]
+    return pd.DataFrame(rows, columns=["expected_text", "task", "grade"])
+
+
+def _as_source(audio: Path | str | Waveform) -> Path | Waveform:
+    return _check_waveform(audio) if isinstance(audio, np.ndarray) else Path(audio)
+
+
+def _check_waveform(audio: Waveform) -> Waveform:
+    if audio.ndim != 1 or len(audio) == 0 or not np.issubdtype(audio.dtype, np.floating):
+        raise InputError(
+            f"a waveform of shape {audio.shape} and type {audio.dtype}: must be one channel of floats in [-1, 1], "
+            "of at least one sample (divide 16-bit samples by 32768, average channels)"
+        )
+    if not np.isfinite(audio).all():
+        raise InputError("the waveform holds NaN or infinite samples; convert it again from its source")
+    return np.ascontiguousarray(audio, dtype=np.float32)

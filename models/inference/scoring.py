@@ -1,0 +1,275 @@
+"""Scoring clips with an ensemble.
+
+One pass over the clips, in chunks: their features are computed once, then every checkpoint in turn reads the chunk while the
+next one is being loaded. So memory grows neither with the number of clips nor with the number of checkpoints.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from models.base.compute import HALF_TYPES, compute_each, release_freed
+from models.clips.dataset import Clip, ComparisonDataset, SeveralForms, pad_together
+from models.clips.features import frames_for_seconds
+from models.ensemble.blend import spread_folds
+from models.ensemble.checkpoint import Checkpoint, load_checkpoint
+from models.ensemble.config import EnsembleConfig, ModelEntry
+from models.ensemble.metrics import Values, clip_probabilities, sigmoid
+from models.ensemble.rebuild import check_weights, rebuild_network
+from models.errors import InputError
+from models.network.aligned import AlignedNetwork, EncodedClips, join_clips
+from models.speech.audio import Waveform
+from models.speech.checksums import differing_texts, name_texts
+from models.speech.identity import describe_voice, same_voice
+
+LOADER_CLIPS = 16  # clips that a loading process hands over at once
+CHUNK_CLIPS = 2048  # features of that many clips are held at once: about 0.4 GB, at most 1.1 GB
+
+CPU_BATCH_FRAMES = 3200  # spectrogram frames; a few clips at a time stay in the caches, more are slower
+
+
+@dataclass(frozen=True)
+class Member:
+    """A checkpoint's part in the ensemble: `share` of the whole."""
+
+    checkpoint: Checkpoint
+    batch_size: int
+    share: float
+
+    @property
+    def features(self) -> dict[str, Any]:
+        """What it reads, as arguments of `ComparisonDataset`."""
+        recipe = self.checkpoint.recipe
+        return {
+            "n_mels": int(self.checkpoint.encoder["num_mel_bins"]),
+            "max_frames": frames_for_seconds(recipe.max_seconds),
+            "layout": recipe.layout,
+            "padding": recipe.padding,
+        }
+
+
+def load_members(config: EnsembleConfig, config_dir: Path, folds_per_model: int | None) -> list[Member]:
+    """The checkpoints to use, each checked against the configuration; models of no weight are left out.
+
+    folds_per_model : how many of each model's folds, spread evenly; None means all
+    """
+    members: list[Member] = []
+    for index, entry in enumerate(model for model in config.models if model.weight > 0):
+        picked = _pick_folds(entry, index, folds_per_model)
+        for position in picked:
+            checkpoint = load_checkpoint(config_dir / entry.paths[position], entry.sha256[position])
+            _check_member(checkpoint, entry, entry.folds[position], config)
+            check_weights(checkpoint)
+            members.append(Member(checkpoint, entry.batch_size, entry.weight / len(picked)))
+    return members
+
+
+def score_clips(
+    members: Sequence[Member],
+    table: pd.DataFrame,
+    data_dir: Path,
+    references: Mapping[str, Waveform],
+    device: torch.device,
+    precision: str,
+    num_workers: int,
+    sources: Sequence[Path | Waveform] | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Values:
+    """The ensemble's probability for each row of `table`: float64 [shape=(rows,)], inside (0, 1).
+
+    sources : as of `ComparisonDataset`
+    on_progress : told after each step how much of the work is done, and how much there is
+    """
+    blended = np.zeros(len(table))
+    forms = distinct_forms(members)
+    data = SeveralForms([ComparisonDataset(table, data_dir, references, **form, sources=sources) for form in forms])
+    with tqdm(total=len(table) * len(members), desc="scoring", unit=" clip×model", disable=None) as bar:
+        start, done = 0, 0
+        for chunk in _read_ahead(_chunks(data, num_workers)):
+            if start:  # never for a few clips alone, which it would delay
+                release_freed()
+            rows = slice(start, start + len(chunk))
+            for part in chunk_scores(members, forms, data, chunk, device, precision):
+                blended[rows] += part
+                bar.update(len(chunk))
+                done += len(chunk)
+                on_progress(done, len(table) * len(members))
+            start = rows.stop
+    return clip_probabilities(blended)
+
+
+def distinct_forms(members: Sequence[Member]) -> list[dict[str, Any]]:
+    """What the members read of a clip, as arguments of `ComparisonDataset`, each once."""
+    forms: list[dict[str, Any]] = []
+    for member in members:
+        if member.features not in forms:
+            forms.append(member.features)
+    return forms
+
+
+def chunk_scores(
+    members: Sequence[Member],
+    forms: Sequence[dict[str, Any]],
+    data: SeveralForms,
+    chunk: Sequence[tuple[Clip, ...]],
+    device: torch.device,
+    precision: str,
+) -> Iterator[Values]:
+    """Each member's part in the probabilities of a chunk, in turn: float64 [shape=(clips,)]; their sum is the ensemble's.
+
+    forms : of `distinct_forms`, which those of `data` and of each clip are made from
+    """
+    for member in members:
+        form = forms.index(member.features)
+        clips = [clip[form] for clip in chunk]
+        yield member.share * _score_chunk(member, data.forms[form], clips, device, precision)
+
+
+def clips_per_chunk(n_forms: int) -> int:
+    """Clips that are scored together: CHUNK_CLIPS spectrograms, in whole batches of a loading process."""
+    return -(-CHUNK_CLIPS // (n_forms * LOADER_CLIPS)) * LOADER_CLIPS
+
+
+def _chunks(data: SeveralForms, num_workers: int) -> Iterator[list[tuple[Clip, ...]]]:
+    """The clips in order, with their features, up to CHUNK_CLIPS spectrograms at a time.
+
+    The loading processes are started at once, by the thread that calls: what is forked from a thread of a pool ends with an
+    error, and at a bad moment torch's watch over these processes takes it for a crash.
+    """
+    loader = DataLoader(data, batch_size=LOADER_CLIPS, collate_fn=as_arrays, num_workers=num_workers)
+    return _gather(iter(loader), clips_per_chunk(len(data.forms)))
+
+
+def _gather(batches: Iterator[list[list[dict[str, Any]]]], chunk_clips: int) -> Iterator[list[tuple[Clip, ...]]]:
+    chunk: list[tuple[Clip, ...]] = []
+    for clips in batches:
+        chunk += [tuple(as_tensors(clip) for clip in forms) for forms in clips]
+        if len(chunk) >= chunk_clips:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def as_arrays(clips: Sequence[tuple[Clip, ...]]) -> list[list[dict[str, Any]]]:
+    """For the way between processes: each tensor would hold a file open for as long as it lives."""
+    return [[{name: _as_array(value) for name, value in clip.items()} for clip in forms] for forms in clips]
+
+
+def _as_array(value: object) -> object:
+    return value.numpy() if isinstance(value, Tensor) else value
+
+
+def as_tensors(clip: Mapping[str, Any]) -> Clip:
+    values = {name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for name, value in clip.items()}
+    return Clip(**values)  # type: ignore[typeddict-item]
+
+
+def _read_ahead(chunks: Iterator[list[tuple[Clip, ...]]]) -> Iterator[list[tuple[Clip, ...]]]:
+    """The same chunks; while one is worked on, the next is made in a thread."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = reader.submit(next, chunks, None)
+            yield chunk
+
+
+def _score_chunk(
+    member: Member, dataset: ComparisonDataset, clips: Sequence[Clip], device: torch.device, precision: str
+) -> Values:
+    """One checkpoint's probabilities for a chunk: float64 [shape=(clips,)]."""
+    network = rebuild_network(member.checkpoint, device)
+    values = np.empty(len(clips))
+    budget = CPU_BATCH_FRAMES if device.type == "cpu" else member.batch_size * dataset.max_frames
+    references = _encode_references(network, clips, device, budget) if isinstance(network, AlignedNetwork) else {}
+    if precision != "fp32":  # after the references, whose phones are read off their frames
+        network.lower_precision(HALF_TYPES[precision])
+
+    def score(rows: Sequence[int]) -> None:
+        batch = [clips[row] for row in rows]
+        if isinstance(network, AlignedNetwork):
+            logits = _compare(network, references, batch, device)
+        else:
+            logits = network(**_arguments(dataset, batch, device))["logits"]
+        values[rows] = logits.double().cpu().numpy()
+
+    compute_each(score, _alike([dataset.frames_read(clip) for clip in clips], budget), device)
+    if not np.isfinite(values).all():
+        raise InputError(
+            f"{member.checkpoint.file_name}: gives scores that are not finite; try --precision fp32, or train it again"
+        )
+    return sigmoid(values)
+
+
+def _alike(lengths: Sequence[int], frames_per_batch: int) -> list[list[int]]:
+    """Rows of similar length together, as many as fit into so many spectrogram frames once they are padded."""
+    batches: list[list[int]] = [[]]
+    for row in sorted(range(len(lengths)), key=lambda row: lengths[row]):
+        if batches[-1] and (len(batches[-1]) + 1) * lengths[row] > frames_per_batch:
+            batches.append([])
+        batches[-1].append(row)
+    return batches
+
+
+def _encode_references(
+    network: AlignedNetwork, clips: Sequence[Clip], device: torch.device, frames_per_batch: int
+) -> dict[int, EncodedClips]:
+    """Each distinct reference by its key, encoded once."""
+    spectra = {clip["reference_key"]: clip["reference"] for clip in clips}
+    keys = list(spectra)
+
+    def encode(rows: Sequence[int]) -> dict[int, EncodedClips]:
+        features, lengths = (tensor.to(device) for tensor in pad_together([spectra[keys[row]] for row in rows]))
+        batch = network.encode(features, lengths)
+        return {keys[row]: batch.take(torch.tensor([place], device=device)) for place, row in enumerate(rows)}
+
+    batches = _alike([spectra[key].shape[1] for key in keys], frames_per_batch)
+    return {key: clip for encoded in compute_each(encode, batches, device) for key, clip in encoded.items()}
+
+
+def _compare(
+    network: AlignedNetwork, references: Mapping[int, EncodedClips], clips: Sequence[Clip], device: torch.device
+) -> Tensor:
+    """Logits of a batch, with its references taken from `references`."""
+    features, lengths = (tensor.to(device) for tensor in pad_together([clip["response"] for clip in clips]))
+    scalars = torch.stack([clip["scalars"] for clip in clips]).to(device)
+    expected = join_clips([references[clip["reference_key"]] for clip in clips])
+    return network.compare(expected, network.encode(features, lengths), scalars)["logits"]
+
+
+def _arguments(dataset: ComparisonDataset, clips: Sequence[Clip], device: torch.device) -> dict[str, Tensor]:
+    """What a joint network takes for a batch, on the device."""
+    return {name: tensor.to(device) for name, tensor in dataset.collate(clips).items() if name != "labels"}
+
+
+def _pick_folds(entry: ModelEntry, index: int, folds_per_model: int | None) -> list[int]:
+    n_available = len(entry.folds)
+    return list(range(n_available)) if folds_per_model is None else spread_folds(index, n_available, folds_per_model)
+
+
+def _check_member(checkpoint: Checkpoint, entry: ModelEntry, fold: int, config: EnsembleConfig) -> None:
+    """raises : InputError naming each thing in which a checkpoint is not the one that the weights were fitted for"""
+    pairs = {
+        "model": (entry.name, checkpoint.recipe.name),
+        "fold": (fold, checkpoint.fold),
+        "n_folds": (config.n_folds, checkpoint.n_folds),
+        "training data's fingerprint": (config.data_fingerprint, checkpoint.data_fingerprint),
+    }
+    differences = [f"{name}: {found}, not {expected}" for name, (expected, found) in pairs.items() if expected != found]
+    if not same_voice(checkpoint.voice, config.voice):
+        differences.append(f"voice: {describe_voice(checkpoint.voice)}, not {describe_voice(config.voice)}")
+    if other := differing_texts(checkpoint.references, config.references):
+        differences.append(f"references: another of {name_texts(other)}")
+    if differences:
+        raise InputError(
+            f"{checkpoint.file_name}: does not fit the configuration ({'; '.join(differences)}); run get_config.py again"
+        )

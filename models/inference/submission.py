@@ -1,0 +1,96 @@
+"""`submission.csv` and, beside it, the list of clips that could not be scored."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from models.base.files import replace_when_done
+from models.errors import InputError
+
+Priors = Mapping[str, Mapping[str, float]]
+
+
+def find_problems(results: Sequence[float | InputError], data_dir: Path) -> dict[int, str]:
+    """What is wrong with each row whose clip can't be read.
+
+    results : of `audio.try_audio_files`
+    raises : InputError where not one clip can be read
+    """
+    problems = {row: str(result) for row, result in enumerate(results) if isinstance(result, InputError)}
+    if len(problems) == len(results):
+        raise InputError(
+            f"--data_dir {data_dir}: none of its {len(results)} clips can be read, the first: {problems[0]}"
+        )
+    return problems
+
+
+def find_unspoken(texts: Sequence[str], unspoken: Mapping[str, str], data_dir: Path) -> dict[int, str]:
+    """What is wrong with each row whose expected text the voice can't speak.
+
+    texts : of each row
+    unspoken : of `references.complete_references`
+    raises : InputError where no row is left
+    """
+    problems = {row: unspoken[text] for row, text in enumerate(texts) if text in unspoken}
+    if len(problems) == len(texts):
+        raise InputError(
+            f"--data_dir {data_dir}: none of its {len(texts)} clips can be scored, the first: {problems[0]}"
+        )
+    return problems
+
+
+def add_problems(problems: Mapping[int, str], others: Mapping[int, str], n_rows: int) -> dict[int, str]:
+    """Both, by row of the table.
+
+    others : by row of what is left of the table without the rows that have problems already
+    """
+    left = [row for row in range(n_rows) if row not in problems]
+    return dict(sorted({**problems, **{left[row]: reason for row, reason in others.items()}}.items()))
+
+
+def with_priors(
+    table: pd.DataFrame, scores: NDArray[np.float64], problems: Mapping[int, str], priors: Priors
+) -> NDArray[np.float64]:
+    """The scores of all rows: those of the clips that could be scored, in order, and the priors of the others."""
+    complete = np.array([priors[task][grade] for task, grade in zip(table["task"], table["grade"], strict=True)])
+    complete[[row not in problems for row in range(len(table))]] = scores
+    return complete
+
+
+def problems_path(submission: Path) -> Path:
+    return submission.with_name(f"{submission.name}.problems.csv")
+
+
+def write_problems(
+    submission: Path, table: pd.DataFrame, scores: NDArray[np.float64], problems: dict[int, str]
+) -> None:
+    """filename, score, reason of each clip that could not be scored. A list that an earlier run left is taken away."""
+    path = problems_path(submission)
+    if not problems:
+        path.unlink(missing_ok=True)
+        return
+    rows = list(problems)
+    listed = table.iloc[rows][["filename"]].assign(score=scores[rows], reason=list(problems.values()))
+    with replace_when_done(path) as temporary:
+        listed.to_csv(temporary, index=False)
+
+
+def write_submission(path: Path, table: pd.DataFrame, scores: NDArray[np.float64]) -> None:
+    """Rows in the table's order. What was written is read again and checked before it takes its name."""
+    with replace_when_done(path) as temporary:
+        table[["filename"]].assign(score=scores).to_csv(temporary, index=False)
+        check_submission(temporary, table["filename"].tolist())
+
+
+def check_submission(path: Path, filenames: list[str]) -> None:
+    """raises : InputError unless the file has these rows in this order, each score finite and inside (0, 1)"""
+    found = pd.read_csv(path, dtype={"filename": str}, keep_default_na=False, na_values={"score": ["", "nan"]})
+    if list(found.columns) != ["filename", "score"] or found["filename"].tolist() != filenames:
+        raise InputError(f"{path.name}: what was written does not hold the wanted rows in their order")
+    wrong = ~found["score"].between(0, 1, inclusive="neither")
+    if wrong.any():
+        name, score = found[wrong].iloc[0]
+        raise InputError(f"{path.name}: {int(wrong.sum())} scores are not inside (0, 1), the first {score} of {name!r}")

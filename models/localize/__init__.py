@@ -1,0 +1,1 @@
+"""Which part of the expected text was not said as expected."""

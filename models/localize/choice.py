@@ -1,0 +1,39 @@
+"""One checkpoint to look into: the one named, or the ensemble's most suitable."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models.ensemble.config import read_config
+from models.errors import InputError
+
+if TYPE_CHECKING:
+    from models.ensemble.checkpoint import Checkpoint
+    from models.inference.scoring import Member
+
+
+def choose_checkpoint(checkpoint: Path | None, config_path: Path, method: str) -> "Checkpoint":
+    """
+    checkpoint : a file; None: of the ensemble the model of most weight, its first fold, that has what `method` needs;
+        aligned models are preferred for "auto"
+    """
+    from models.ensemble.checkpoint import load_checkpoint
+    from models.inference.scoring import load_members
+
+    if checkpoint is not None:
+        return load_checkpoint(checkpoint)
+    members = load_members(read_config(config_path), config_path.parent, folds_per_model=1)
+    return choose_member(members, method, str(config_path)).checkpoint
+
+
+def choose_member(members: "Sequence[Member]", method: str, source: str) -> "Member":
+    """Of an ensemble the one of most weight that has what `method` needs; source : what messages call the ensemble"""
+    by_share = sorted(members, key=lambda member: -member.share)
+    aligned = [member for member in by_share if member.checkpoint.recipe.layout == "apart"]
+    if method == "alignment" and not aligned:
+        names = ", ".join(sorted({member.checkpoint.recipe.name for member in members}))
+        raise InputError(
+            f"{source}: none of its models ({names}) is an aligned one; take --method blocks, or train aligntiny, "
+            "alignsmall or alignmedium"
+        )
+    return (aligned if aligned and method != "blocks" else by_share)[0]

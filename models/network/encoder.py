@@ -1,0 +1,216 @@
+"""The Whisper encoder: loaded from the hub or a folder, without its decoder, cut to the positions that are needed."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import AutoConfig, WhisperConfig, WhisperModel
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+from transformers.utils import logging
+
+from models.base.files import PROJECT_DIR
+from models.clips.features import ENCODER_STRIDE
+from models.errors import InputError
+
+# What makes an encoder, and nothing that changes its name between versions of transformers.
+ARCHITECTURE = (
+    "d_model",
+    "encoder_layers",
+    "encoder_attention_heads",
+    "encoder_ffn_dim",
+    "num_mel_bins",
+    "max_source_positions",
+    "activation_function",
+    "dropout",
+    "attention_dropout",
+    "activation_dropout",
+    "encoder_layerdrop",
+    "scale_embedding",
+)
+
+
+def load_encoder(source: str, max_frames: int) -> WhisperEncoder:
+    """A pretrained encoder in float32 for at most `max_frames` spectrogram frames.
+
+    source : a hub id, or a folder written by `save_pretrained` of any Whisper model or of a bare encoder
+    raises : InputError saying how to get the weights where they can't be reached
+    """
+    if not os.path.isdir(source) and (source.count("/") > 1 or source.startswith((".", "/", "~"))):
+        raise InputError(f"--encoder {source}: no such folder")
+    try:
+        encoder = _read_encoder(source)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise InputError(_how_to_get(source, error)) from error
+    _cut_positions(encoder, max_frames // ENCODER_STRIDE, source)
+    return encoder
+
+
+def locate_encoder(source: str) -> str:
+    """The encoders that the project ships, named as from its folder, are found from any other; the rest is left as it is."""
+    shipped = PROJECT_DIR / source
+    return str(shipped) if not os.path.isdir(source) and shipped.is_dir() else source
+
+
+def architecture(encoder: WhisperEncoder) -> dict[str, Any]:
+    """Plain values from which `build_encoder` makes the same encoder again, without its weights."""
+    return {name: getattr(encoder.config, name) for name in ARCHITECTURE}
+
+
+def build_encoder(settings: dict[str, Any]) -> WhisperEncoder:
+    """An encoder with weights yet to be loaded."""
+    return WhisperEncoder(WhisperConfig(**{name: settings[name] for name in ARCHITECTURE}, decoder_layers=0))
+
+
+def encode(
+    encoder: WhisperEncoder,
+    log_mel: Tensor,
+    lengths: Tensor | None = None,
+    boundaries: Tensor | None = None,
+) -> Tensor:
+    """The encoder's frames, at any length up to that of its position table.
+
+    `transformers` runs a Whisper encoder on inputs of one length only; here its own layers are run on what there is.
+
+    log_mel : [shape=(batch, n_mels, n_frames)]
+    lengths : int64 [shape=(batch,)], spectrogram frames of each clip. What lies beyond is shut out of convolutions and
+        attention, so a clip gives the same frames in any batch. None: everything counts, as in the published models,
+        which read the silence that pads a clip.
+    boundaries : int64 [shape=(batch,)], encoder frames (not spectrogram frames) of the first of two sides that each clip
+        joins; needs lengths. Positions start anew with the second side, and each side attends to itself alone.
+    returns : [shape=(batch, ceil(n_frames / 2), d_model)]; frames beyond a clip's end mean nothing
+    """
+    n_frames = encoder_frames(log_mel.shape[2])
+    places = torch.arange(n_frames, device=log_mel.device)
+    inside, mask = None, None
+    if lengths is not None:
+        inside = frame_mask(lengths, log_mel.shape[2])[:, None]
+        mask = frame_mask(encoder_lengths(lengths), n_frames)[:, None, None]
+        log_mel = log_mel * inside
+        if boundaries is not None:
+            is_second = places >= boundaries[:, None]
+            places = places - boundaries[:, None] * is_second
+            mask = mask & (is_second[:, :, None] == is_second[:, None, :])[:, None]
+    hidden = nn.functional.gelu(encoder.conv1(log_mel))
+    hidden = nn.functional.gelu(encoder.conv2(hidden if inside is None else hidden * inside)).transpose(1, 2)
+    hidden = hidden + encoder.embed_positions.weight[places]
+    hidden = nn.functional.dropout(hidden, encoder.dropout, encoder.training)
+    for layer in encoder.layers:
+        if not (encoder.training and encoder.layerdrop > 0 and float(torch.rand(())) < encoder.layerdrop):
+            hidden = _run_layer(layer, hidden, mask)
+    return encoder.layer_norm(hidden)
+
+
+def lower_precision(encoder: WhisperEncoder, dtype: torch.dtype) -> None:
+    """Compute the layers' matrix products in `dtype`, for inference.
+
+    Sums along the layers, norms, the convolutions and the first layer's attention stay in float32: what is rounded away
+    there is felt in all that follows, and it is little of the work (docs/experiments.md has the figures).
+    """
+    for index, layer in enumerate(encoder.layers):
+        for part in (layer.self_attn, layer.fc1, layer.fc2):
+            if not (index == 0 and part is layer.self_attn):
+                part.to(dtype)
+
+
+def encoder_frames(n_frames: int) -> int:
+    """Encoder frames of so many spectrogram frames: half, rounded up."""
+    return -(-n_frames // ENCODER_STRIDE)
+
+
+def encoder_lengths(lengths: Tensor) -> Tensor:
+    """The same for a tensor of lengths."""
+    return (lengths + ENCODER_STRIDE - 1) // ENCODER_STRIDE
+
+
+def frame_mask(lengths: Tensor, n_frames: int) -> Tensor:
+    """True where a frame is inside the clip: bool [shape=(batch, n_frames)]."""
+    return torch.arange(n_frames, device=lengths.device) < lengths[:, None]
+
+
+def _run_layer(layer: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    """A pre-norm transformer layer. mask : bool [shape=(batch, 1, frames or 1, frames)], True where attention may look."""
+    attended = _attend(layer.self_attn, layer.self_attn_layer_norm(hidden), mask)
+    hidden = hidden + nn.functional.dropout(attended, layer.dropout, layer.training)
+    inner = layer.activation_fn(layer.fc1(_as_weights(layer.final_layer_norm(hidden), layer.fc1)))
+    inner = layer.fc2(nn.functional.dropout(inner, layer.activation_dropout, layer.training))
+    hidden = hidden + nn.functional.dropout(inner, layer.dropout, layer.training)
+    if hidden.dtype == torch.float16:  # as Whisper does: a large activation must not become infinite
+        limit = torch.finfo(torch.float16).max - 1000
+        hidden = hidden.clamp(-limit, limit)
+    return hidden
+
+
+def _attend(attention: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    batch, n_frames, width = hidden.shape
+    hidden = _as_weights(hidden, attention.q_proj)
+
+    def split(states: Tensor) -> Tensor:  # (batch, heads, frames, width of a head)
+        return states.view(batch, n_frames, attention.num_heads, -1).transpose(1, 2)
+
+    queries, keys, values = (
+        split(project(hidden)) for project in (attention.q_proj, attention.k_proj, attention.v_proj)
+    )
+    dropout = attention.dropout if attention.training else 0.0
+    mixed = nn.functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=dropout)
+    return attention.out_proj(mixed.transpose(1, 2).reshape(batch, n_frames, width))
+
+
+def _as_weights(states: Tensor, linear: nn.Linear) -> Tensor:
+    """In the number format of the weights, which `lower_precision` may have changed."""
+    return states.to(linear.weight.dtype)
+
+
+def _read_encoder(source: str) -> WhisperEncoder:
+    config = AutoConfig.from_pretrained(source)
+    if config.model_type != "whisper":
+        raise InputError(f"--encoder {source}: a model of type '{config.model_type}', not a Whisper")
+    bare = "WhisperEncoder" in (config.architectures or [])
+    kind, options = (WhisperEncoder, {}) if bare else (WhisperModel, {"decoder_layers": 0})
+    with _quiet():
+        model, loading = kind.from_pretrained(source, output_loading_info=True, **options)
+    missing = [name for name in loading["missing_keys"] if bare or "encoder." in name]
+    if missing:
+        raise InputError(
+            f"--encoder {source}: its weights lack {len(missing)} tensors of the encoder, such as {missing[0]}"
+        )
+    encoder = model if bare else model.get_encoder()
+    return encoder.to(torch.float32)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' report on the decoder's weights, which are left out on purpose."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        logging.enable_progress_bar()
+
+
+def _cut_positions(encoder: WhisperEncoder, n_positions: int, source: str) -> None:
+    """Keep the first rows of the position table, as they were pretrained; the encoder then takes that length alone."""
+    table = encoder.embed_positions
+    if n_positions > table.num_embeddings:
+        raise InputError(
+            f"--encoder {source}: has {table.num_embeddings} positions ({table.num_embeddings / 50:g} s), "
+            f"but --max_seconds asks for {n_positions} ({n_positions / 50:g} s); give a smaller --max_seconds"
+        )
+    encoder.embed_positions = nn.Embedding.from_pretrained(table.weight[:n_positions].detach().clone(), freeze=True)
+    encoder.config.max_source_positions = encoder.max_source_positions = n_positions
+
+
+def _how_to_get(source: str, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0]
+    folder = source.split("/")[-1]
+    return (
+        f"--encoder {source}: the weights could not be loaded ({reason}).\n"
+        f"Without network, run on another machine: hf download {source} config.json model.safetensors --local-dir {folder}\n"
+        f"copy the folder here, and train with --encoder {folder} (any path will do)."
+    )

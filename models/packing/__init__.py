@@ -1,0 +1,1 @@
+"""submission.zip for a code-execution competition."""

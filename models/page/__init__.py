@@ -1,0 +1,1 @@
+"""What stands behind app.py: the page on which answers are scored."""

@@ -1,0 +1,27 @@
+"""Where the page gets its coloured words and its picture from: localisation, by the ensemble's most suitable model."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from models.inference.scorer import Answer, Scorer
+from models.localize.choice import choose_member
+from models.localize.localize import choose_method, localize, texts_to_speak
+from models.localize.model import load_model
+from models.localize.picture import as_png, draw
+from models.page.service import Explain, Explanation
+
+
+def make_explain(scorer: Scorer) -> Explain:
+    """Loads the model once: `scorer`'s aligned one of most weight, or any, which is asked about pieces and is slower."""
+    member = choose_member(scorer.published.members, "auto", "the ensemble")
+    model = load_model(member, scorer.device)
+    method = choose_method(model, "auto")
+
+    def explain(scorer: Scorer, answer: Answer, probability: float) -> Explanation:
+        spoken = scorer.references(texts_to_speak(answer.text, method))
+        response = np.asarray(answer.audio, dtype=np.float32)
+        found = localize(model, answer.text, answer.task, answer.grade, response, spoken.__getitem__, method)
+        return Explanation(found.units, as_png(draw(replace(found, probability=probability))))
+
+    return explain

@@ -1,0 +1,193 @@
+"""What the page shows, as HTML. Everything that a visitor has typed or named is escaped here, and sounds and pictures are
+part of the page itself, so that none is written to a disk."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from html import escape as escape_html
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import soundfile
+
+from models.page.service import Explanation, Result, Unit, to_csv
+from models.page.thresholds import WORDS, Thresholds, explain_thresholds
+from models.speech.audio import SAMPLE_RATE_HZ, Waveform
+
+SHOWN_ROWS = 20  # of a batch; the rest is in the file
+_SIGNS = {"right": "✓", "wrong": "✗", "review": "?"}
+_KINDS = {"right": "as expected", "missing": "missing", "inserted": "said too much", "different": "different"}
+
+CSS = """
+.stc-box { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: 1rem 1.2rem; }
+.stc-verdict { display: inline-block; font-size: 1.4rem; font-weight: 700; padding: .25rem .8rem; border-radius: 8px;
+  margin: 0 0 .6rem; }
+.stc-verdict.stc-right { background: #d7f2df; color: #0b4a20; }
+.stc-verdict.stc-wrong { background: #fbdcd9; color: #7a1410; }
+.stc-verdict.stc-review { background: #ffeeba; color: #5c4200; }
+.stc-scale { position: relative; height: 1.1rem; border-radius: 6px; margin: .4rem 0 1.7rem; border: 1px solid #767676; }
+.stc-scale b { position: absolute; top: -.25rem; bottom: -.25rem; width: 4px; margin-left: -2px; background: #111;
+  outline: 2px solid #fff; }
+.stc-scale span { position: absolute; top: 1.15rem; font-size: .8rem; transform: translateX(-50%); }
+.stc-scale span:first-of-type { transform: none; }
+.stc-scale span:last-of-type { transform: translateX(-100%); }
+.stc-words { line-height: 2.4; font-size: 1.15rem; overflow-wrap: anywhere; }
+.stc-unit { color: #111; padding: .15rem .45rem; border-radius: 6px; margin-right: .25rem; white-space: nowrap; }
+.stc-unit small { font-size: .7rem; margin-left: .3rem; display: inline-block; color: #111; }
+.stc-missing { text-decoration: line-through; }
+.stc-inserted { font-style: italic; border: 1px dashed #111; }
+.stc-different { text-decoration: underline wavy; text-underline-offset: 3px; }
+.stc-sounds { display: flex; flex-wrap: wrap; gap: 1rem; margin-top: .6rem; }
+.stc-sounds figure { margin: 0; flex: 1 1 14rem; }
+.stc-sounds audio { width: 100%; }
+.stc-picture { overflow-x: auto; margin: .6rem 0; }
+.stc-picture img { max-width: 100%; height: auto; background: #fff; border-radius: 6px; }
+.stc-alert { border-left: 5px solid #b3261e; padding: .6rem .9rem; background: #fbdcd9; color: #5c0f0b; border-radius: 6px; }
+.stc-note { border-left: 5px solid #8a6500; padding: .4rem .8rem; background: #ffeeba; color: #4a3600; border-radius: 6px;
+  margin: .5rem 0; }
+.stc-table { overflow-x: auto; }
+.stc-table table { border-collapse: collapse; width: 100%; font-size: .9rem; }
+.stc-table th, .stc-table td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--border-color-primary); }
+.stc-download { display: inline-block; margin: .6rem 0; padding: .5rem 1rem; border-radius: 8px; background: #1f4e8c;
+  color: #fff !important; }
+"""
+
+
+def escape(text: str) -> str:
+    """As HTML, and without what the page's templates would read: `${…}` and `{{…}}`."""
+    escaped = escape_html(text, quote=True)
+    return "".join(f"&#{ord(sign)};" if sign in "${}`" else sign for sign in escaped)
+
+
+def message_html(text: str) -> str:
+    """What went wrong, in a box that screen readers announce."""
+    return f'<div class="stc-alert" role="alert">{escape(_sentence(text))}</div>'
+
+
+def thresholds_html(thresholds: Thresholds, figures: Mapping[str, Any]) -> str:
+    return f"<p>{escape(explain_thresholds(thresholds, figures))}</p>"
+
+
+def result_html(result: Result, thresholds: Thresholds) -> str:
+    """One scored answer."""
+    notes = "".join(f'<p class="stc-note">{escape(note)}</p>' for note in result.notes)
+    return (
+        '<section class="stc-box" aria-live="polite" aria-label="Result">'
+        f'<p class="stc-verdict stc-{result.verdict}"><span aria-hidden="true">{_SIGNS[result.verdict]}</span> '
+        f"{escape(WORDS[result.verdict])}</p>"
+        f"<p>Probability that the answer was right: <strong>{_percent(result.probability)}</strong></p>"
+        f"{_scale(result.probability, thresholds)}{notes}{_explanation(result)}"
+        f'<div class="stc-sounds">{_sound("The answer", result.response)}{_sound("What was expected", result.reference)}</div>'
+        "</section>"
+    )
+
+
+def batch_html(table: pd.DataFrame) -> str:
+    """A summary of many answers, the first of them, and the whole as a file to download."""
+    counts = table["verdict"].value_counts()
+    told = [f"{int(counts.get(verdict, 0))} {words.lower()}" for verdict, words in WORDS.items()]
+    problems = int((table["problem"] != "").sum())
+    encoded = base64.b64encode(to_csv(table)).decode()
+    return (
+        '<section class="stc-box" aria-live="polite" aria-label="Results">'
+        f"<p><strong>{len(table)} answers:</strong> {escape('; '.join(told))}; {problems} could not be scored.</p>"
+        f'<a class="stc-download" download="scores.csv" href="data:text/csv;base64,{encoded}">Download scores.csv</a>'
+        f"{_rows(table.head(SHOWN_ROWS))}"
+        f"{f'<p>The first {SHOWN_ROWS} of {len(table)}.</p>' if len(table) > SHOWN_ROWS else ''}"
+        "</section>"
+    )
+
+
+def words_html(units: Sequence[Unit]) -> str:
+    """The expected text, each part coloured by its score; what is wrong with it is written, not only coloured."""
+    return f'<p class="stc-words">{" ".join(_unit(unit) for unit in units)}</p>'
+
+
+def wav_url(waveform: Waveform) -> str:
+    """A sound as part of the page: 16-bit WAV."""
+    content = io.BytesIO()
+    soundfile.write(content, np.clip(waveform, -1, 1), SAMPLE_RATE_HZ, subtype="PCM_16", format="WAV")
+    return f"data:audio/wav;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def _explanation(result: Result) -> str:
+    explanation = result.explanation
+    if explanation is None:
+        return f'<p class="stc-words">{escape(result.answer.text)}</p>'
+    return f"{words_html(explanation.units)}{_picture(explanation)}"
+
+
+def _picture(explanation: Explanation) -> str:
+    if explanation.picture_png is None:
+        return ""
+    told = ", ".join(f"{unit.text}: {_KINDS.get(unit.kind, unit.kind)}" for unit in explanation.units)
+    encoded = base64.b64encode(explanation.picture_png).decode()
+    alt = f"Spectrogram of the answer with the words above it: {told}"
+    return f'<div class="stc-picture"><img alt="{escape(alt)}" src="data:image/png;base64,{encoded}"></div>'
+
+
+def _unit(unit: Unit) -> str:
+    kind = unit.kind if unit.kind in _KINDS else "different"
+    hue = round(120 * min(max(unit.score, 0.0), 1.0))  # red to green
+    label = "" if kind == "right" else f"<small>{escape(_KINDS[kind])}</small>"
+    return (
+        f'<span class="stc-unit stc-{kind}" style="background: hsl({hue}, 75%, 80%)" '
+        f'title="{escape(_time(unit))}score {unit.score:.2f}">{escape(unit.text or "＋")}{label}</span>'
+    )
+
+
+def _time(unit: Unit) -> str:
+    if unit.start_seconds is None or unit.end_seconds is None:
+        return ""
+    return f"{unit.start_seconds:.2f}–{unit.end_seconds:.2f} s, "
+
+
+def _scale(probability: float, thresholds: Thresholds) -> str:
+    low, high = 100 * thresholds.low, 100 * thresholds.high
+    colours = f"#f2a9a3 0 {low}%, #ffe08a {low}% {high}%, #9edcb0 {high}% 100%"
+    label = f"{_percent(probability)}; uncertain from {_percent(thresholds.low)} to {_percent(thresholds.high)}"
+    marks = "".join(
+        f'<span style="left: {place}%">{escape(words)}</span>'
+        for place, words in ((0, "wrong"), ((low + high) / 2, "review"), (100, "right"))
+    )
+    return (
+        f'<div class="stc-scale" role="img" aria-label="{escape(label)}" style="background: linear-gradient(90deg, {colours})">'
+        f'<b style="left: {100 * probability:.1f}%"></b>{marks}</div>'
+    )
+
+
+def _sound(name: str, waveform: Waveform) -> str:
+    return (
+        f"<figure><figcaption>{escape(name)}</figcaption>"
+        f'<audio controls preload="auto" aria-label="{escape(name)}" src="{wav_url(waveform)}"></audio></figure>'
+    )
+
+
+def _rows(table: pd.DataFrame) -> str:
+    header = "".join(f'<th scope="col">{escape(str(name)).replace("_", " ")}</th>' for name in table.columns)
+    lines = []
+    for row in table.itertuples(index=False):
+        cells = (f"{cell:.3f}" if isinstance(cell, float) and cell == cell else _text(cell) for cell in row)
+        lines.append(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>")
+    return (
+        f'<div class="stc-table" tabindex="0" role="region" aria-label="Scores"><table><thead><tr>{header}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+def _text(cell: object) -> str:
+    return "" if isinstance(cell, float) else str(cell)
+
+
+def _percent(probability: float) -> str:
+    """Never 0 or 100 for what is only nearly so."""
+    return (
+        f"{min(max(100 * probability, 0.1), 99.9):.1f} %"
+        if not 0.01 < probability < 0.99
+        else f"{100 * probability:.0f} %"
+    )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

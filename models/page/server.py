@@ -1,0 +1,182 @@
+"""The server around the page: where uploads go, who may ask, and that nothing leaves this computer."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from urllib.parse import urlsplit
+
+# Read when Gradio is imported, in models/page/form.py: no figures about its use, no look at newer versions.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from models.errors import InputError
+from models.page.answer_tables import MOST_CLIPS
+from models.page.html import CSS
+from models.page.service import PageSettings, Service
+from models.page.uploads import Uploads, limited, too_large
+
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+_SWEEP_SECONDS = 60.0
+_PIECE_BYTES = 1 << 20
+_DRAINED = 5  # times the largest upload
+# The page may load nothing from elsewhere, send nothing elsewhere, and not be framed by another.
+_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "media-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "connect-src 'self' data: blob:",
+        "worker-src 'self' blob:",
+        "frame-ancestors 'none'",
+        "form-action 'self'",
+        "base-uri 'self'",
+    )
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+}
+
+
+def build_app(service: Service, uploads: Uploads, settings: PageSettings, host: str) -> FastAPI:
+    """The page as an ASGI application; `host` is what it is served on."""
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads.folder)  # read when components are made
+    import gradio as gr
+
+    from models.page.form import build_page
+
+    page = build_page(service, uploads, settings)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_sweeping(uploads))
+    if host in LOCAL_HOSTS:  # another name for this address is a trick to read it from a stranger's page
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL_HOSTS, "testserver"])
+    app.middleware("http")(_with_headers)
+    app.post("/gradio_api/upload")(_receiver(uploads, page.upload_file_set))
+    app.get("/gradio_api/upload_progress")(_no_progress)
+    fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+    theme = gr.themes.Default(primary_hue="blue", font=fonts, font_mono=["ui-monospace", "monospace"])
+    theme.set(button_primary_background_fill="*primary_700", button_primary_background_fill_hover="*primary_800")
+    return gr.mount_gradio_app(
+        app,
+        page,
+        path="/",
+        theme=theme,
+        css=CSS,
+        footer_links=[],
+        run_history=False,
+        show_error=False,
+        ssr_mode=False,
+        max_file_size=uploads.max_bytes,
+        pwa=False,
+        mcp_server=False,
+        enable_monitoring=False,
+    )
+
+
+def free_socket(host: str, port: int) -> socket.socket:
+    """A socket that listens there, taken before anything slow is loaded."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise InputError(f"--host {host} --port {port}: can't be served on ({error.strerror}); give another") from error
+    return listening
+
+
+def _receiver(uploads: Uploads, known: set[str]) -> Callable[[Request], Awaitable[Response]]:
+    """Stands in place of Gradio's own way of receiving files, which names them as the client does."""
+
+    async def receive(request: Request) -> Response:
+        if not _is_own_page(request):
+            return PlainTextResponse("sent from another page", 403)
+        uploads.sweep()
+        source = request.stream()
+        stream = limited(source, uploads.max_bytes)
+        saved: list[str] = []
+        try:
+            if int(request.headers.get("content-length", 0)) > uploads.max_bytes:
+                raise too_large(uploads.max_bytes)
+            form = await MultiPartParser(request.headers, stream, max_files=MOST_CLIPS + 1).parse()
+            for sent in form.getlist("files"):
+                if isinstance(sent, UploadFile):
+                    saved.append(await _save(sent, uploads))
+            await form.close()
+        except InputError as error:
+            await _drain(source, _DRAINED * uploads.max_bytes)
+            return PlainTextResponse(str(error), 413)
+        except (MultiPartException, ValueError, KeyError):
+            return PlainTextResponse("not a form with files", 400)
+        known.update(saved)
+        return JSONResponse(saved)
+
+    return receive
+
+
+async def _drain(source: AsyncIterator[bytes], most_bytes: int) -> None:
+    """Take what is still being sent, within bounds: a browser that is cut off while it sends does not read why."""
+    total = 0
+    async for piece in source:
+        total += len(piece)
+        if total > most_bytes:
+            return
+
+
+async def _save(sent: UploadFile, uploads: Uploads) -> str:
+    path = uploads.new_path(sent.filename or "")
+    with open(path, "xb") as target:
+        while piece := await sent.read(_PIECE_BYTES):
+            target.write(piece)
+    return str(path)
+
+
+async def _no_progress() -> Response:
+    """The page asks how far an upload has come, and waits for an answer."""
+    return PlainTextResponse('data: {"msg": "done"}\n\n', media_type="text/event-stream")
+
+
+def _is_own_page(request: Request) -> bool:
+    """Browsers name the page that sends something; programs name none."""
+    origin = request.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+
+
+async def _with_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    response = await call_next(request)
+    response.headers.update(_HEADERS)
+    return response
+
+
+def _sweeping(uploads: Uploads) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Delete forgotten files for as long as the page is served."""
+
+    async def sweep_again_and_again() -> None:
+        while True:
+            uploads.sweep()
+            await asyncio.sleep(_SWEEP_SECONDS)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(sweep_again_and_again())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    return lifespan

@@ -1,0 +1,212 @@
+"""What stands behind the page: one answer or many, from what a visitor gives to what is shown. Knows nothing of the page."""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from models.clips.tables import METADATA_COLUMNS
+from models.errors import InputError
+from models.inference.scorer import Answer, Scorer
+from models.page.thresholds import Thresholds, Verdict, judge
+from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio, try_audio_files
+
+LONGEST_TEXT = 300  # characters
+_SHORTEST_SECONDS = 0.05
+_LOUDEST_SILENCE = 1e-4  # -80 dB of full scale
+
+
+class Unit(Protocol):
+    """A part of the expected text, or something said too much, as localisation sees it."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def kind(self) -> str: ...  # right, missing, inserted or different
+    @property
+    def score(self) -> float: ...  # 0: surely wrong, to 1
+    @property
+    def start_seconds(self) -> float | None: ...
+    @property
+    def end_seconds(self) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where an answer departs from the text.
+
+    picture_png : a picture of it; None where there is none
+    """
+
+    units: Sequence[Unit]
+    picture_png: bytes | None
+
+
+Explain = Callable[[Scorer, Answer, float], Explanation]  # the probability comes last
+
+
+@dataclass(frozen=True)
+class Result:
+    """One answer, scored. Waveforms are float32 [shape=(n,)] at 16 kHz."""
+
+    probability: float
+    verdict: Verdict
+    answer: Answer
+    response: Waveform
+    reference: Waveform
+    explanation: Explanation | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Many answers.
+
+    table : METADATA_COLUMNS
+    sources : the file of each row, or why there is none
+    """
+
+    table: pd.DataFrame
+    sources: Sequence[Path | InputError]
+
+
+@dataclass(frozen=True)
+class PageSettings:
+    """folder_root : below it visitors may name folders to score; None: they may not"""
+
+    thresholds: Thresholds
+    folder_root: Path | None = None
+
+
+class Service:
+    """Scores what visitors give.
+
+    max_seconds : the longest recording that is taken
+    explain : says where an answer departs from the text; None: nobody does
+    """
+
+    def __init__(self, scorer: Scorer, max_seconds: float, explain: Explain | None = None) -> None:
+        self.scorer = scorer
+        self.max_seconds = max_seconds
+        self._explain = explain
+
+    def hear(self, path: Path) -> Waveform:
+        """Decode a recording: float32 [shape=(n,)] at 16 kHz.
+
+        raises : InputError in words for a visitor, without a path
+        """
+        try:
+            waveform = read_audio(path, self.max_seconds + 1)
+        except InputError as error:
+            raise InputError(_without_path(error, path)) from error
+        self._check_length(len(waveform) / SAMPLE_RATE_HZ)
+        return waveform
+
+    def score_one(self, waveform: Waveform, text: str, task: str, grade: str, thresholds: Thresholds) -> Result:
+        """raises : InputError where the text, task or grade is wrong, or the voice says nothing for the text"""
+        answer = Answer(waveform, check_text(text), task, grade)
+        probability = float(self.scorer.score_batch([answer])[0])
+        explanation, notes = None, list(_doubts(waveform, self.scorer))
+        if self._explain is not None:
+            try:
+                explanation = self._explain(self.scorer, answer, probability)
+            except InputError as error:
+                notes.append(f"Where the answer departs from the text can't be shown: {error}")
+        reference = self.scorer.references([answer.text])[answer.text]
+        verdict = judge(probability, thresholds)
+        return Result(probability, verdict, answer, waveform, reference, explanation, tuple(notes))
+
+    def score_many(
+        self,
+        batch: Batch,
+        thresholds: Thresholds,
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> pd.DataFrame:
+        """METADATA_COLUMNS, probability, verdict and problem of each row; a row with a problem has no score."""
+        paths = [source if isinstance(source, Path) else None for source in batch.sources]
+        lengths = iter(try_audio_files([path for path in paths if path is not None]))
+        problems = ["" for _ in paths]
+        for row, (path, source) in enumerate(zip(paths, batch.sources, strict=True)):
+            found = source if path is None else next(lengths)
+            problems[row] = self._problem(found, path)
+        rows = batch.table.reset_index(drop=True)
+        self._check_texts(rows["expected_text"].tolist(), problems)
+        sound = [row for row, problem in enumerate(problems) if not problem]
+        answers = [
+            Answer(path, *(str(rows.at[row, name]) for name in ("expected_text", "task", "grade")))
+            for row in sound
+            if (path := paths[row]) is not None
+        ]
+        scores = np.full(len(rows), np.nan)
+        scores[sound] = self.scorer.score_batch(answers, on_progress=on_progress)
+        verdicts = [judge(score, thresholds) if np.isfinite(score) else "" for score in scores]
+        return rows[list(METADATA_COLUMNS)].assign(probability=scores, verdict=verdicts, problem=problems)
+
+    def _problem(self, found: object, path: Path | None) -> str:
+        try:
+            if isinstance(found, InputError):
+                raise found
+            if isinstance(found, float):
+                self._check_length(found)
+        except InputError as error:
+            return str(error) if path is None else _without_path(error, path)
+        return ""
+
+    def _check_texts(self, texts: Sequence[str], problems: list[str]) -> None:
+        """Note in `problems`, by row, which texts can't be taken or spoken, where the row has no other problem."""
+        for row, text in enumerate(texts):
+            try:
+                check_text(text)
+            except InputError as error:
+                problems[row] = problems[row] or str(error)
+        unspoken = self.scorer.speak(text for text, problem in zip(texts, problems, strict=True) if not problem)
+        for row, text in enumerate(texts):
+            problems[row] = problems[row] or unspoken.get(text, "")
+
+    def _check_length(self, seconds: float) -> None:
+        if seconds > self.max_seconds:
+            raise InputError(f"the recording is longer than {self.max_seconds:g} s; cut it to the answer")
+        if seconds < _SHORTEST_SECONDS:
+            raise InputError(f"the recording lasts {seconds * 1000:.0f} ms only; record it again")
+
+
+def check_text(text: str) -> str:
+    """The expected text, in one line.
+
+    raises : InputError where it is empty, too long, or holds control characters
+    """
+    line = " ".join(text.split())
+    if not line:
+        raise InputError("type the text that was expected")
+    if len(line) > LONGEST_TEXT:
+        raise InputError(f"the expected text has {len(line)} characters; {LONGEST_TEXT} are the most")
+    if not line.isprintable():
+        raise InputError("the expected text holds characters that can't be printed; type it anew")
+    return line
+
+
+def to_csv(table: pd.DataFrame) -> bytes:
+    """As UTF-8 with a byte order mark, without which spreadsheets take it for another encoding."""
+    stream = io.StringIO()
+    table.to_csv(stream, index=False, lineterminator="\n")
+    return stream.getvalue().encode("utf-8-sig")
+
+
+def _doubts(waveform: Waveform, scorer: Scorer) -> list[str]:
+    """Why a score may mean little."""
+    heard = min(member.checkpoint.recipe.max_seconds for member in scorer.published.members)
+    seconds, doubts = len(waveform) / SAMPLE_RATE_HZ, []
+    if float(np.abs(waveform).max()) < _LOUDEST_SILENCE:
+        doubts.append("The recording is silent; the score means nothing.")
+    if seconds > heard:
+        doubts.append(f"Only the first {heard:g} s of the recording's {seconds:.0f} s are heard.")
+    return doubts
+
+
+def _without_path(error: InputError, path: Path) -> str:
+    """The same words, without where a file lies on the server."""
+    return str(error).replace(str(path), "the recording")

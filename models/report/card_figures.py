@@ -1,0 +1,160 @@
+"""Out-of-fold (OOF) figures of an ensemble as plain values, for its `config.json` and its model card.
+
+Every clip is judged by models that did not see it in training. Intervals are 95 % bootstrap intervals over clips; a checkpoint
+does not say whose clips are one child's, so with several clips by a child they are too narrow.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from models.clips.tables import GRADES, TASKS
+from models.ensemble.blend import cross_fitted_loss, gather_blend
+from models.ensemble.checkpoint import Checkpoint
+from models.ensemble.metrics import Values, clip_losses, ece, figures
+from models.inference.scoring import Member
+
+N_BINS = 20  # of predictions, 0.05 wide: thresholds at their edges can be judged exactly
+_DRAWS = 1000
+
+
+def member_figures(members: Sequence[Member]) -> dict[str, Any]:
+    """The figures of an ensemble whose members have their OOF predictions: all folds of each model, or one fold alone."""
+    weights: dict[str, float] = {}
+    for member in members:
+        name = member.checkpoint.recipe.name
+        weights[name] = weights.get(name, 0.0) + member.share
+    return ensemble_figures([member.checkpoint for member in members], weights)
+
+
+def ensemble_figures(checkpoints: Sequence[Checkpoint], weights: Mapping[str, float]) -> dict[str, Any]:
+    """All figures of a blend, or of a single fold on its own held-out clips.
+
+    weights : of each model by name, summing to 1
+    """
+    rows, cross_fitted = _blended_rows(checkpoints, weights)
+    by = {name: _groups(rows, columns) for name, columns in _GROUPINGS.items()}
+    return {
+        "clips": len(rows),
+        "cross_fitted_log_loss": cross_fitted,
+        "bins": _bins(rows["label"].to_numpy(np.float64), rows["prediction"].to_numpy(np.float64)),
+        **by,
+    }
+
+
+_GROUPINGS: dict[str, list[str]] = {
+    "overall": [],
+    "by_task": ["task"],
+    "by_grade": ["grade"],
+    "by_task_and_grade": ["task", "grade"],
+}
+
+
+def review_figures(bins: Sequence[Mapping[str, float]], low: float, high: float) -> tuple[float, float]:
+    """The share of clips that lie in [low, high), and the accuracy of the others' verdicts (NaN where there are none).
+
+    low, high : edges of bins
+    """
+    total = sum(row["clips"] for row in bins)
+    below = [row for row in bins if row["to"] <= low + 1e-9]
+    above = [row for row in bins if row["from"] >= high - 1e-9]
+    decided = sum(row["clips"] for row in [*below, *above])
+    right = sum(row["clips"] - row["right"] for row in below) + sum(row["right"] for row in above)
+    return 1.0 - decided / total, right / decided if decided else float("nan")
+
+
+def largest_gap(groups: Sequence[Mapping[str, Any]], figure: str, smallest: int) -> float | None:
+    """The largest difference of a figure between groups of at least `smallest` clips; None where fewer than two have it."""
+    values = [group[figure] for group in groups if group["clips"] >= smallest and group[figure] is not None]
+    return max(values) - min(values) if len(values) > 1 else None
+
+
+def _blended_rows(checkpoints: Sequence[Checkpoint], weights: Mapping[str, float]) -> tuple[pd.DataFrame, float | None]:
+    """task, grade, label, prediction of every clip; and the cross-fitted log loss where there are weights to fit."""
+    groups = {
+        name: (task, grade)
+        for item in checkpoints
+        for name, task, grade in zip(item.oof.filenames, item.oof.tasks, item.oof.grades, strict=True)
+    }
+    if len(checkpoints) == 1:
+        oof = checkpoints[0].oof
+        names, labels, predictions, cross_fitted = oof.filenames, oof.labels, oof.predictions, None
+    else:
+        blend = gather_blend(checkpoints)
+        names, labels = blend.filenames, blend.labels
+        predictions = blend.predictions @ np.array([weights[name] for name in blend.models])
+        cross_fitted = (
+            cross_fitted_loss(blend) if len(blend.models) > 1 and blend.folds.min() < blend.folds.max() else None
+        )
+    rows = pd.DataFrame([groups[name] for name in names], columns=["task", "grade"])
+    return rows.assign(label=labels, prediction=predictions), cross_fitted
+
+
+def _groups(rows: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
+    """The figures of each group, tasks and grades in their own order; of all rows where there are no columns."""
+    if not columns:
+        return [_describe(rows)]
+    order = {"task": TASKS, "grade": GRADES}
+    ordered = rows.assign(**{name: pd.Categorical(rows[name], order[name], ordered=True) for name in columns})
+    return [
+        {**dict(zip(columns, key, strict=True)), **_describe(group)}
+        for key, group in ordered.groupby(columns, observed=True, sort=True)
+    ]
+
+
+def _describe(rows: pd.DataFrame) -> dict[str, Any]:
+    """One group's figures. A rejection or acceptance is a verdict at 0.5."""
+    labels, predictions = (rows[name].to_numpy(np.float64) for name in ("label", "prediction"))
+    scores = figures(labels, predictions)
+    rate, is_right, says_right = float(labels.mean()), labels > 0.5, predictions > 0.5
+    losses = clip_losses(labels, predictions)
+    return {
+        "clips": scores.clips,
+        "right": int(is_right.sum()),
+        "prior_log_loss": figures(labels, np.full(len(labels), rate)).log_loss,
+        "log_loss": scores.log_loss,
+        "log_loss_interval": _interval(len(losses), lambda drawn: float(losses[drawn].mean())),
+        "auc": _finite(scores.auc),
+        "accuracy": scores.accuracy,
+        "accuracy_interval": _interval(len(losses), lambda drawn: float((says_right == is_right)[drawn].mean())),
+        "mean_prediction": float(predictions.mean()),
+        "brier": float(np.square(predictions - labels).mean()),
+        "calibration_error": ece(labels, predictions),
+        "false_rejections": _finite(_share(~says_right[is_right])),
+        "false_acceptances": _finite(_share(says_right[~is_right])),
+    }
+
+
+def _bins(labels: Values, predictions: Values) -> list[dict[str, float]]:
+    """How many clips have a prediction in each bin, how many of them are right, and the sum of their predictions."""
+    places = np.minimum((predictions * N_BINS).astype(int), N_BINS - 1)
+    counts, right, predicted = (
+        np.bincount(places, weights, N_BINS) for weights in (np.ones(len(labels)), labels, predictions)
+    )
+    return [
+        {
+            "from": place / N_BINS,
+            "to": (place + 1) / N_BINS,
+            "clips": int(counts[place]),
+            "right": int(right[place]),
+            "predicted_sum": float(predicted[place]),
+        }
+        for place in range(N_BINS)
+    ]
+
+
+def _interval(n_clips: int, statistic: Callable[[np.ndarray], float]) -> list[float]:
+    rng = np.random.default_rng(0)
+    drawn = [statistic(rng.integers(0, n_clips, n_clips)) for _ in range(_DRAWS)]
+    return [float(value) for value in np.percentile(drawn, [2.5, 97.5])]
+
+
+def _share(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

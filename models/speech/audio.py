@@ -1,0 +1,106 @@
+"""Audio files in and out: any format, rate and channel count that libsndfile reads; 16 kHz mono float32 inside."""
+
+import io
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from models.base.files import replace_when_done
+from models.errors import InputError
+
+SAMPLE_RATE_HZ = 16_000
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
+LONGEST_SECONDS = 600  # far beyond any answer
+MOST_SAMPLES = 50_000_000  # of all channels, 200 MB: ten minutes of stereo at 41 kHz
+
+Waveform = NDArray[np.float32]
+
+
+def read_audio(path: Path, max_seconds: float | None = None) -> Waveform:
+    """Decode a file to mono at 16 kHz, at most its first `max_seconds`.
+
+    returns : float32 [shape=(n,)], in [-1, 1] for integer formats
+    raises : InputError naming the file, where it is missing, unreadable, empty, not finite, or so large that it is no answer
+    """
+    if not os.path.isfile(path):  # unlike Path.is_file, not disturbed by a name that is too long
+        raise InputError(f"{path}: no such audio file")
+    try:
+        with soundfile.SoundFile(path) as file:
+            rate_hz = file.samplerate
+            frames = file.frames if max_seconds is None else min(file.frames, int(np.ceil(max_seconds * rate_hz)))
+            _check_size(path, frames, file.channels, rate_hz)
+            samples = file.read(frames, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise InputError(f"{path}: not readable as audio ({error}); convert it to WAV or FLAC") from error
+    if len(samples) == 0:
+        raise InputError(f"{path}: the audio is empty (0 samples); record it again or take its row out")
+    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
+    if not np.isfinite(mono).all():
+        raise InputError(f"{path}: the audio holds NaN or infinite samples; convert it again from its source")
+    return resample(mono, rate_hz)
+
+
+def _check_size(path: Path, frames: int, channels: int, rate_hz: int) -> None:
+    """What a header claims can fill the memory, before there is anything to hear."""
+    if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
+        raise InputError(
+            f"{path}: a sample rate of {rate_hz} Hz, where {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} are read; convert it again"
+        )
+    if frames * channels > MOST_SAMPLES or frames > LONGEST_SECONDS * rate_hz:
+        raise InputError(
+            f"{path}: {frames / rate_hz:.0f} s of {channels} channels at {rate_hz} Hz is too long for an answer; "
+            f"cut it, to {LONGEST_SECONDS} s at most"
+        )
+
+
+def resample(waveform: Waveform, rate_hz: int) -> Waveform:
+    """To 16 kHz, band-limited (soxr, high quality)."""
+    if rate_hz == SAMPLE_RATE_HZ:
+        return waveform
+    resampled = soxr.resample(waveform, rate_hz, SAMPLE_RATE_HZ, quality="HQ")
+    return np.asarray(resampled if len(resampled) else np.zeros(1), dtype=np.float32)
+
+
+def write_wav(path: Path, waveform: Waveform) -> None:
+    """16-bit mono WAV at 16 kHz; the file appears whole or not at all. Samples beyond [-1, 1] are clipped."""
+    pcm = np.round(np.clip(waveform, -1.0, 1.0) * 32767).astype(np.int16)
+    content = io.BytesIO()
+    soundfile.write(content, pcm, SAMPLE_RATE_HZ, subtype="PCM_16", format="WAV")
+    with replace_when_done(path) as temporary:
+        temporary.write_bytes(content.getvalue())
+
+
+def try_audio_files(paths: Iterable[Path]) -> list[float | InputError]:
+    """Decode every file once, in threads: its length in seconds, or what is wrong with it, naming the file."""
+    paths = list(paths)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        lengths = pool.map(length_or_error, paths)
+        return list(tqdm(lengths, "checking audio", len(paths), unit=" clips", disable=None))
+
+
+def check_audio_files(paths: Iterable[Path]) -> list[float]:
+    """The lengths of files that must all be sound, in seconds.
+
+    raises : InputError naming the first broken file and how many there are
+    """
+    results = try_audio_files(paths)
+    errors = [result for result in results if isinstance(result, InputError)]
+    if errors:
+        others = f"; {len(errors) - 1} more files are broken too" if len(errors) > 1 else ""
+        raise InputError(f"{errors[0]}{others}")
+    return [result for result in results if isinstance(result, float)]
+
+
+def length_or_error(path: Path) -> float | InputError:
+    """A file's length in seconds, or what is wrong with it: all of it is decoded."""
+    try:
+        return len(read_audio(path)) / SAMPLE_RATE_HZ
+    except InputError as error:
+        return error

@@ -1,0 +1,1 @@
+"""One fold, from its options to its checkpoint."""

@@ -1,0 +1,31 @@
+"""What every recipe script does: train one fold of its recipe."""
+
+from models.base.cli import make_parser, run
+from models.base.processes import is_first_process, leave
+from models.recipe import Recipe
+from models.training.job import is_finished, make_job
+from models.training.options import add_training_arguments, given_options
+
+
+def main(recipe: Recipe) -> None:
+    """Run a recipe script: train one fold of `recipe` as the command line says, then exit."""
+    run(lambda: _train(recipe))
+
+
+def _train(recipe: Recipe) -> None:
+    parser = make_parser(
+        f"Train one fold of {recipe.name} and write {recipe.name}_<fold>.pth.",
+        f"python train_{recipe.name}.py --fold 0 --n_folds 6",
+    )
+    parser.add_argument("--fold", type=int, default=0, help="which fold to hold out, from 0 (default: %(default)s)")
+    add_training_arguments(parser)
+    arguments = parser.parse_args()
+    job = make_job(recipe, arguments.fold, arguments, given_options(arguments, parser))
+    if not arguments.overwrite and is_finished(job):
+        if is_first_process():
+            print(f"{job.checkpoint_path} is finished already; --overwrite trains it again")
+        return
+    from models.training.fold import train_fold
+
+    train_fold(job, restart=arguments.overwrite)
+    leave()

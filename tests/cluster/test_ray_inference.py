@@ -1,0 +1,305 @@
+"""infer.py --ray: the same bytes as without, over a cluster, which here is two nodes of this machine. Skipped without Ray Data.
+
+Run: .venv/bin/python -m pytest tests/cluster/test_ray_inference.py
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from background import NODE, Start, output, starting, wait_for
+from conftest import INFER, ROOT, TEXTS, read_rows, write_part
+from simulate import priors, trained_checkpoint
+
+from models.base.cli import default_workers
+from models.base.files import sha256_of_file
+from models.cluster.clips import count_actors
+from models.cluster.connection import MAX_RETRIES
+from models.cluster.notes import Notes
+from models.ensemble.checkpoint import save_checkpoint
+from models.ensemble.config import EnsembleConfig, ModelEntry, write_config
+from models.errors import InputError
+from models.speech.options import VoiceOptions
+from models.speech.references import read_identity, speak_references
+
+PROMPT = {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}  # Ray's processes give way to all others unless told so
+SCRIPT = str(ROOT / INFER)  # by its path it gets no options from the fixture `script`
+MODELS = {"model2s": 0.5, "alignsmall": 0.3, "matchedmodel": 0.2}
+UNSPOKEN = ("test3.wav", "test60.wav", "test200.wav")  # their expected text
+SMALL = f"""
+import runpy, sys, tqdm
+from models.speech import audio
+from models.inference import scoring
+from models.cluster import clips
+
+class Bar(tqdm.tqdm):
+    def __init__(self, **options):
+        super().__init__(**options | dict(disable=False, mininterval=0))
+
+scoring.CHUNK_CLIPS, scoring.LOADER_CLIPS, clips.READ_CLIPS = 60, 4, 8
+clips.tqdm = Bar
+if "--ray" in sys.argv:
+    audio.try_audio_files = None  # the nodes read the clips, not this process
+sys.argv = ["infer.py", *sys.argv[1:]]
+runpy.run_path({str(ROOT / INFER)!r}, run_name="__main__")
+"""  # chunks of 20 clips, read in blocks of 8; the bar is shown although nobody looks
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, encoder_dir: Path) -> Path:
+    """400 clips, of which 18 next to each other and four more can't be read, and models of three kinds. Three texts can't be
+    spoken, one of them that of a clip that can't be read."""
+    folder = tmp_path_factory.mktemp("ray_inference")
+    (folder / "data").mkdir()
+    write_part(folder / "data", "test", 400, np.random.default_rng(0))
+    names = [name for name, _ in read_rows(folder / "data" / "submission_format.csv")[1:]]
+    assert set(UNSPOKEN) < set(names)
+    for name in [UNSPOKEN[0], names[3], *names[40:58], names[99]]:
+        (folder / "data" / name).write_bytes(b"broken")
+    (folder / "data" / names[70]).unlink()
+    rename_texts(folder / "data" / "test_metadata.csv", UNSPOKEN, "?!")
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (60 * 44100, 2))
+    soundfile.write(folder / "data" / names[0], noise, 44100)  # the first block is not the first to be read
+    speak_references(folder / "tts_data", [text for texts in TEXTS.values() for text in texts], VoiceOptions())
+    voice, entries = read_identity(folder / "tts_data"), []
+    for name, weight in MODELS.items():
+        path = folder / "assets" / f"{name}_0.pth"
+        save_checkpoint(path, replace(trained_checkpoint(encoder_dir, name), voice=voice, n_folds=1))
+        entries.append(ModelEntry(name, weight, [f"assets/{path.name}"], [0], [sha256_of_file(path)], 4.0, 4))
+    write_config(folder / "model_configs.pkl", EnsembleConfig(1, voice, "data", priors(), entries))
+    infer(folder, "--num_workers", 0, "--output", "plain.csv")
+    return folder
+
+
+def rename_texts(metadata: Path, filenames: Sequence[str], text: str) -> None:
+    table = pd.read_csv(metadata, dtype=str)
+    table.loc[table["filename"].isin(filenames), "expected_text"] = text
+    table.to_csv(metadata, index=False)
+
+
+def infer(folder: Path, *arguments: object) -> None:
+    with starting_infer(folder) as start:
+        assert start(*arguments).wait(120) == 0, output(folder)
+
+
+@pytest.fixture
+def start(folder: Path) -> Iterator[Start]:
+    """As a user would, but with small chunks."""
+    with starting_infer(folder) as start:
+        yield start
+
+
+def starting_infer(folder: Path) -> AbstractContextManager[Start]:
+    return starting(folder, ["-c", SMALL], {**PROMPT, "PYTHONPATH": str(ROOT)})
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A cluster whose head computes nothing, and two nodes: there is room for two that read beside one that scores."""
+    pytest.importorskip("pyarrow", reason="Ray Data is not installed")
+    pytest.importorskip("ray.data", reason="Ray Data is not installed")
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in PROMPT.items():
+            environment.setenv(name, value)
+        yield from _two_nodes(Cluster)
+
+
+def _two_nodes(make: Any) -> Iterator[Any]:
+    cluster = make(initialize_head=True, head_node_args={**NODE, "num_cpus": 0})
+    try:
+        for cpus in (1, 2):
+            cluster.add_node(**{**NODE, "num_cpus": cpus})
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+def scorers() -> set[int]:
+    """Processes of Ray that hold the ensemble."""
+    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return {int(line.split()[0]) for line in listed if "ray::" in line and "ChunkScorer" in line}
+
+
+def assert_same(folder: Path, found: str) -> None:
+    for end in ("", ".problems.csv"):
+        assert (folder / f"{found}{end}").read_bytes() == (folder / f"plain.csv{end}").read_bytes()
+
+
+def test_the_same_bytes_as_without_ray(cluster: Any, folder: Path) -> None:
+    """With clips that can't be read, some filling a whole block, several chunks, and models that read three forms."""
+    infer(folder, "--ray", cluster.address, "--actors", 1, "--cpus_per_actor", 1, "--output", "ray.csv")
+    assert "scored by 1 actors" in output(folder)
+    assert "24 clips could not be read" in output(folder)
+    assert len(read_rows(folder / "plain.csv.problems.csv")) == 1 + 24
+    assert_same(folder, "ray.csv")
+
+
+def test_a_lost_process_and_a_lost_node_cost_nothing(cluster: Any, folder: Path, start: Start) -> None:
+    """In mid-run the process that holds the ensemble is killed; then the node where another has taken its place."""
+    process = start("--ray", cluster.address, "--actors", 1, "--cpus_per_actor", 1, "--output", "killed.csv")
+    wait_for(lambda: re.search(r"scoring: +[1-9]", output(folder)), folder)
+    first = scorers()
+    for pid in first:
+        os.kill(pid, signal.SIGKILL)
+    assert process.poll() is None
+    wait_for(lambda: scorers() - first, folder)
+    second = scorers() - first
+    cluster.remove_node(node_of(cluster, second), allow_graceful=False)
+    cluster.add_node(**NODE)
+    wait_for(lambda: scorers() - first - second, folder)
+    assert process.wait(120) == 0, output(folder)
+    assert_same(folder, "killed.csv")
+
+
+def node_of(cluster: Any, pids: set[int]) -> Any:
+    """The node whose raylet started a process."""
+    parents = {int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in pids}
+    for node in cluster.worker_nodes:
+        if {started.process.pid for started in node.all_processes["raylet"]} & parents:
+            return node
+    raise AssertionError(f"no node has started {pids}")
+
+
+def test_strict_writes_nothing(cluster: Any, folder: Path, start: Start) -> None:
+    """And one line says why, without Ray's reports. All texts can be spoken here, so that it is a node that finds a clip."""
+    shutil.copytree(folder / "data", folder / "spoken")
+    rename_texts(folder / "spoken" / "test_metadata.csv", UNSPOKEN, "old")
+    options = ("--data_dir", "spoken", "--strict", "--output", "strict.csv")
+    assert start("--ray", cluster.address, *options).wait(120) == 1
+    last = output(folder).strip().splitlines()[-1]
+    assert last.startswith("error: --strict: a clip can't be read: spoken/test")
+    assert "Traceback" not in output(folder)
+    assert not list(folder.glob("strict.csv*"))
+
+
+def test_ctrl_c_leaves_nothing_running(folder: Path, start: Start) -> None:
+    """Without an address Ray is started here, and ends with the run."""
+    pytest.importorskip("pyarrow", reason="Ray Data is not installed")
+    pytest.importorskip("ray.data", reason="Ray Data is not installed")
+    before = raylets()
+    process = start("--ray", "--actors", 1, "--output", "stopped.csv")
+    wait_for(lambda: scorers() and raylets() - before, folder)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(60) == 130, output(folder)
+    assert output(folder).rstrip().endswith("interrupted")
+    wait_for(lambda: raylets() <= before and not scorers(), folder, 10)
+    assert not list(folder.glob("stopped.csv*"))
+
+
+def raylets() -> set[int]:
+    listed = subprocess.run(["pgrep", "-f", "raylet/raylet"], capture_output=True, text=True, check=False)
+    return {int(pid) for pid in listed.stdout.split()}
+
+
+class Node:
+    """A node in this process: an actor's methods are called as they are, what is put in the object store is itself."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        ray = SimpleNamespace(get=lambda value: value)
+        monkeypatch.setitem(sys.modules, "ray", ray)
+        self.notes = Notes()
+        methods = ("add_reasons", "add_error", "begin_chunk")
+        self.actor = SimpleNamespace(**{name: SimpleNamespace(remote=getattr(self.notes, name)) for name in methods})
+
+
+@pytest.fixture
+def node(monkeypatch: pytest.MonkeyPatch) -> Node:
+    pytest.importorskip("pyarrow", reason="Ray Data is not installed")
+    return Node(monkeypatch)
+
+
+@pytest.mark.parametrize("missing", ["model2s_0.pth", "other checkpoint", "test_metadata.csv", "other data"])
+def test_a_node_that_lacks_something_names_it(missing: str, node: Node, work: Path) -> None:
+    """Its own name, and the path."""
+    import pyarrow
+
+    from models.cluster.clip_tasks import FEATURES, ChunkScorer, Reading, Scoring, read_clips
+    from models.ensemble.config import read_config
+
+    checkpoint, data = work / "assets" / "model2s_0.pth", work / "data"
+    tables = {"test_metadata.csv": sha256_of_file(data / "test_metadata.csv")}
+    path = data / "test_metadata.csv" if "data" in missing else checkpoint
+    path.write_bytes(b"another") if missing.startswith("other") else path.unlink()
+    scoring = Scoring([], read_config(work / "model_configs.pkl"), work, None, "cpu", "fp32", 1, node.actor)
+    rows = pyarrow.table({name: [0] if name == "row" else ["x"] for name in FEATURES.names})
+    reading = Reading(data, data, tables, None, [], None, node.actor, strict=False)
+    use = ChunkScorer(scoring) if path is checkpoint else partial(read_clips, reading=reading)
+    with pytest.raises(InputError) as raised:
+        use(rows)
+    assert f"on node {os.uname().nodename}: {path}: " in str(raised.value)
+    assert node.notes.errors() == [str(raised.value)]
+
+
+def test_a_chunk_that_kills_every_process_is_given_up(node: Node, work: Path) -> None:
+    import pyarrow
+
+    from models.cluster.clip_tasks import FEATURES, ChunkScorer, Scoring
+    from models.ensemble.config import read_config
+
+    for _ in range(1 + MAX_RETRIES):
+        node.notes.begin_chunk(7)
+    scoring = Scoring([], read_config(work / "model_configs.pkl"), work, None, "cpu", "fp32", 1, node.actor)
+    rows = pyarrow.table({name: [7] if name == "row" else ["x"] for name in FEATURES.names})
+    with pytest.raises(InputError, match="have died"):
+        ChunkScorer(scoring)(rows)
+
+
+@pytest.mark.parametrize("missing", ["ray", "pyarrow"])
+def test_without_ray_data_there_is_a_way_out(
+    missing: str, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if missing != "ray":
+        pytest.importorskip("ray", reason="Ray is not installed")
+    monkeypatch.setitem(sys.modules, missing, None)  # as if it were not installed: any import fails
+    refused(SCRIPT, "--ray", mentions=(missing, "pip install 'ray[data]'"))
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--actors", 1], "--actors"),
+        (["--gpus_per_actor", 0], "--gpus_per_actor"),
+        (["--cpus_per_actor", 2], "--cpus_per_actor"),
+        (["--ray", "--num_workers", default_workers() + 1], "--num_workers"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(
+    options: list[object], named: str, refused: Callable[..., str]
+) -> None:
+    refused(SCRIPT, *options, mentions=(f"{named}: ",))
+
+
+def test_how_many_actors_there_is_room_for() -> None:
+    """One core is left for reading, of many one in eight; an actor stays on one node."""
+    small, large = {"CPU": 2.0}, {"CPU": 16.0, "GPU": 4.0}
+    cpu, gpu = {"CPU": 1.0, "GPU": 0.0, "memory": 0.0}, {"CPU": 2.0, "GPU": 0.5, "memory": 0.0}
+    assert count_actors([{"CPU": 1.0}], cpu, 0.125) == 0
+    assert count_actors([small], cpu, 0.125) == 1
+    assert count_actors([small, {"GPU": 8.0}], cpu, 0.125) == 1
+    assert count_actors([large] * 4, cpu, 0.125) == 56
+    assert count_actors([large] * 4, cpu, 0.0) == 63
+    assert count_actors([large], {**cpu, "CPU": 7.0}, 0.125) == 2
+    assert count_actors([small, large], gpu, 0.125) == 7  # 8 would fit the GPUs, and leave 2 cores of 18
+    assert count_actors([{"CPU": 64.0, "GPU": 4.0}], gpu, 0.125) == 8
+    assert count_actors([{"CPU": 64.0, "GPU": 4.0}], {**gpu, "GPU": 3.0}, 0.125) == 1
+
+
+def test_nothing_imports_ray_unless_it_is_asked_for() -> None:
+    code = "import sys, infer; sys.exit('ray' in sys.modules or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -1,0 +1,431 @@
+"""Localization: edits, cut-out blocks, pictures, the command. Run: python -m pytest tests/localize/test_localization.py"""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, Outcome, read_rows, write_rows
+
+from models.base.files import sha256_of_file
+from models.ensemble.checkpoint import load_checkpoint, save_checkpoint
+from models.ensemble.config import ModelEntry, read_config, write_config
+from models.errors import InputError
+from models.localize.edits import STAR, edit_gains, log_likelihoods, place_units
+from models.localize.localize import choose_method, localize
+from models.localize.model import LoadedModel
+from models.localize.result import Localization, to_json
+from models.localize.units import pronounce, pronounce_as_read
+from models.localize.windows import needed_texts, split_units, text_blocks
+from models.network.build import network_settings, pretrained_network
+from models.network.comparison import half_weights
+from models.recipe import Recipe
+from models.speech.audio import Waveform, resample
+from models.speech.espeak import Espeak
+from models.speech.voices import EspeakVoice
+from tools.known_edits import find_change
+from tools.measure_localization import goodness, hits
+
+SHIPPED = "assets/encoders/phonetic-tiny"
+
+# What is expected, what another voice says, the kind that must be found, and which word (or gap) it is about.
+NEAR_MISSES = (
+    ("we like to play with the ball", "we like to play with the dog", "different", 6),
+    ("she has a big red hat", "she has a big green hat", "different", 4),
+    ("the children went home after school", "the teacher went home after school", "different", 1),
+    ("my brother plays football every day", "my brother watches football every day", "different", 2),
+    ("the black cat sat on the table", "the cat sat on the table", "missing", 1),
+    ("we saw seven yellow birds today", "we saw seven birds today", "missing", 3),
+    ("mother cooked a wonderful dinner", "mother cooked a dinner", "missing", 3),
+    ("he wants milk and bread", "he wants milk and sugar bread", "inserted", 4),
+    ("open the window please", "open the kitchen window please", "inserted", 2),
+    ("they found money under the bed", "they found money yesterday under the bed", "inserted", 3),
+)
+
+
+def network(pooling: str = "alignment", **options: object) -> LoadedModel:
+    """The shipped encoder as it is before any fine-tuning."""
+    recipe = Recipe(name="shipped", encoder=SHIPPED, pooling=pooling, seed=0, data_seed=0, max_seconds=8.0, **options)
+    torch.manual_seed(0)
+    return LoadedModel("shipped", pretrained_network(recipe).eval(), recipe, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def shipped() -> LoadedModel:
+    return network()
+
+
+@pytest.fixture(scope="module")
+def speak() -> Callable[[str], Waveform]:
+    return EspeakVoice(0.7).speak
+
+
+def answer(text: str) -> Waveform:
+    """In another voice than the reference's, between pauses."""
+    with Espeak() as espeak:
+        utterance = espeak.speak(text, "en-us+f3", 140, 65)
+    pause = np.zeros(4000, np.float32)
+    return np.concatenate([pause, resample(utterance.samples / np.float32(32768), 22050), pause])
+
+
+def ask(model: LoadedModel, expected: str, said: str, speak: Callable[[str], Waveform], **options: str) -> Localization:
+    task = "sentence_repetition" if " " in expected else "nonword_repetition"
+    return localize(model, expected, task, "1", answer(said), speak, **options)
+
+
+def picture(found: Localization) -> Any:
+    """The figure; a test that draws is skipped where matplotlib is not installed."""
+    pytest.importorskip("matplotlib")
+    from models.localize.picture import as_png, draw
+
+    figure = draw(found)
+    assert as_png(figure)[:4] == b"\x89PNG"
+    return figure
+
+
+def brute_force(log_probabilities: torch.Tensor, sequence: list[int]) -> float:
+    """log p(sequence) by adding up every path; STAR is whatever is not silence."""
+    n_frames, n_classes = log_probabilities.shape
+    probabilities = log_probabilities.exp()
+    total = 0.0
+    for path in product([*range(n_classes), STAR], repeat=n_frames):
+        spoken = [symbol for index, symbol in enumerate(path) if index == 0 or symbol != path[index - 1]]
+        if [symbol for symbol in spoken if symbol != 0] == sequence:
+            total += math.prod(
+                float(1 - probabilities[t, 0]) if symbol == STAR else float(probabilities[t, symbol])
+                for t, symbol in enumerate(path)
+            )
+    return math.log(total)
+
+
+@pytest.mark.parametrize("sequence", [[1, 2], [1, 1], [1, STAR], [STAR, 2], [2], []])
+def test_likelihoods_add_up_every_path(sequence: list[int]) -> None:
+    torch.manual_seed(1)
+    log_probabilities = torch.randn(5, 3).log_softmax(-1)
+    found = float(log_likelihoods(log_probabilities, [sequence, [2, 1]])[0])
+    assert found == pytest.approx(brute_force(log_probabilities, sequence), abs=1e-4)
+
+
+def spelt(classes: list[int], n_classes: int = 8) -> torch.Tensor:
+    """Frames that are nearly sure of the given classes."""
+    return (torch.eye(n_classes)[classes] * 6).log_softmax(-1)
+
+
+def test_gains_point_at_the_edit() -> None:
+    units = [(1, 2), (3, 4), (5, 6)]
+    said_all = edit_gains(spelt([1, 1, 2, 2, 0, 3, 3, 4, 4, 0, 5, 5, 6, 6]), units)
+    assert max(float(gain.max()) for gain in (said_all.missing, said_all.swapped)) < -5
+    missing = edit_gains(spelt([1, 1, 2, 2, 0, 5, 5, 6, 6]), units)
+    assert int(missing.missing.argmax()) == 1
+    assert float(missing.missing[1]) > 5
+    different = edit_gains(spelt([1, 1, 2, 2, 0, 7, 7, 7, 7, 0, 5, 5, 6, 6]), units)
+    assert int(different.different.argmax()) == 1
+    assert float(different.different[1]) > float(different.missing[1])
+    inserted = edit_gains(spelt([1, 1, 2, 2, 0, 3, 3, 4, 4, 0, 7, 7, 7, 0, 5, 5, 6, 6]), units)
+    assert int(inserted.inserted.argmax()) == 2
+    swapped = edit_gains(spelt([3, 3, 4, 4, 0, 1, 1, 2, 2, 0, 5, 5, 6, 6]), units)
+    assert float(swapped.swapped[:2].min()) > max(float(swapped.different.max()), 5)
+    assert float(swapped.swapped[2]) < 0
+
+
+def test_units_are_placed_where_they_are_spoken() -> None:
+    log_probabilities = spelt([0, 1, 1, 2, 0, 3, 4, 4, 0, 5, 6, 0])
+    assert place_units(log_probabilities, [(1, 2), (3, 4), (5, 6)]) == [(1, 4), (5, 8), (9, 11)]
+    assert place_units(log_probabilities, [(1, 2), (), (3, 4), (5, 6)])[1] == (4, 4)
+    assert place_units(log_probabilities, [(1, 2)] * 9) is None  # fewer frames than phones
+
+
+def test_a_single_word_is_taken_apart_into_phones() -> None:
+    found = pronounce("desk")
+    assert found is not None
+    assert (found.unit, found.texts) == ("phone", ("d", "ɛ", "s", "k"))
+
+
+@pytest.mark.parametrize("text", ["all of the us", "it is with them", "  we   like it "])
+def test_every_word_gets_its_phones(text: str) -> None:
+    """espeak-ng takes "of the" for one word."""
+    found = pronounce(text)
+    assert found is not None
+    assert found.texts == tuple(text.split())
+    assert all(found.phones)
+
+
+def test_without_espeak_phones_are_shared_out_by_letters() -> None:
+    found = pronounce_as_read("we liked it", [1, 2, 3, 4, 5, 6, 7, 8, 9])
+    assert found is not None
+    assert found.phones == ((1, 2), (3, 4, 5, 6, 7), (8, 9))
+    assert pronounce_as_read("we like it", []) is None
+
+
+def wanted_is_lowest(found: Localization, kind: str, place: int) -> bool:
+    """Among words and gaps together."""
+    scores = [unit.score for unit in found.expected_units]
+    lowest = int(np.argmin([*scores, *found.gap_scores]))
+    return lowest == (len(scores) + place if kind == "inserted" else place)
+
+
+def test_the_changed_word_scores_lowest_in_another_voice(
+    shipped: LoadedModel, speak: Callable[[str], Waveform]
+) -> None:
+    found = [(ask(shipped, expected, said, speak), kind, place) for expected, said, kind, place in NEAR_MISSES]
+    assert sum(wanted_is_lowest(*one) for one in found) >= 8
+    assert sum(kind in {unit.kind for unit in one.units} for one, kind, _ in found) >= 7
+    for one, _, _ in found:
+        assert one.method == "alignment"
+        check_times(one)
+
+
+def test_two_departures_do_not_spoil_what_lies_between(shipped: LoadedModel, speak: Callable[[str], Waveform]) -> None:
+    expected = "my brother found a big bone in the old garden"
+    found = ask(shipped, expected, "my brother lost a bone in the old school garden", speak)
+    kinds = {unit.text: unit.kind for unit in found.expected_units}
+    assert {kinds[word] for word in ("my", "brother", "bone", "in", "the", "old", "garden")} == {"right"}
+    assert "right" not in {kinds["found"], kinds["big"]}
+    assert np.argmin(found.gap_scores) == 9  # before "garden"
+    check_times(found)
+
+
+def test_what_was_said_is_right(shipped: LoadedModel, speak: Callable[[str], Waveform]) -> None:
+    found = [ask(shipped, expected, expected, speak) for expected, *_ in NEAR_MISSES[::3]]
+    kinds = [unit.kind for one in found for unit in one.units]
+    assert kinds.count("right") >= 0.85 * len(kinds)
+
+
+def test_the_changed_word_is_found_without_espeak(
+    shipped: LoadedModel, speak: Callable[[str], Waveform], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Phones are read in the reference instead."""
+    answers = {said: answer(said) for _, said, *_ in NEAR_MISSES}
+    references = {expected: speak(expected) for expected, *_ in NEAR_MISSES}
+    monkeypatch.setattr("models.localize.evidence.pronounce", lambda text: None)
+    found = [
+        localize(shipped, expected, "sentence_repetition", "1", answers[said], references.__getitem__)
+        for expected, said, *_ in NEAR_MISSES
+    ]
+    assert sum(wanted_is_lowest(one, *miss[2:]) for one, miss in zip(found, NEAR_MISSES, strict=True)) >= 6
+
+
+def check_times(found: Localization) -> None:
+    times = [(unit.start_seconds, unit.end_seconds) for unit in found.units]
+    assert all(0 <= start <= end <= found.response_seconds + 1e-6 for start, end in times)
+    starts = [start for start, _ in times]
+    assert starts == sorted(starts)
+    assert all(start == end for unit, (start, end) in zip(found.units, times, strict=True) if unit.kind == "missing")
+
+
+def test_times_are_those_of_the_words(shipped: LoadedModel, speak: Callable[[str], Waveform]) -> None:
+    """The synthesiser knows when it spoke which phone."""
+    text = "the children went home after school"
+    with Espeak() as espeak:
+        utterance = espeak.speak(text, "en-us+f3", 140, 65)
+    starts = [0.25 + phone.start_sample / 22050 for phone in utterance.phones if phone.word_start == text.index("home")]
+    home = ask(shipped, text, text, speak).expected_units[3]
+    assert home.start_seconds == pytest.approx(starts[0], abs=0.1)
+
+
+@pytest.mark.parametrize(("said", "kind", "phone"), [("test", "different", 0), ("deck", "missing", 2)])
+def test_a_single_word_is_judged_by_phone(
+    shipped: LoadedModel, speak: Callable[[str], Waveform], said: str, kind: str, phone: int
+) -> None:
+    found = ask(shipped, "desk", said, speak)
+    assert found.unit == "phone"
+    assert int(np.argmin([unit.score for unit in found.expected_units])) == phone or kind == "different"
+    assert min(unit.score for unit in found.expected_units) < 0.5
+
+
+def test_a_network_without_phones_compares_frames(
+    shipped: LoadedModel, encoder_dir: Path, speak: Callable[[str], Waveform]
+) -> None:
+    recipe = Recipe(name="plain", encoder=str(encoder_dir), pooling="alignment", seed=0, data_seed=0, max_seconds=8.0)
+    plain = LoadedModel("plain", pretrained_network(recipe).eval(), recipe, torch.device("cpu"))
+    for text in ("we like to play", "desk"):
+        found = ask(plain, text, text, speak)
+        check_times(found)
+        assert len(found.expected_units) == len(pronounce(text).texts)
+        assert all(0 < unit.score < 1 for unit in found.units)
+
+
+@pytest.mark.parametrize("joint", ["plain", "matched"])
+def test_a_joint_network_is_asked_about_blocks(speak: Callable[[str], Waveform], joint: str) -> None:
+    model = network("mean", joint=joint)
+    for text in ("we like it", "teevog"):
+        found = ask(model, text, text, speak)
+        assert found.method == "blocks"
+        check_times(found)
+        assert "".join(unit.text for unit in found.expected_units) == text.replace(" ", "")
+        assert len(found.gap_scores) == len(found.expected_units) + 1
+        picture(found)
+
+
+def test_blocks_find_the_changed_word_through_the_logit_alone(
+    shipped: LoadedModel, speak: Callable[[str], Waveform]
+) -> None:
+    expected, said, _, place = NEAR_MISSES[2]
+    found = ask(shipped, expected, said, speak, method="blocks")
+    assert int(np.argmin([unit.score for unit in found.expected_units])) == place
+
+
+def test_blocks_of_a_text() -> None:
+    blocks = {block.units: block.text for block in text_blocks("we like to play")}
+    assert blocks[1, 2] == "like to"
+    assert blocks[0, 2] == "we to"  # leaves one out
+    assert set(needed_texts("we like it")) == {"we like it", "we", "like", "it", "we like", "like it", "we it"}
+    assert split_units("kerbohfim") == ("syllable", ("ker", "boh", "fim"))
+    assert split_units("tsk") == ("syllable", ("tsk",))
+
+
+def test_json_tells_all_that_was_found(shipped: LoadedModel, speak: Callable[[str], Waveform]) -> None:
+    found = ask(shipped, *NEAR_MISSES[0][:2], speak)
+    content = json.loads(json.dumps(to_json(found)))
+    assert set(content) == set("format expected_text method unit probability response_seconds units gap_scores".split())
+    assert all(set(unit) == set("text kind score start_seconds end_seconds".split()) for unit in content["units"])
+    assert " ".join(unit["text"] for unit in content["units"] if unit["kind"] != "inserted") == NEAR_MISSES[0][0]
+    assert 0 < content["probability"] < 1
+
+
+def test_a_picture_names_every_word(shipped: LoadedModel, speak: Callable[[str], Waveform]) -> None:
+    expected, said, *_ = NEAR_MISSES[4]
+    figure = picture(ask(shipped, expected, said, speak))
+    drawn = [text.get_text() for text in figure.axes[0].texts]
+    assert all(any(word in text for text in drawn) for word in expected.split())
+
+
+@pytest.mark.parametrize(
+    "response",
+    [np.zeros(10, np.float32), np.full(16000, np.nan, np.float32), np.zeros((2, 16000), np.float32)],
+    ids=["too short", "not finite", "stereo"],
+)
+def test_a_response_that_is_none_is_refused(
+    shipped: LoadedModel, speak: Callable[[str], Waveform], response: Waveform
+) -> None:
+    with pytest.raises(InputError, match="response"):
+        localize(shipped, "we like it", "blending", "1", response, speak)
+
+
+@pytest.mark.parametrize("seconds", [0.06, 0.3, 12.0])
+def test_answers_of_any_length_are_judged(
+    shipped: LoadedModel, speak: Callable[[str], Waveform], seconds: float
+) -> None:
+    """Also with fewer frames than phones, and where there is nothing but silence."""
+    noise = np.random.default_rng(0).standard_normal(round(16000 * seconds)).astype(np.float32)
+    for response in (0 * noise, 1e-3 * noise):
+        found = localize(shipped, "the children went home after school", "blending", "1", response, speak)
+        check_times(found)
+        assert {unit.kind for unit in found.units} == {"missing"}
+
+
+def test_wrong_questions_are_refused(shipped: LoadedModel, speak: Callable[[str], Waveform]) -> None:
+    response = answer("we")
+    for text, task, grade, names in (
+        (" ", "blending", "1", "text"),
+        ("we", "singing", "1", "singing"),
+        ("we", "blending", "9", "'9'"),
+    ):
+        with pytest.raises(InputError, match=names):
+            localize(shipped, text, task, grade, response, speak)
+    with pytest.raises(InputError, match="blocks"):
+        choose_method(network("mean"), "alignment")
+    with pytest.raises(InputError, match="guess"):
+        choose_method(shipped, "guess")
+
+
+@pytest.mark.parametrize(
+    ("expected", "spoken", "edit", "units", "gaps"),
+    [
+        ("a x c", "a b c", "substitute", {1}, set()),
+        ("a b x c", "a b c", "insert", {2}, set()),
+        ("a a b", "a b", "insert", {0, 1}, set()),
+        ("a c", "a b c", "delete", set(), {1}),
+        ("a b", "a a b", "delete", set(), {0, 1}),
+        ("b a c", "a b c", "swap", {0, 1}, set()),
+    ],
+)
+def test_the_truth_of_a_near_miss(expected: str, spoken: str, edit: str, units: set[int], gaps: set[int]) -> None:
+    found = find_change(expected.split(), spoken.split(), edit)
+    assert found is not None
+    assert (found.units, found.gaps) == (units, gaps)
+    assert find_change(spoken.split(), spoken.split(), "substitute") is None
+
+
+def test_hits_and_chance() -> None:
+    change = find_change("a c".split(), "a b c".split(), "delete")
+    assert change is not None
+    scores = np.array([0.9, 0.8]), np.array([0.9, 0.1, 0.9])
+    assert hits(scores, change) == {"gaps": (1.0, pytest.approx(1 / 3)), "places": (1.0, pytest.approx(1 / 5))}
+
+
+def test_the_baseline_points_at_a_word_that_does_not_fit() -> None:
+    words, gaps = goodness(spelt([1, 1, 2, 0, 7, 7, 7, 0, 5, 6]), [(1, 2), (3, 4), (5, 6)])
+    assert int(np.argmin(words)) == 1
+    assert len(gaps) == 4
+
+
+@pytest.fixture
+def trained(work: Path, shipped: LoadedModel) -> Path:
+    """Beside the joint model that is there, an aligned one of less weight, in one configuration."""
+    joint_path = work / "assets" / "model2s_0.pth"
+    joint = load_checkpoint(joint_path, sha256_of_file(joint_path))
+    recipe = replace(shipped.recipe, name="aligned")
+    aligned = replace(
+        joint,
+        recipe=recipe,
+        weights=half_weights(shipped.network),
+        encoder=network_settings(shipped.network),
+    )
+    path = work / "assets" / "aligned_0.pth"
+    save_checkpoint(path, aligned)
+    config = read_config(work / "model_configs.pkl")
+    entry = ModelEntry("aligned", 0.3, ["assets/aligned_0.pth"], [0], [sha256_of_file(path)], 8.0, 4)
+    models = [replace(config.models[0], weight=0.7), entry]
+    write_config(work / "model_configs.pkl", replace(config, models=models))
+    return work
+
+
+def test_the_command_for_a_csv_takes_the_aligned_model(trained: Path, script: Callable[..., Outcome]) -> None:
+    pytest.importorskip("matplotlib")
+    rows = read_rows(trained / "data" / "test_metadata.csv")[:4]
+    rows.append(["gone.wav", *rows[1][1:]])
+    write_rows(trained / "clips.csv", rows)
+    outcome = script("localize.py", "--csv", "clips.csv", "--data_dir", "data", "--output_dir", "found", "--picture")
+    assert outcome.code == 0, outcome.error
+    for name, _, text, _ in [dict(zip(rows[0], row, strict=True)).values() for row in rows[1:4]]:
+        content = json.loads((trained / "found" / f"{name}.json").read_text(encoding="utf-8"))
+        assert (content["expected_text"], content["method"]) == (text, "alignment")
+        assert (trained / "found" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+    problems = json.loads((trained / "found" / "problems.json").read_text(encoding="utf-8"))
+    assert list(problems) == ["gone.wav"]
+
+
+@pytest.mark.skipif(
+    tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6),
+    reason="a checkpoint without a checksum is read from torch 2.6 on",
+)
+def test_the_command_for_one_clip_and_a_joint_model(trained: Path, script: Callable[..., Outcome]) -> None:
+    one = ["--audio", f"data/{read_rows(trained / 'data' / 'test_metadata.csv')[1][0]}", "--text", "it is cold"]
+    outcome = script("localize.py", "--checkpoint", "assets/model2s_0.pth", *one)
+    assert outcome.code == 0, outcome.error
+    assert all(word in outcome.output for word in ("it", "is", "cold"))
+    outcome = script("localize.py", "--checkpoint", "assets/model2s_0.pth", *one, "--method", "alignment")
+    assert outcome.code == 1
+    assert "model2s_0.pth" in outcome.error
+    outcome = script("localize.py", *one[:1], "nothing.wav", *one[2:])
+    assert outcome.code == 1
+    assert "nothing.wav" in outcome.error
+
+
+def test_weights_and_how_they_were_made_are_there() -> None:
+    content = json.loads((ROOT / "models" / "localize" / "coefficients.json").read_text(encoding="utf-8"))
+    assert "tools/fit_localization.py" in content["note"]
+    assert {
+        "word, phones and network",
+        "word, network",
+        "phone, phones and network",
+        "phone, network",
+        "word, blocks",
+    } == set(content["tables"])

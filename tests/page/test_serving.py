@@ -1,0 +1,467 @@
+"""What stands behind the page, without the page: uploads, answers, batches, and the HTML that is shown.
+
+Run: .venv/bin/python -m pytest tests/page/test_serving.py
+"""
+
+import asyncio
+import base64
+import io
+import os
+import re
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from conftest import ROOT, snapshot, tone
+
+from models.clips.tables import read_test_table
+from models.errors import InputError
+from models.inference.scorer import CACHE_VARIABLE, Answer, Scorer
+from models.page.answer_tables import batch_from_files, batch_from_folder
+from models.page.html import batch_html, message_html, result_html, wav_url, words_html
+from models.page.service import Explanation, Result, Service, check_text, to_csv
+from models.page.thresholds import Thresholds
+from models.page.uploads import Uploads, limited
+
+ATTACK = """<img src=x onerror="alert(1)">'"`${alert(2)}{{alert(3)}}"""
+
+
+@dataclass(frozen=True)
+class Word:
+    text: str
+    kind: str
+    score: float
+    start_seconds: float | None = 0.1
+    end_seconds: float | None = 0.4
+
+
+@pytest.fixture
+def uploads() -> Iterator[Uploads]:
+    made = Uploads(1_000_000)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def service(work: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
+    monkeypatch.setenv(CACHE_VARIABLE, str(work / "cache"))
+    scorer = Scorer.from_config(work / "model_configs.pkl", work / "tts_data", device="cpu", precision="fp32")
+    return Service(scorer, max_seconds=5)
+
+
+def send(uploads: Uploads, name: str, content: bytes) -> tuple[str, Path]:
+    path = uploads.new_path(name)
+    path.write_bytes(content)
+    return name, path
+
+
+def sound(seconds: float = 0.4, kind: str = "WAV", **options: object) -> bytes:
+    stream = io.BytesIO()
+    soundfile.write(stream, tone(seconds, 300, np.random.default_rng(0)), 16_000, format=kind, **options)
+    return stream.getvalue()
+
+
+def table_of(names: Sequence[str], texts: Sequence[str] | None = None) -> bytes:
+    rows = [(name, "blending", text, "KG") for name, text in zip(names, texts or ["cat"] * len(names), strict=True)]
+    return pd.DataFrame(rows, columns=["filename", "task", "expected_text", "grade"]).to_csv(index=False).encode()
+
+
+def zip_of(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+# Uploads
+
+
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd", "a/b.wav", "\0.wav", "x" * 5000 + ".wav", "häß.WAV", "", ".wav", "a.sh", "a.wav/.."]
+)
+def test_the_client_does_not_name_files(uploads: Uploads, name: str) -> None:
+    path = uploads.new_path(name)
+    assert path.parent == uploads.folder
+    assert re.fullmatch(r"[0-9a-f]{32}\.(wav|bin)", path.name)
+
+
+def test_the_folder_is_private_and_goes(uploads: Uploads) -> None:
+    assert uploads.folder.stat().st_mode & 0o077 == 0
+    send(uploads, "a.wav", b"x")
+    uploads.close()
+    assert not uploads.folder.exists()
+
+
+def test_only_what_was_sent_is_deleted(uploads: Uploads, tmp_path: Path) -> None:
+    outside = tmp_path / "thesis.wav"
+    outside.write_bytes(b"years of work")
+    link = uploads.folder / "link.wav"
+    link.symlink_to(outside)
+    for path in (outside, uploads.folder / ".." / outside.name, link):
+        uploads.delete(path)
+    assert outside.is_file()
+    _, sent = send(uploads, "a.wav", b"x")
+    uploads.delete(sent)
+    assert not sent.exists()
+
+
+def test_what_is_forgotten_is_swept(uploads: Uploads) -> None:
+    (_, old), (_, new) = send(uploads, "a.wav", b"x"), send(uploads, "b.wav", b"x")
+    os.utime(old, (time.time() - 700, time.time() - 700))
+    uploads.sweep()
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_what_a_killed_page_left_is_deleted_by_the_next(uploads: Uploads) -> None:
+    """And not what a page that is alive holds."""
+    code = "import os; from models.page.uploads import Uploads; print(Uploads(1).folder, flush=True); os.kill(os.getpid(), 9)"
+    killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    left = Path(killed.stdout.strip())
+    assert left.is_dir()
+    Uploads(1).close()
+    assert not left.exists()
+    assert uploads.folder.is_dir()
+
+
+def test_more_than_allowed_stops_at_once() -> None:
+    read: list[int] = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            read.append(1)
+            yield bytes(100)
+
+    async def consume() -> None:
+        async for _ in limited(endless(), 1_000):
+            pass
+
+    with pytest.raises(InputError, match="max_upload_mb"):
+        asyncio.run(consume())
+    assert len(read) == 11
+
+
+# One answer
+
+
+def test_an_answer_is_scored_as_the_scorer_does(service: Service, work: Path) -> None:
+    file = work / "data/test0.wav"
+    result = service.score_one(
+        service.hear(file), "  we like\tto play ", "sentence_repetition", "1", Thresholds(0.0, 1.0)
+    )
+    assert result.probability == pytest.approx(
+        service.scorer.score(file, "we like to play", "sentence_repetition", "1"), abs=1e-9
+    )
+    assert (result.verdict, result.answer.text, result.explanation) == ("review", "we like to play", None)
+    reference = service.scorer.references(["we like to play"])["we like to play"]
+    np.testing.assert_array_equal(result.reference, reference)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "mentions"),
+    [
+        ("a.wav", b"", "not readable"),
+        ("a.wav", b"RIFF" + bytes(100), "not readable"),
+        ("a.wav", sound(5.1), "longer than 5 s"),
+        ("a.flac", sound(300, "FLAC"), "longer than 5 s"),
+        ("a.ogg", sound(4.9, "OGG")[:300], "not readable|0 samples"),
+        ("a.wav", sound(0.01), "10 ms only"),
+        ("a.zip", zip_of({"a": b"b"}), "not readable"),
+        ("page.html", b"<script>alert(1)</script>", "not readable"),
+    ],
+)
+def test_recordings_that_are_refused(
+    service: Service, uploads: Uploads, name: str, content: bytes, mentions: str
+) -> None:
+    """In words that tell nothing of the server's folders."""
+    _, path = send(uploads, name, content)
+    with pytest.raises(InputError, match=mentions) as refused:
+        service.hear(path)
+    assert str(uploads.folder) not in str(refused.value)
+    assert path.name not in str(refused.value)
+
+
+@pytest.mark.parametrize(("kind", "options"), [("FLAC", {}), ("OGG", {}), ("MP3", {}), ("WAV", {"subtype": "FLOAT"})])
+def test_recordings_that_are_taken(service: Service, uploads: Uploads, kind: str, options: dict[str, str]) -> None:
+    _, path = send(uploads, f"a.{kind.lower()}", sound(1.0, kind, **options))
+    assert len(service.hear(path)) == pytest.approx(16_000, abs=1600)
+
+
+@pytest.mark.parametrize("text", ["", " \n ", "x" * 301, "a\0b", "a\x1b[31m", "a\u202eb"])
+def test_texts_that_are_refused(text: str) -> None:
+    with pytest.raises(InputError):
+        check_text(text)
+
+
+def test_a_text_that_the_voice_cannot_speak(service: Service, work: Path) -> None:
+    with pytest.raises(InputError, match="says nothing"):
+        service.score_one(service.hear(work / "data/test0.wav"), "...", "deletion", "KG", Thresholds())
+
+
+def test_silence_and_overlong_answers_are_doubted(service: Service) -> None:
+    silent = service.score_one(np.zeros(16_000, np.float32), "cat", "blending", "KG", Thresholds())
+    assert "silent" in silent.notes[0]
+    long = service.score_one(tone(4.5, 300, np.random.default_rng(0)), "cat", "blending", "KG", Thresholds())
+    assert "first 4 s" in long.notes[0]
+    fine = service.score_one(tone(1, 300, np.random.default_rng(0)), "cat", "blending", "KG", Thresholds())
+    assert fine.notes == ()
+
+
+def test_an_explanation_is_asked_for_and_may_fail(service: Service, work: Path) -> None:
+    waveform, asked = service.hear(work / "data/test0.wav"), []
+
+    def explain(scorer: Scorer, answer: Answer, probability: float) -> Explanation:
+        asked.append((scorer, answer.text, probability))
+        if answer.text == "dog":
+            raise InputError("too short to look into")
+        return Explanation([Word("cat", "right", 0.9)], b"picture")
+
+    explaining = Service(service.scorer, 5, explain)
+    result = explaining.score_one(waveform, "cat", "blending", "KG", Thresholds())
+    assert asked == [(service.scorer, "cat", result.probability)]
+    assert result.explanation is not None
+    failed = explaining.score_one(waveform, "dog", "blending", "KG", Thresholds())
+    assert failed.explanation is None
+    assert "too short to look into" in failed.notes[-1]
+
+
+# Many answers
+
+
+def test_a_zip_file_scores_as_its_folder_and_as_its_files(service: Service, uploads: Uploads, work: Path) -> None:
+    table = read_test_table(work / "data")
+    files = {path.name: path.read_bytes() for path in (work / "data").iterdir() if path.name.startswith("test")}
+    files = {name: content for name, content in files.items() if name.endswith(".wav") or name == "test_metadata.csv"}
+    inside = {f"some where/{name}": content for name, content in files.items()}
+    batches = [
+        [send(uploads, name, content) for name, content in files.items()],
+        [
+            send(
+                uploads,
+                "all.zip",
+                zip_of({**inside, "__MACOSX/some where/._test0.wav": b"x", "some where/.hidden": b"x"}),
+            )
+        ],
+    ]
+    found = []
+    for sent in batches:
+        with batch_from_files(sent, uploads) as batch:
+            found.append(service.score_many(batch, Thresholds(0.5, 0.5)))
+    found.append(service.score_many(batch_from_folder(work, "data"), Thresholds(0.5, 0.5)))
+    wanted = service.scorer.score_batch(
+        [
+            Answer(work / "data" / row.filename, row.expected_text, row.task, row.grade)
+            for row in table.sort_values("filename").itertuples()
+        ]
+    )
+    for scored in found:
+        scored = scored.sort_values("filename")
+        assert scored["filename"].tolist() == sorted(table["filename"])
+        np.testing.assert_allclose(scored["probability"], wanted, atol=1e-6)
+        assert set(scored["problem"]) == {""}
+        assert (scored["verdict"] == np.where(wanted >= 0.5, "right", "wrong")).all()
+    assert not [path for path in uploads.folder.iterdir() if path.name != ".lock"]  # nothing is kept
+
+
+def test_broken_missing_and_long_clips_are_listed_and_the_rest_is_scored(service: Service, uploads: Uploads) -> None:
+    files = {
+        "good.wav": sound(),
+        "long.wav": sound(6),
+        "broken.wav": b"RIFF",
+        "a/twice.wav": sound(),
+        "b/twice.wav": sound(),
+    }
+    names = ["long.wav", "good.wav", "missing.wav", "broken.wav", "twice.wav"]
+    told: list[tuple[int, int]] = []
+    with batch_from_files(
+        [send(uploads, "all.zip", zip_of({**files, "table.csv": table_of(names)}))], uploads
+    ) as batch:
+        scored = service.score_many(batch, Thresholds(), lambda done, total: told.append((done, total)))
+    assert np.isfinite(scored["probability"]).tolist() == [False, True, False, False, False]
+    problems = dict(zip(scored["filename"], scored["problem"], strict=True))
+    assert "longer than 5 s" in problems["long.wav"]
+    assert "no such recording" in problems["missing.wav"]
+    assert "no such recording" in problems["twice.wav"]  # which of the two is meant, nobody knows
+    assert "not readable" in problems["broken.wav"]
+    assert str(uploads.folder) not in problems["broken.wav"]
+    assert told[-1][0] == told[-1][1] > 0
+    csv = pd.read_csv(io.BytesIO(to_csv(scored)), keep_default_na=False)
+    assert csv["filename"].tolist() == names
+    assert csv["verdict"].tolist()[0] == ""
+
+
+def test_texts_that_cannot_be_spoken_or_taken_are_listed_and_the_rest_is_scored(
+    service: Service, uploads: Uploads
+) -> None:
+    texts = {"good.wav": "cat", "odd.wav": "?!", "long.wav": "cat " * 100, "new.wav": "never spoken before"}
+    files = {"table.csv": table_of(list(texts), list(texts.values())), **{name: sound() for name in texts}}
+    sent = [send(uploads, name, content) for name, content in files.items()]
+    with batch_from_files(sent, uploads) as batch:
+        scored = service.score_many(batch, Thresholds())
+    assert np.isfinite(scored["probability"]).tolist() == [True, False, False, True]
+    problems = dict(zip(scored["filename"], scored["problem"], strict=True))
+    assert "'?!' can't be spoken" in problems["odd.wav"]
+    assert "300" in problems["long.wav"]
+
+
+@pytest.mark.parametrize(
+    ("files", "mentions"),
+    [
+        ({"a.wav": sound()}, "0 CSV files"),
+        ({"a.csv": table_of(["a.wav"]), "b.csv": table_of(["a.wav"])}, "2 CSV files"),
+        ({"a.csv": b"filename,task\n"}, "the column"),
+        ({"a.csv": table_of(["../../etc/passwd"])}, "leads out"),
+        ({"a.csv": table_of(["/etc/passwd"])}, "leads out"),
+        ({"a.csv": b"\xff\xfe"}, "UTF-8"),
+        ({"a.csv": table_of([f"{index}.wav" for index in range(5_001)])}, "5000 at once"),
+        ({"all.zip": zip_of({"a.csv": table_of(["a.wav"])})[:-30]}, "CSV|read"),
+        (
+            {"all.zip": zip_of({"bomb.wav": bytes(25_000_000), "a.csv": table_of(["bomb.wav"])})},
+            "far more than its size",
+        ),
+        ({"all.zip": zip_of({f"{index}.wav": b"" for index in range(5_002)})}, "5002 files"),
+    ],
+)
+def test_batches_that_are_refused(uploads: Uploads, files: dict[str, bytes], mentions: str) -> None:
+    """By name, without the server's paths, and with nothing left behind."""
+    sent = [send(uploads, name, content) for name, content in files.items()]
+    with pytest.raises(InputError, match=mentions) as refused, batch_from_files(sent, uploads):
+        pytest.fail("was taken")
+    assert str(uploads.folder) not in str(refused.value)
+    assert not [path for path in uploads.folder.iterdir() if path.name != ".lock"]
+
+
+def test_a_zip_file_cannot_write_elsewhere(service: Service, uploads: Uploads, tmp_path: Path) -> None:
+    """Whatever its entries are called; damaged ones are refused, and links are left out."""
+    before = snapshot(tmp_path)
+    link = zipfile.ZipInfo("link.wav")
+    link.external_attr = 0o120777 << 16
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("../../../evil.wav", sound())
+        archive.writestr("/abs.wav", sound())
+        archive.writestr(link, "/etc/passwd")
+        archive.writestr("t.csv", table_of(["evil.wav", "abs.wav", "link.wav"]))
+    with batch_from_files([send(uploads, "a.zip", stream.getvalue())], uploads) as batch:
+        assert all(source.parent == uploads.folder for source in batch.sources if isinstance(source, Path))
+        assert isinstance(batch.sources[2], InputError)
+    assert snapshot(tmp_path) == before
+    damaged = bytearray(zip_of({"a.wav": sound(1), "t.csv": table_of(["a.wav"])}))
+    damaged[60:3_000] = bytes(2_940)
+    with (
+        pytest.raises(InputError, match="can't be read"),
+        batch_from_files([send(uploads, "a.zip", bytes(damaged))], uploads),
+    ):
+        pytest.fail("was taken")
+
+
+@pytest.mark.parametrize("name", ["..", "../other", "/etc", "nowhere", "a\0b", "link"])
+def test_folders_elsewhere_are_refused(work: Path, name: str) -> None:
+    (work / "root").mkdir()
+    (work / "root/link").symlink_to(work / "data")
+    with pytest.raises(InputError, match="no such folder"):
+        batch_from_folder(work / "root", name)
+
+
+# What is shown
+
+
+class Seen(HTMLParser):
+    """The tags with their attributes, and the text, as a browser would take them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def make_result(text: str, explanation: Explanation | None = None, probability: float = 0.6) -> Result:
+    waveform = np.sin(np.arange(1_600, dtype=np.float32) / 10)
+    answer = Answer(waveform, text, "blending", "KG")
+    return Result(probability, "review", answer, waveform, waveform / 2, explanation, (text,))
+
+
+def test_nothing_that_a_visitor_types_becomes_markup() -> None:
+    """Neither as HTML nor in the template syntax of the page; and it is shown as it was typed."""
+    units = [Word(ATTACK, kind, 0.5) for kind in ("right", "missing", "inserted", "different", ATTACK)]
+    table = pd.DataFrame([[ATTACK, "blending", ATTACK, "KG", 0.5, "review", ATTACK]])
+    table.columns = ["filename", "task", "expected_text", "grade", "probability", "verdict", "problem"]
+    pages = [
+        result_html(make_result(ATTACK), Thresholds()),
+        result_html(make_result("x", Explanation(units, b"png")), Thresholds()),
+        batch_html(table),
+        message_html(ATTACK),
+    ]
+    for html in pages:
+        seen = Seen(html)
+        assert ATTACK in seen.text or ATTACK in str(seen.tags)
+        assert {tag for tag, _ in seen.tags} <= set(
+            "section p span strong div b figure figcaption audio small img a table thead tbody tr th td".split()
+        )
+        assert not any(name.startswith("on") for _, attributes in seen.tags for name in attributes)
+        assert not any(
+            address and not address.startswith("data:")
+            for _, tag in seen.tags
+            for address in (tag.get("src"), tag.get("href"))
+        )
+        assert "${" not in html
+        assert "{{" not in html
+
+
+def test_the_result_holds_both_sounds_and_the_words() -> None:
+    picture = b"\x89PNG something"
+    units = [Word("we", "right", 0.95), Word("like", "missing", 0.1), Word("", "inserted", 0.2)]
+    result = make_result("we like", Explanation(units, picture))
+    html = result_html(result, Thresholds())
+    seen = Seen(html)
+    sounds = [attributes for tag, attributes in seen.tags if tag == "audio"]
+    assert [tag["aria-label"] for tag in sounds] == ["The answer", "What was expected"]
+    waveform, rate_hz = soundfile.read(io.BytesIO(base64.b64decode(str(sounds[0]["src"]).partition(",")[2])))
+    assert rate_hz == 16_000
+    np.testing.assert_allclose(waveform, result.response, atol=1e-4)
+    image = next(attributes for tag, attributes in seen.tags if tag == "img")
+    assert base64.b64decode(str(image["src"]).partition(",")[2]) == picture
+    assert "like: missing" in str(image["alt"])
+    assert "Uncertain: please review" in seen.text
+    assert "60 %" in seen.text
+    assert "likemissing" in seen.text  # said in words, not by colour alone
+    colours = re.findall(r"hsl\((\d+)", words_html(units))
+    assert [int(colour) for colour in colours] == [114, 12, 24]
+
+
+@pytest.mark.parametrize(
+    ("probability", "shown"), [(1e-7, "0.1 %"), (0.999999, "99.9 %"), (0.5, "50 %"), (0.876, "88 %")]
+)
+def test_never_certain(probability: float, shown: str) -> None:
+    assert shown in Seen(result_html(make_result("x", probability=probability), Thresholds())).text
+
+
+def test_loud_sounds_are_clipped_not_wrapped() -> None:
+    waveform, _ = soundfile.read(io.BytesIO(base64.b64decode(wav_url(np.float32([2.0, -2.0, 0.5])).partition(",")[2])))
+    np.testing.assert_allclose(waveform, [1, -1, 0.5], atol=1e-3)
+
+
+def test_the_download_is_the_whole_table() -> None:
+    rows = [(f"{index}.wav", "blending", "Größe, „cat“", "KG", 0.5, "review", "") for index in range(50)]
+    table = pd.DataFrame(rows, columns="filename task expected_text grade probability verdict problem".split())
+    link = next(attributes for tag, attributes in Seen(batch_html(table)).tags if tag == "a")
+    assert link["download"] == "scores.csv"
+    content = base64.b64decode(str(link["href"]).partition(",")[2])
+    pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(content), keep_default_na=False), table, check_dtype=False)
+    assert len(re.findall("<tr>", batch_html(table))) == 21

@@ -1,0 +1,89 @@
+"""The benchmarks measure what they say: the plain implementation gives the same scores, operations and memory are counted right.
+
+Run: .venv/bin/python -m pytest tests/tools/test_benchmarks.py
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.growth import measure
+from benchmarks.material import SIZES, architecture_of, as_process, made_clips, member_of, recipe_of
+from benchmarks.plain import plain_scores, plain_weights
+from benchmarks.speed import Setting, encoder_operations
+from models.clips.tables import scalars
+from models.ensemble.blend import fit_weights
+from models.inference.scoring import score_clips
+from models.network.encoder import build_encoder, encode
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def setting(tmp_path: Path) -> Setting:
+    return Setting(made_clips(tmp_path, 5), "nano", 1, CPU)
+
+
+def test_fixed_padding_scores_as_the_plain_implementation_does(setting: Setting) -> None:
+    """librosa, the Hugging Face extractor and transformers' own encoder at 16 s are the oracle."""
+    clips, member = setting.clips, member_of("nano", recipe_of(padding="fixed"))
+    member.checkpoint.weights["head.0.weight"].mul_(20)  # scores that differ
+    ours = score_clips([member], clips.table, clips.data_dir, clips.references, CPU, "fp32", 0)
+    network = setting.plain_network(member).eval()
+    plain = plain_scores(network, setting.plain_data(), torch.from_numpy(scalars(clips.table)), 2).numpy()
+    assert np.ptp(plain) > 1e-3
+    np.testing.assert_allclose(ours, plain, atol=5e-6)
+
+
+@pytest.mark.parametrize("augment", ["none", "response", "both"])
+def test_plain_samples_look_like_ours(setting: Setting, augment: str) -> None:
+    ours, plain = setting.clips.dataset(recipe_of(augment=augment)), setting.plain_data(augment)
+    for row in range(len(ours)):
+        n_frames = ours[row]["log_mel"].shape[1]
+        assert plain[row].shape == (80, 1600)
+        assert n_frames == pytest.approx((plain[row] > plain[row].min()).any(dim=0).sum().item(), rel=0.9)
+
+
+def test_operations_are_those_that_torch_counts() -> None:
+    encoder = build_encoder(architecture_of("nano")).eval()
+    plainly = sdpa_kernel(SDPBackend.MATH)  # torch counts nothing for the fused attention of CPUs
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), plainly:
+        encode(encoder, torch.randn(1, 80, 600))
+    assert encoder_operations("nano", 600) == pytest.approx(counter.get_total_flops(), rel=0.01)
+    assert encoder_operations("medium", 1600) > 100 * encoder_operations("nano", 1600)
+
+
+def test_memory_is_the_process_own() -> None:
+    """Not what this process holds."""
+    held = torch.ones(500 * 2**20, dtype=torch.uint8)
+    printed, seconds, peak_gb = as_process(["-c", "print('here')"])
+    assert held.sum() > 0
+    assert printed == "here\n"
+    assert seconds > 0
+    assert 0.001 < peak_gb < 0.1
+
+
+def test_a_process_that_fails_is_not_measured() -> None:
+    with pytest.raises(RuntimeError, match="ValueError"):
+        as_process(["-c", "raise ValueError"])
+
+
+def test_growth_is_measured_from_files_to_scores() -> None:
+    assert 0 < measure(3, 2.0, 2, "nano") < 60
+    assert set(SIZES) == {"nano", "tiny", "small", "medium"}
+
+
+def test_our_weights_are_no_worse_than_plain_ones() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 500).astype(float)
+    predictions = 1 / (1 + np.exp(-(2 * labels[:, None] - 1) - rng.normal(0, 1, (500, 3))))
+
+    def loss(weights: np.ndarray) -> float:
+        blended = predictions @ weights
+        return float(-np.log(np.where(labels > 0.5, blended, 1 - blended)).mean())
+
+    assert loss(fit_weights(labels, predictions)) <= loss(plain_weights(labels, predictions)) + 1e-9

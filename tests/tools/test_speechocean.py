@@ -1,0 +1,140 @@
+"""speechocean762 in the competition's layout, from a small corpus like it, and the tables of figures on it.
+
+Run: .venv/bin/python -m pytest tests/tools/test_speechocean.py
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from conftest import ROOT
+from sklearn.metrics import log_loss, roc_auc_score
+
+from models.pretrain.synthesis import Synthesizer
+from tools.compare import area_under_curve, draw_weights, mean_loss
+from tools.make_speechocean import NEAR_MISSES, TEST_SPEAKERS, TRAIN_SPEAKERS, main
+
+SENTENCES = (
+    "MARK IS GOING TO SEE ELEPHANT",
+    "WE CALL IT BEAR",
+    "THE KIDS ARE GROWING UP",
+    "SHE OPENED THE WINDOW",
+    "CAR",
+)
+ADULT = "9001"
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Two clips of each child, and two of an adult, in Kaldi's layout."""
+    folder = tmp_path / "speechocean762"
+    speakers = [*sorted(TRAIN_SPEAKERS | TEST_SPEAKERS), ADULT]
+    rng = np.random.default_rng(0)
+    for part, chosen in (("train", speakers[::2]), ("test", speakers[1::2])):
+        lines: dict[str, list[str]] = {name: [] for name in ("wav.scp", "text", "utt2spk", "spk2age")}
+        for index, speaker in enumerate(chosen):
+            lines["spk2age"].append(f"{speaker}\t{30 if speaker == ADULT else 6 + index % 7}")
+            audio = folder / "WAVE" / f"SPEAKER{speaker}"
+            audio.mkdir(parents=True)
+            for number in range(2):
+                clip = f"{speaker}{number:05d}"
+                noise = (rng.standard_normal(3200) * 3000).astype(np.int16)
+                soundfile.write(audio / f"{clip}.WAV", noise, 16000, format="WAV")
+                lines["wav.scp"].append(f"{clip}\tWAVE/SPEAKER{speaker}/{clip}.WAV")
+                lines["text"].append(f"{clip}\t{SENTENCES[(index + number) % len(SENTENCES)]}")
+                lines["utt2spk"].append(f"{clip} {speaker}")
+        (folder / part).mkdir()
+        for name, rows in lines.items():
+            (folder / part / name).write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def make(corpus: Path, output: Path) -> None:
+    main([str(corpus), str(output)])
+
+
+def read(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def test_the_layout_is_the_competitions_and_wrong_answers_sound_wrong(corpus: Path, tmp_path: Path) -> None:
+    make(corpus, tmp_path / "speech")
+    kids, voice = tmp_path / "speech" / "kids", Synthesizer()
+    for part, speakers in (("train", TRAIN_SPEAKERS), ("test", TEST_SPEAKERS)):
+        tables = [read(kids / f"{part}_{name}.csv") for name in ("metadata", "labels", "source")]
+        table = tables[0].merge(tables[1], on="filename").merge(tables[2], on="filename")
+        assert len(table) == len(tables[0]) == 2 * len(speakers)
+        assert set(table["speaker"]) == speakers
+        assert ((table["score"] == "1.0") == (table["kind"] == "match")).all()
+        for row in table.itertuples():
+            samples, _ = soundfile.read(kids / row.filename, dtype="int16")
+            original, _ = soundfile.read(
+                corpus / f"WAVE/SPEAKER{row.speaker}/{Path(row.filename).stem}.WAV", dtype="int16"
+            )
+            assert np.array_equal(samples, original)
+            same = voice.phones_of(row.expected_text) == voice.phones_of(row.spoken_text)
+            assert same == (row.kind == "match")
+    assert {"match", "other sentence", *NEAR_MISSES} == set(read(kids / "train_source.csv")["kind"])
+    assert (read(kids / "submission_format.csv")["filename"] == read(kids / "test_metadata.csv")["filename"]).all()
+    older = read(tmp_path / "speech" / "adults" / "transcripts.csv")
+    assert set(older["speaker"]) == {ADULT}
+    assert older["spoken_text"].str.islower().all()
+
+
+def test_the_same_seed_gives_the_same_tables(corpus: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        make(corpus, tmp_path / name)
+    for path in (tmp_path / "one" / "kids").glob("*.csv"):
+        assert path.read_bytes() == (tmp_path / "two" / "kids" / path.name).read_bytes()
+
+
+def test_a_download_that_is_not_whole_is_named(corpus: Path, tmp_path: Path) -> None:
+    (corpus / "test" / "spk2age").unlink()
+    command = [sys.executable, "tools/make_speechocean.py", str(corpus), str(tmp_path / "speech")]
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert finished.returncode == 1
+    assert "spk2age" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_area_under_curve_is_scikit_learns() -> None:
+    rng = np.random.default_rng(0)
+    labels, weights = rng.integers(0, 2, 60).astype(float), rng.integers(0, 4, (3, 60)).astype(float)
+    scores = np.round(rng.random(60) + labels / 3, 1)  # with ties
+    found = area_under_curve(labels, scores, weights)
+    np.testing.assert_allclose(found, [roc_auc_score(labels, scores, sample_weight=row) for row in weights])
+    expected = [log_loss(labels, np.clip(scores, 0.1, 0.9), sample_weight=row) for row in weights]
+    np.testing.assert_allclose(mean_loss(labels, np.clip(scores, 0.1, 0.9), weights), expected)
+    assert np.isnan(area_under_curve(np.ones(60), scores, weights)).all()
+    assert np.isnan(mean_loss(labels, scores, np.zeros((1, 60)))).all()  # none of a part's speakers drawn
+
+
+def test_speakers_are_drawn_whole() -> None:
+    speakers = np.array(["a", "b", "b", "c", "a"])
+    weights = draw_weights(speakers, np.random.default_rng(0))
+    assert (weights[:, 0] == weights[:, 4]).all()
+    assert (weights[:, [0, 1, 3]].sum(axis=1) == 3).all()
+
+
+def test_tables_of_a_baseline_and_of_a_perfect_answer(corpus: Path, tmp_path: Path) -> None:
+    make(corpus, tmp_path)
+    kids = tmp_path / "kids"
+    labels = pd.read_csv(kids / "test_labels.csv")
+    labels.assign(score=labels["score"].clip(0.01, 0.99)).to_csv(tmp_path / "perfect.csv", index=False)
+    baseline = [sys.executable, "tools/likelihood_ratio.py", "--data_dir", str(kids), "--output"]
+    subprocess.run([*baseline, str(tmp_path / "ratio.csv")], cwd=ROOT, check=True)
+    scored = pd.read_csv(tmp_path / "ratio.csv")
+    assert scored["filename"].tolist() == read(kids / "test_metadata.csv")["filename"].tolist()
+    assert scored["score"].between(0, 1).all()
+    names = [f"ratio={tmp_path / 'ratio.csv'}", f"perfect={tmp_path / 'perfect.csv'}"]
+    command = [sys.executable, "tools/compare.py", "--data_dir", str(kids), *names]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    losses, areas = shown.split("AUC\n")
+    assert "| all | 40 |" in losses
+    assert "0.010 [0.010, 0.010] |" in losses
+    assert "1.000 [1.000, 1.000] |" in areas
+    assert "0.500 [0.500, 0.500] |" in areas  # the prior's
