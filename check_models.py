@@ -73,7 +73,7 @@ def main() -> int:
     arguments = parse_arguments()
     from models.ensemble.blend import read_assets
     from models.ensemble.checkpoint import Checkpoint
-    from models.report.checks import describe_tries, figure_table, find_problems, oof_table
+    from models.report.checks import describe_tries, figure_table, find_faulty_folds, oof_table
 
     assets = read_assets(arguments.assets_dir)
     checkpoints = [item for item in assets.values() if isinstance(item, Checkpoint)]
@@ -83,7 +83,7 @@ def main() -> int:
             print(f"per {by[-1]}\n{figure_table(rows, by).to_string(index=False, float_format='%.4f')}\n")
     for text in describe_tries(checkpoints):
         print(text)
-    problems = find_problems(assets, arguments.assets_dir)
+    problems = find_faulty_folds(assets, arguments.assets_dir)
     for problem in problems:
         print(f"{problem.what}\n    {problem.command}")
     print(f"{len(checkpoints)} checkpoints read, {len(problems)} problems")

@@ -34,7 +34,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def read_sound_assets(assets_dir: Path) -> "dict[Path, Checkpoint]":
+def read_whole_assets(assets_dir: Path) -> "dict[Path, Checkpoint]":
     """All checkpoints of a folder, which must be readable and trained on the same data with the same references."""
     from models.ensemble.blend import gather_references, read_assets
     from models.speech.identity import same_voice
@@ -98,7 +98,7 @@ def main() -> None:
     arguments = parse_arguments()
     from models.ensemble.blend import fit_weights, gather_blend, gather_references, group_priors
 
-    checkpoints = choose_models(read_sound_assets(arguments.assets_dir), arguments.models, arguments.assets_dir)
+    checkpoints = choose_models(read_whole_assets(arguments.assets_dir), arguments.models, arguments.assets_dir)
     blend = gather_blend(list(checkpoints.values()))
     weights = fit_weights(blend.labels, blend.predictions)
     print_losses(blend, weights)

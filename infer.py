@@ -16,7 +16,7 @@ from models.ensemble.config import EnsembleConfig, read_config
 from models.errors import InputError
 from models.inference.submission import (
     add_problems,
-    find_problems,
+    find_unreadable,
     find_unspoken,
     problems_path,
     with_priors,
@@ -121,7 +121,7 @@ def main() -> None:
     problems = find_unspoken(table["expected_text"].tolist(), unspoken, arguments.data_dir)
     if arguments.ray is None:  # with Ray the nodes read the clips
         paths = clip_paths(arguments.data_dir, without(table, problems)["filename"])
-        problems = add_problems(problems, find_problems(try_audio_files(paths), arguments.data_dir), len(table))
+        problems = add_problems(problems, find_unreadable(try_audio_files(paths), arguments.data_dir), len(table))
     check_strict(arguments.strict, problems)
     score = score_here if arguments.ray is None else score_on_ray
     with sole_writer(arguments.output):

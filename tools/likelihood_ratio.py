@@ -28,7 +28,7 @@ from models.clips.tables import clip_paths, read_test_table, read_training_table
 from models.errors import InputError
 from models.network.aligned import AlignedNetwork
 from models.network.build import pretrained_network
-from models.network.phone_evidence import align_phones
+from models.network.phone_fit import align_phones
 from models.pretrain.synthesis import Synthesizer
 from models.recipe import Recipe
 from models.speech.audio import read_audio

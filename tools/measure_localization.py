@@ -31,7 +31,7 @@ from models.localize.model import LoadedModel, load_model
 from models.localize.units import pronounce
 from models.network.aligned import AlignedNetwork
 from models.network.build import pretrained_network
-from models.network.phone_evidence import SILENCE, align_phones
+from models.network.phone_fit import PAUSE, align_phones
 from models.recipe import Recipe
 from models.speech.audio import Waveform, read_audio
 from models.speech.options import VoiceOptions
@@ -92,11 +92,11 @@ def goodness(log_probabilities: torch.Tensor, units: Sequence[Sequence[int]]) ->
     if (path < 0).any():
         return lost, gaps
     shortfall = (log_probabilities.amax(1) - log_probabilities.gather(1, path[:, None])[:, 0]).numpy()
-    phone, before = -1, SILENCE
+    phone, before = -1, PAUSE
     for index, at in enumerate(path.tolist()):
-        phone += at not in (SILENCE, before)
+        phone += at not in (PAUSE, before)
         before = at
-        inside = at != SILENCE or (0 <= phone < len(owner) - 1 and owner[phone] == owner[phone + 1])
+        inside = at != PAUSE or (0 <= phone < len(owner) - 1 and owner[phone] == owner[phone + 1])
         if inside:
             lost[owner[phone]] += shortfall[index]
             frames[owner[phone]] += 1

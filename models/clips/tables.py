@@ -19,7 +19,7 @@ TASKS = ("deletion", "nonword_repetition", "blending", "sentence_repetition")  #
 GRADES = ("KG", "1", "2", "3")  # in the order of the grade scalar
 METADATA_COLUMNS = ("filename", "task", "expected_text", "grade")
 SCORE_COLUMNS = ("filename", "score")
-MOST_BYTES = 200_000_000  # of a CSV file: millions of rows
+MOST_TABLE_BYTES = 200_000_000  # of a CSV file: millions of rows
 
 
 def read_metadata(file: Path) -> pd.DataFrame:
@@ -159,7 +159,7 @@ def _check_width(file: Path, number: int, row: list[str], width: int) -> None:
 
 
 def _read_text(file: Path) -> str:
-    content = read_whole(file, MOST_BYTES)
+    content = read_whole(file, MOST_TABLE_BYTES)
     try:
         text = content.decode("utf-8-sig")
         if "\0" not in text:

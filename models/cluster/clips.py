@@ -31,7 +31,7 @@ from models.cluster.connection import (
     refuse_without_ray,
 )
 from models.errors import InputError
-from models.inference.submission import find_problems
+from models.inference.submission import find_unreadable
 
 if TYPE_CHECKING:
     from models.cluster.clip_tasks import Scoring
@@ -244,4 +244,4 @@ def _problems(blended: "Values", reasons: Mapping[int, str], data_dir: Path) -> 
         InputError(reasons.get(row, "was not scored")) if np.isnan(score) else score
         for row, score in enumerate(blended)
     ]
-    return find_problems(found, data_dir)
+    return find_unreadable(found, data_dir)

@@ -23,7 +23,7 @@ from models.recipe import Recipe, recipe_from_dict
 from models.speech.checksums import check_checksums
 from models.speech.identity import Identity, check_identity
 
-FORMAT = "speech-text-comparison checkpoint 1"
+CHECKPOINT_FORMAT = "speech-text-comparison checkpoint 1"
 _NUMBERS, _TEXTS, _LISTS = ("fold", "n_folds"), ("data_fingerprint", "grouping"), ("history", "tries")
 _DICTS = ("weights", "encoder", "options", "versions")
 
@@ -85,7 +85,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         )
     _check_oof(path, checkpoint.oof)
     content = {item.name: getattr(checkpoint, item.name) for item in fields(Checkpoint)}
-    content |= {"format": FORMAT, "recipe": checkpoint.recipe.to_dict(), "oof": _pack_oof(checkpoint.oof)}
+    content |= {"format": CHECKPOINT_FORMAT, "recipe": checkpoint.recipe.to_dict(), "oof": _pack_oof(checkpoint.oof)}
     content["references"] = json.dumps(
         checkpoint.references, sort_keys=True
     )  # safe unpicklers are slow over long dicts
@@ -123,8 +123,8 @@ def load_checkpoint(path: Path, sha256: str | None = None) -> Checkpoint:
         raise InputError(
             f"{path}: truncated, or not a checkpoint of this project ({_first_line(error)}); train it again"
         ) from error
-    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-        raise InputError(f"{path}: not a checkpoint of this project (expected '{FORMAT}'); train it again")
+    if not isinstance(content, dict) or content.pop("format", None) != CHECKPOINT_FORMAT:
+        raise InputError(f"{path}: not a checkpoint of this project (expected '{CHECKPOINT_FORMAT}'); train it again")
     return _from_content(path, content)
 
 

@@ -19,8 +19,8 @@ from models.errors import InputError
 from models.speech.checksums import check_checksums
 from models.speech.identity import Identity, check_identity
 
-FORMAT = "speech-text-comparison ensemble 1"
-MOST_BYTES = 20_000_000  # a hundred times an ensemble of ten models
+CONFIG_FORMAT = "speech-text-comparison ensemble 1"
+MOST_CONFIG_BYTES = 20_000_000  # a hundred times an ensemble of ten models
 
 # Without those that call something, look something up, or set a place of the memo, which could be asked to grow by any amount.
 _PLAIN_OPCODES = frozenset(
@@ -63,7 +63,7 @@ def write_config(path: Path, config: EnsembleConfig) -> None:
 
 
 def config_bytes(config: EnsembleConfig) -> bytes:
-    return pickle.dumps({"format": FORMAT, **asdict(config)}, protocol=4)
+    return pickle.dumps({"format": CONFIG_FORMAT, **asdict(config)}, protocol=4)
 
 
 def read_config(path: Path) -> EnsembleConfig:
@@ -71,15 +71,17 @@ def read_config(path: Path) -> EnsembleConfig:
     if not path.is_file():
         raise InputError(f"{path}: no such configuration; make it: python get_config.py --output {path}")
     try:
-        content = _load_plain(read_whole(path, MOST_BYTES))
+        content = _load_plain(read_whole(path, MOST_CONFIG_BYTES))
     except (InputError, OSError) as error:
         raise InputError(f"{path}: {error}") from error
     except Exception as error:  # a damaged pickle can fail in almost any way
         raise InputError(
             f"{path}: truncated, or not a configuration ({type(error).__name__}: {error}); run get_config.py again"
         ) from error
-    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-        raise InputError(f"{path}: not an ensemble of this project (expected '{FORMAT}'); run get_config.py again")
+    if not isinstance(content, dict) or content.pop("format", None) != CONFIG_FORMAT:
+        raise InputError(
+            f"{path}: not an ensemble of this project (expected '{CONFIG_FORMAT}'); run get_config.py again"
+        )
     try:
         models = [ModelEntry(**entry) for entry in content.pop("models")]
         config = EnsembleConfig(models=models, **content)

@@ -32,7 +32,7 @@ from models.speech.checksums import UNKNOWN, Checksums, refuse_changed, refuse_f
 from models.speech.identity import Identity, check_identity, describe_voice, same_voice
 from models.speech.references import PATHS_FILE, VOICE_FILE, read_identity, reference_path
 
-FORMAT = "speech-text-comparison published 1"
+PUBLISHED_FORMAT = "speech-text-comparison published 1"
 CONFIG_FILE, CARD_FILE, REFERENCES_FOLDER = "config.json", "README.md", "references"
 _PLAIN_FIELDS = ("fold", "n_folds", "encoder", "data_fingerprint", "options", "history", "versions", "tries")
 _REFERENCE_NAME = re.compile(r"[0-9a-f]{20}\.wav")
@@ -67,7 +67,7 @@ def write_published(folder: Path, published: Published, card: str) -> None:
     _check_members(published.members, published.voice)
     members = [_write_member(folder, member) for member in published.members]
     content = {
-        "format": FORMAT,
+        "format": PUBLISHED_FORMAT,
         "voice": plain(published.voice),
         "priors": published.priors,
         "members": members,
@@ -88,8 +88,8 @@ def read_published(folder: Path) -> Published:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: not JSON ({error}); copy the folder again") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise InputError(f"{file}: not a published model of this project (expected '{FORMAT}')")
+    if not isinstance(content, dict) or content.get("format") != PUBLISHED_FORMAT:
+        raise InputError(f"{file}: not a published model of this project (expected '{PUBLISHED_FORMAT}')")
     try:
         return _from_content(folder, content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -13,7 +13,7 @@ from models.errors import InputError
 Priors = Mapping[str, Mapping[str, float]]
 
 
-def find_problems(results: Sequence[float | InputError], data_dir: Path) -> dict[int, str]:
+def find_unreadable(results: Sequence[float | InputError], data_dir: Path) -> dict[int, str]:
     """What is wrong with each row whose clip can't be read.
 
     results : of `audio.try_audio_files`

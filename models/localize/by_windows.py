@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
-from models.ensemble.metrics import sigmoid
+from models.ensemble.metrics import Values, sigmoid
 from models.errors import InputError
 from models.localize.model import LoadedModel, Speak
 from models.localize.result import Alignment, Localization, Seconds, Unit
-from models.localize.unit_scores import UNLIKELY, Evidence, Probabilities, Values, likeliest_kind, score_evidence
+from models.localize.unit_scores import UNLIKELY, Evidence, Probabilities, likeliest_kind, score_evidence
 from models.localize.windows import Fit, fit_blocks, needed_texts, speech_seconds, split_units
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform
 

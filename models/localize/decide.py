@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from models.ensemble.metrics import Values
 from models.localize.edits import join
 from models.localize.evidence import Finding, HeardClip, Known, find_evidence
-from models.localize.unit_scores import UNLIKELY, Probabilities, Values, likeliest_kind, score_evidence
-from models.network.phone_evidence import greedy_phones
+from models.localize.unit_scores import UNLIKELY, Probabilities, likeliest_kind, score_evidence
+from models.network.phone_fit import greedy_phones
 
 MOST_ROUNDS = 6  # an answer with more departures is another text
 _TIE = 1e-6

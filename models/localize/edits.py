@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import ctc_loss
 
-from models.network.phone_evidence import SILENCE, align_phones
+from models.network.phone_fit import PAUSE, align_phones
 
 STAR = -1  # in a sequence of phone classes: any speech
 _MOST_NATS = 60.0  # of a gain: beyond that, all is said
@@ -75,12 +75,12 @@ def log_likelihoods(log_probabilities: Tensor, sequences: Sequence[Phones]) -> T
     n_frames = emissions.shape[0]
     emissions = emissions[:, None].expand(-1, len(sequences), -1)
     lengths = torch.full((len(sequences),), n_frames)
-    return -ctc_loss(emissions, targets, lengths, counts, blank=SILENCE, reduction="none").clamp(max=1e4)
+    return -ctc_loss(emissions, targets, lengths, counts, blank=PAUSE, reduction="none").clamp(max=1e4)
 
 
 def with_star(log_probabilities: Tensor) -> Tensor:
     """With a last class added, any speech: what is not silence [shape=(frames, classes + 1)]."""
-    speech = (1 - log_probabilities[:, SILENCE].exp()).clamp(min=_LEAST_PROBABILITY).log()
+    speech = (1 - log_probabilities[:, PAUSE].exp()).clamp(min=_LEAST_PROBABILITY).log()
     return torch.cat([log_probabilities, speech[:, None]], dim=1)
 
 
@@ -95,7 +95,7 @@ def place_units(log_probabilities: Tensor, units: Sequence[Phones]) -> list[tupl
     path = align_phones(emissions[None], torch.tensor([len(emissions)]), targets, counts)[0]
     if (path < 0).any():
         return None
-    spoken = path != SILENCE
+    spoken = path != PAUSE
     starts = spoken & torch.cat([torch.ones(1, dtype=torch.bool), path[1:] != path[:-1]])
     phone = torch.where(spoken, starts.cumsum(0) - 1, -1)
     places: list[tuple[int, int]] = []

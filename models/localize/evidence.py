@@ -16,7 +16,7 @@ from models.localize.spans import around_gaps, between, evenly, loud_frames
 from models.localize.unit_scores import Evidence, phone_features
 from models.localize.units import Pronunciation, pronounce, pronounce_as_read
 from models.network.aligned import AlignedNetwork, EncodedClips
-from models.network.phone_evidence import greedy_phones
+from models.network.phone_fit import greedy_phones
 from models.network.phones import PHONE_CLASSES
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Kind = Literal["right", "missing", "inserted", "different"]
-FORMAT = "speech-text-comparison localization 1"
+LOCALIZATION_FORMAT = "speech-text-comparison localization 1"
 
 Array = NDArray[np.float32]
 Seconds = tuple[float, float]
@@ -70,7 +70,7 @@ class Localization:
 def to_json(localization: Localization) -> dict[str, Any]:
     """Plain values: all but what only the picture needs."""
     return {
-        "format": FORMAT,
+        "format": LOCALIZATION_FORMAT,
         "expected_text": localization.expected_text,
         "method": localization.method,
         "unit": localization.unit,

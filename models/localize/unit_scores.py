@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.ensemble.metrics import Values
 from models.localize.edits import Gains
 from models.localize.result import Kind
 
@@ -21,8 +21,6 @@ UNIT_CLASSES = ("right", "missing", "different")
 GAP_CLASSES = ("right", "inserted")
 LEAST_GAIN = -60.0  # in nats, of any edit
 UNLIKELY = 0.5  # a score below it is not "right"
-
-Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from models.errors import InputError
-from models.network.phone_evidence import SILENCE
+from models.network.phone_fit import PAUSE
 from models.network.phones import PHONE_CLASSES, phone_class
 from models.speech.espeak import NORMAL_RATE_WPM, Espeak
 
@@ -82,7 +82,7 @@ def _phone_table(text: str) -> tuple[tuple[int, int], ...]:
     """Class of each phone, pauses left out, and where its word begins in the text."""
     utterance = _espeak().speak(text, rate_wpm=_RATE_WPM)
     classes = [(phone_class(phone.name), phone.word_start) for phone in utterance.phones]
-    return tuple((index, start) for index, start in classes if index is not None and index != SILENCE)
+    return tuple((index, start) for index, start in classes if index is not None and index != PAUSE)
 
 
 @lru_cache(maxsize=1)

@@ -15,8 +15,8 @@ import pandas as pd
 import torch
 
 from models.clips.dataset import Clip, ComparisonDataset
+from models.ensemble.metrics import Values
 from models.localize.model import LoadedModel
-from models.localize.unit_scores import Values
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform
 
 MOST_UNITS = 3  # of a block

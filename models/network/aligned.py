@@ -11,7 +11,7 @@ from models.network.alignment import AlignmentPooling, FrameAlignment
 from models.network.comparison import ComparisonNetwork
 from models.network.encoder import encode, encoder_lengths, frame_mask
 from models.network.joint import make_pooling
-from models.network.phone_evidence import phone_evidence
+from models.network.phone_fit import phone_fit
 from models.recipe import Recipe
 
 
@@ -69,7 +69,7 @@ class AlignedNetwork(ComparisonNetwork):
         pooled = self.pooling(left, reference.mask, right, response.mask)
         with torch.autocast(scalars.device.type, enabled=False):
             if self.phone_classes:
-                scalars = torch.cat([scalars.float(), self._evidence(reference, response)], dim=1)
+                scalars = torch.cat([scalars.float(), self._phone_fit(reference, response)], dim=1)
             return self.answer(pooled, scalars, labels)
 
     def forward(
@@ -87,8 +87,8 @@ class AlignedNetwork(ComparisonNetwork):
         return self.compare(references, self.encode(response, response_frames), scalars, labels)
 
     @torch.no_grad()
-    def _evidence(self, reference: EncodedClips, response: EncodedClips) -> Tensor:
-        return phone_evidence(reference.phone_logits, reference.lengths, response.phone_logits, response.lengths)
+    def _phone_fit(self, reference: EncodedClips, response: EncodedClips) -> Tensor:
+        return phone_fit(reference.phone_logits, reference.lengths, response.phone_logits, response.lengths)
 
 
 class MatchedNetwork(ComparisonNetwork):
@@ -113,8 +113,8 @@ class MatchedNetwork(ComparisonNetwork):
             if self.phone_head is not None:
                 with torch.no_grad():
                     logits = self.phone_head(reference), self.phone_head(response)
-                    evidence = phone_evidence(logits[0], boundaries, logits[1], lengths - boundaries)
-                scalars = torch.cat([scalars.float(), evidence], dim=1)
+                    fit = phone_fit(logits[0], boundaries, logits[1], lengths - boundaries)
+                scalars = torch.cat([scalars.float(), fit], dim=1)
             pooled = self.pooling(self.frame_dropout(compared), torch.cat(masks, dim=1))
             return self.answer(pooled, scalars, labels)
 

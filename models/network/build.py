@@ -47,7 +47,7 @@ def pretrained_network(recipe: Recipe) -> ComparisonNetwork:
     if left_out.unexpected_keys:
         raise InputError(f"{file}: holds weights that the network does not have, such as {left_out.unexpected_keys[0]}")
     for name, parameter in network.named_parameters():
-        if name.startswith("phone_head."):  # evidence has no gradient
+        if name.startswith("phone_head."):  # what it tells has no gradient
             parameter.requires_grad_(False)
     return network
 

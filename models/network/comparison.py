@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from models.network.encoder import lower_precision
-from models.network.phone_evidence import N_EVIDENCE
+from models.network.phone_fit import N_PHONE_FIT
 from models.recipe import Recipe, head_width
 
 N_SCALARS = 2  # task and grade
@@ -32,7 +32,7 @@ class ComparisonNetwork(nn.Module):
         self.frame_dropout = nn.Dropout(recipe.dropout if recipe.dropout_on == "frames" else 0.0)
         self.pooled_dropout = nn.Dropout(recipe.dropout if recipe.dropout_on == "pooled" else 0.0)
         self.phone_classes = phone_classes
-        n_scalars = N_SCALARS + (N_EVIDENCE if phone_classes else 0)
+        n_scalars = N_SCALARS + (N_PHONE_FIT if phone_classes else 0)
         self.head = _make_head(recipe, pooling.out_features + n_scalars, width)
         self.phone_head = nn.Linear(width, phone_classes) if phone_classes else None
 
@@ -47,7 +47,7 @@ class ComparisonNetwork(nn.Module):
     def answer(self, pooled: Tensor, scalars: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
         """
         pooled : [shape=(batch, n)]
-        scalars : [shape=(batch, 2)], and the evidence where there is a phone classifier
+        scalars : [shape=(batch, 2)], and the phones' fit where there is a phone classifier
         labels : [shape=(batch,)], 0 or 1
         returns : `logits` [shape=(batch,)] in float32 and, with labels, `loss`, the mean binary cross-entropy
         """

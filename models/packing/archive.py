@@ -26,7 +26,7 @@ from models.ensemble.blend import spread_folds
 from models.ensemble.checkpoint import Checkpoint, checkpoint_name, load_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry, config_bytes
 from models.errors import InputError
-from models.packing.voice_files import Files
+from models.packing.voice_files import PackedFiles
 from models.speech.checksums import refuse_changed, refuse_foreign
 from models.speech.identity import describe_voice, same_voice
 from models.speech.references import PATHS_FILE, VOICE_FILE, read_identity, reference_path, spoken_references
@@ -71,9 +71,9 @@ def read_checkpoints(config: EnsembleConfig, config_dir: Path) -> list[Checkpoin
     return [load_checkpoint(path, sha256) for path, sha256 in tqdm(files, "reading", disable=None)]
 
 
-def submission_files(config: EnsembleConfig, config_dir: Path, tts_dir: Path, engine: str) -> Files:
+def submission_files(config: EnsembleConfig, config_dir: Path, tts_dir: Path, engine: str) -> PackedFiles:
     """All files but the voice's, by their names in the submission."""
-    files: Files = {"main.py": MAIN, "LICENSE": PROJECT_DIR / "LICENSE"}
+    files: PackedFiles = {"main.py": MAIN, "LICENSE": PROJECT_DIR / "LICENSE"}
     files |= {path.relative_to(PROJECT_DIR).as_posix(): path for path in imported_files("infer.py", engine)}
     packed_entries = []
     for entry in config.models:
@@ -84,7 +84,7 @@ def submission_files(config: EnsembleConfig, config_dir: Path, tts_dir: Path, en
     return files | _reference_files(config, tts_dir)
 
 
-def _reference_files(config: EnsembleConfig, tts_dir: Path) -> Files:
+def _reference_files(config: EnsembleConfig, tts_dir: Path) -> PackedFiles:
     identity = read_identity(tts_dir)
     if not same_voice(identity, config.voice):
         raise InputError(

@@ -25,12 +25,12 @@ Its source: https://github.com/espeak-ng/espeak-ng; the package's: https://githu
 # The same weights in other libraries' formats
 _OTHER_WEIGHTS = {".bin", ".h5", ".msgpack", ".onnx", ".ot", ".pt", ".pth"}
 
-Files = dict[str, Path | bytes]
+PackedFiles = dict[str, Path | bytes]
 
 
 def voice_files(
     identity: Identity, options: VoiceOptions, espeak_package: Path | None = None
-) -> tuple[Files, Identity]:
+) -> tuple[PackedFiles, Identity]:
     """The files, and the identity with the `source` by which the voice is found among them.
 
     options : the voice as it is found here
@@ -60,7 +60,7 @@ def _check_voice(identity: Identity, options: VoiceOptions) -> None:
         )
 
 
-def _espeak_files(package: Path | None) -> Files:
+def _espeak_files(package: Path | None) -> PackedFiles:
     package = package or _installed_package()
     library = package / "libespeak-ng.so"
     wanted = {"__init__.py": package / "__init__.py", "libespeak-ng.so": library}
@@ -110,7 +110,7 @@ def _how_to_get_espeak() -> str:
     )
 
 
-def _hugging_face_files(options: VoiceOptions) -> Files:
+def _hugging_face_files(options: VoiceOptions) -> PackedFiles:
     files = _folder_files(_local_folder("voice", options.voice), VOICE_FOLDER)
     if options.speaker_embedding is not None:  # a SpeechT5 voice, which has a vocoder too
         files[f"{VOICE_FOLDER}/speaker_embedding.npy"] = options.speaker_embedding
@@ -118,7 +118,7 @@ def _hugging_face_files(options: VoiceOptions) -> Files:
     return files
 
 
-def _folder_files(folder: Path, name: str) -> Files:
+def _folder_files(folder: Path, name: str) -> PackedFiles:
     """A model's files, its weights once."""
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_hidden(path.relative_to(folder))]
     has_safetensors = any(path.suffix == ".safetensors" for path in paths)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from models.clips.tables import METADATA_COLUMNS, clip_paths, read_metadata
 from models.errors import InputError
-from models.page.service import Batch
+from models.page.service import AnswerTable
 from models.page.uploads import Uploads
 
 MOST_CLIPS = 5_000
@@ -26,7 +26,7 @@ Named = tuple[str, Path]  # what the client calls a file, and where it lies
 
 
 @contextmanager
-def batch_from_files(files: Sequence[Named], uploads: Uploads) -> Iterator[Batch]:
+def batch_from_files(files: Sequence[Named], uploads: Uploads) -> Iterator[AnswerTable]:
     """A CSV and its recordings, or one zip file of them. All files are deleted in the end.
 
     raises : InputError where there is no such table, or it or the zip file is broken
@@ -44,7 +44,7 @@ def batch_from_files(files: Sequence[Named], uploads: Uploads) -> Iterator[Batch
             uploads.delete(path)
 
 
-def batch_from_folder(root: Path, name: str) -> Batch:
+def batch_from_folder(root: Path, name: str) -> AnswerTable:
     """`test_metadata.csv` and its recordings in a folder below `root`.
 
     raises : InputError where the folder leads out of `root` or is not there
@@ -53,10 +53,10 @@ def batch_from_folder(root: Path, name: str) -> Batch:
     if "\0" in name or not folder.is_relative_to(root.resolve()) or not folder.is_dir():
         raise InputError("no such folder; give one below the folder that the page was started with")
     table = _read_table(folder / TABLE_FILE)
-    return Batch(table, [_present(path) for path in clip_paths(folder, table["filename"])])
+    return AnswerTable(table, [_present(path) for path in clip_paths(folder, table["filename"])])
 
 
-def _match(files: Sequence[Named]) -> Batch:
+def _match(files: Sequence[Named]) -> AnswerTable:
     """Find each row's recording among the files: by its whole name, or else by the last part of it."""
     tables = [(name, path) for name, path in files if name.lower().endswith(".csv")]
     if len(tables) != 1:
@@ -75,7 +75,7 @@ def _match(files: Sequence[Named]) -> Batch:
         found = whole.get(str(folder / name)) or last.get(PurePosixPath(name).name)
         return InputError("no such recording was sent") if found is None else found
 
-    return Batch(table, [find(name.replace("\\", "/")) for name in table["filename"]])
+    return AnswerTable(table, [find(name.replace("\\", "/")) for name in table["filename"]])
 
 
 def _read_table(path: Path) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from models.clips.tables import GRADES, METADATA_COLUMNS, TASKS
 from models.errors import InputError
 from models.page.answer_tables import TABLE_FILE, Named, batch_from_files, batch_from_folder
 from models.page.html import batch_html, message_html, result_html, thresholds_html
-from models.page.service import LONGEST_TEXT, Batch, PageSettings, Service
+from models.page.service import LONGEST_TYPED_TEXT, AnswerTable, PageSettings, Service
 from models.page.thresholds import Thresholds
 from models.page.uploads import KEEP_SECONDS, Uploads
 from models.speech.audio import Waveform
@@ -104,7 +104,7 @@ def _one_answer(handlers: "_Handlers", low: gr.Slider, high: gr.Slider) -> None:
             )
             audio = _only_sent(audio, handlers.uploads, _sent_recording)
             text = gr.Textbox(
-                label="Expected text", placeholder="we like to play", max_length=LONGEST_TEXT, max_lines=2
+                label="Expected text", placeholder="we like to play", max_length=LONGEST_TYPED_TEXT, max_lines=2
             )
             task = gr.Dropdown(_TASK_CHOICES, value=TASKS[-1], label="Task")
             grade = gr.Radio(_GRADE_CHOICES, value=GRADES[1], label="Grade")
@@ -201,7 +201,7 @@ class _Handlers:
                 self.uploads.delete(path)
 
     @contextmanager
-    def _batch(self, files: list[Named], folder: str | None) -> Iterator[Batch]:
+    def _batch(self, files: list[Named], folder: str | None) -> Iterator[AnswerTable]:
         root = self.settings.folder_root
         if files:
             with batch_from_files(files, self.uploads) as batch:

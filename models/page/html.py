@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from models.page.service import Explanation, Result, Unit, to_csv
+from models.localize.result import Unit
+from models.page.service import Explanation, Result, to_csv
 from models.page.thresholds import WORDS, Thresholds, explain_thresholds
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform
 

@@ -4,7 +4,6 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -12,27 +11,12 @@ import pandas as pd
 from models.clips.tables import METADATA_COLUMNS
 from models.errors import InputError
 from models.inference.scorer import Answer, Scorer
+from models.localize.result import Unit
 from models.page.thresholds import Thresholds, Verdict, judge
-from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio, try_audio_files
+from models.speech.audio import SAMPLE_RATE_HZ, SILENCE_LEVEL, Waveform, read_audio, try_audio_files
 
-LONGEST_TEXT = 300  # characters
+LONGEST_TYPED_TEXT = 300  # characters
 _SHORTEST_SECONDS = 0.05
-_LOUDEST_SILENCE = 1e-4  # -80 dB of full scale
-
-
-class Unit(Protocol):
-    """A part of the expected text, or something said too much, as localisation sees it."""
-
-    @property
-    def text(self) -> str: ...
-    @property
-    def kind(self) -> str: ...  # right, missing, inserted or different
-    @property
-    def score(self) -> float: ...  # 0: surely wrong, to 1
-    @property
-    def start_seconds(self) -> float | None: ...
-    @property
-    def end_seconds(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -63,7 +47,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Batch:
+class AnswerTable:
     """Many answers.
 
     table : METADATA_COLUMNS
@@ -122,7 +106,7 @@ class Service:
 
     def score_many(
         self,
-        batch: Batch,
+        batch: AnswerTable,
         thresholds: Thresholds,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> pd.DataFrame:
@@ -135,14 +119,14 @@ class Service:
             problems[row] = self._problem(found, path)
         rows = batch.table.reset_index(drop=True)
         self._check_texts(rows["expected_text"].tolist(), problems)
-        sound = [row for row, problem in enumerate(problems) if not problem]
+        scorable = [row for row, problem in enumerate(problems) if not problem]
         answers = [
             Answer(path, *(str(rows.at[row, name]) for name in ("expected_text", "task", "grade")))
-            for row in sound
+            for row in scorable
             if (path := paths[row]) is not None
         ]
         scores = np.full(len(rows), np.nan)
-        scores[sound] = self.scorer.score_batch(answers, on_progress=on_progress)
+        scores[scorable] = self.scorer.score_batch(answers, on_progress=on_progress)
         verdicts = [judge(score, thresholds) if np.isfinite(score) else "" for score in scores]
         return rows[list(METADATA_COLUMNS)].assign(probability=scores, verdict=verdicts, problem=problems)
 
@@ -182,8 +166,8 @@ def check_text(text: str) -> str:
     line = " ".join(text.split())
     if not line:
         raise InputError("type the text that was expected")
-    if len(line) > LONGEST_TEXT:
-        raise InputError(f"the expected text has {len(line)} characters; {LONGEST_TEXT} are the most")
+    if len(line) > LONGEST_TYPED_TEXT:
+        raise InputError(f"the expected text has {len(line)} characters; {LONGEST_TYPED_TEXT} are the most")
     if not line.isprintable():
         raise InputError("the expected text holds characters that can't be printed; type it anew")
     return line
@@ -200,7 +184,7 @@ def _doubts(waveform: Waveform, scorer: Scorer) -> list[str]:
     """Why a score may mean little."""
     heard = min(member.checkpoint.recipe.max_seconds for member in scorer.published.members)
     seconds, doubts = len(waveform) / SAMPLE_RATE_HZ, []
-    if float(np.abs(waveform).max()) < _LOUDEST_SILENCE:
+    if float(np.abs(waveform).max()) < SILENCE_LEVEL:
         doubts.append("The recording is silent; the score means nothing.")
     if seconds > heard:
         doubts.append(f"Only the first {heard:g} s of the recording's {seconds:.0f} s are heard.")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.network.phone_evidence import SILENCE
+from models.network.phone_fit import PAUSE
 from models.network.phones import FRAME_SECONDS, phone_class
 from models.speech.espeak import Phone
 
@@ -18,7 +18,7 @@ from models.speech.espeak import Phone
 def phone_sequence(phones: Sequence[Phone]) -> tuple[int, ...]:
     """Classes of the spoken phones in order, without pauses: a CTC target, and the test of what sounds the same."""
     classes = (phone_class(phone.name) for phone in phones)
-    return tuple(index for index in classes if index is not None and index != SILENCE)
+    return tuple(index for index in classes if index is not None and index != PAUSE)
 
 
 def frame_labels(
@@ -32,5 +32,5 @@ def frame_labels(
     """
     starts_seconds = start_seconds + np.array([phone.start_sample for phone in phones]) / samples_per_second
     classes = [phone_class(phone.name) for phone in phones]
-    table = np.array([SILENCE] + [-1 if index is None else index for index in classes], np.int64)
+    table = np.array([PAUSE] + [-1 if index is None else index for index in classes], np.int64)
     return table[np.searchsorted(starts_seconds, np.arange(n_frames) * FRAME_SECONDS, side="right")]

@@ -17,9 +17,9 @@ from models.base.compute import bfloat16_is_fast
 from models.base.files import replace_when_done
 from models.network.aligned import AlignedNetwork, EncodedClips
 from models.network.build import COMPARISON_FILE
-from models.network.phone_evidence import negative_log_likelihood
+from models.network.phone_fit import negative_log_likelihood
 from models.network.phones import PHONE_CLASSES
-from models.pretrain.stream import Batch, BatchStream
+from models.pretrain.stream import BatchStream, PairBatch
 from models.pretrain.synthesis import N_MELS
 from models.recipe import Recipe
 
@@ -57,7 +57,7 @@ def encode_batch(model: AlignedNetwork, features: Tensor, frames: Tensor) -> Enc
     return _join(encoded, parts)
 
 
-def encode_for_training(model: AlignedNetwork, batch: Batch, through_references: bool) -> EncodedClips:
+def encode_for_training(model: AlignedNetwork, batch: PairBatch, through_references: bool) -> EncodedClips:
     """Encode a batch; references, all in one clean voice, teach little and mostly go without gradients."""
     is_reference = reference_rows(batch)
     parts = [is_reference.nonzero().squeeze(1), (~is_reference).nonzero().squeeze(1)]
@@ -67,7 +67,7 @@ def encode_for_training(model: AlignedNetwork, batch: Batch, through_references:
     return _join([references, responses], parts)
 
 
-def reference_rows(batch: Batch) -> Tensor:
+def reference_rows(batch: PairBatch) -> Tensor:
     """bool [shape=(clips,)]"""
     rows = torch.arange(len(batch.frames))
     return (rows < 4 * len(batch.scalars)) & (rows % 4 < 2)
@@ -121,7 +121,7 @@ class Losses:
 
 
 def batch_losses(
-    model: AlignedNetwork, batch: Batch, with_pairs: bool = True, through_references: bool = True
+    model: AlignedNetwork, batch: PairBatch, with_pairs: bool = True, through_references: bool = True
 ) -> Losses:
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_is_fast()):
         encoded = encode_for_training(model, batch, through_references)
@@ -144,7 +144,7 @@ def _pair_loss(model: AlignedNetwork, encoded: EncodedClips, scalars: Tensor) ->
     return model.compare(encoded.take(references), encoded.take(responses), scalars[groups], labels)["loss"]
 
 
-def _ctc_loss(encoded: EncodedClips, batch: Batch, chosen: Tensor) -> Tensor:
+def _ctc_loss(encoded: EncodedClips, batch: PairBatch, chosen: Tensor) -> Tensor:
     """Mean over the chosen clips, bool [shape=(clips,)]."""
     rows = chosen.nonzero().squeeze(1)
     if len(rows) == 0:
@@ -207,7 +207,7 @@ class Pretrainer:
             if self.progress >= 1.0:
                 return
 
-    def step(self, batch: Batch) -> Losses:
+    def step(self, batch: PairBatch) -> Losses:
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate_at(self.progress)
         through_references = self.clock.step % _REFERENCE_GRADIENT_EVERY == 0

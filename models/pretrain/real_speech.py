@@ -9,10 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from models.clips.features import ENCODER_STRIDE
+from models.clips.tables import TASKS
 from models.errors import InputError
 from models.pretrain.room import change_speed, record
-from models.pretrain.synthesis import MAX_SECONDS, Clip, Group, Synthesizer, features_of, mask_mels
-from models.pretrain.texts import TASKS, VOCABULARY
+from models.pretrain.synthesis import MAX_SECONDS, Group, SpokenClip, Synthesizer, features_of, mask_mels
+from models.pretrain.texts import VOCABULARY
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio
 
 TRANSCRIPT_FILES = ("transcripts.csv", "train_source.csv")  # the first that a folder holds is read; never a test table
@@ -106,7 +107,7 @@ class RealGroups:
         places = place + rng.integers(-_NEAR_PLACES, _NEAR_PLACES + 1, size=_EXTRA_RECORDINGS)
         return [self._recordings[index] for index in places.clip(0, len(self._recordings) - 1)]
 
-    def _response(self, recording: Recording, rng: np.random.Generator) -> Clip:
+    def _response(self, recording: Recording, rng: np.random.Generator) -> SpokenClip:
         """The recording, sped up or slowed down and mostly re-recorded; its frames have no labels, only its phones."""
         speed = rng.uniform(*(_CHILD_SPEED if recording.is_child else _ADULT_SPEED))
         waveform = change_speed(recording.as_float(), SAMPLE_RATE_HZ, speed)
@@ -114,4 +115,4 @@ class RealGroups:
             waveform = record(waveform, rng, _MIN_SNR_DB)
         features = mask_mels(features_of(waveform), rng)
         labels = torch.full((-(-features.shape[1] // ENCODER_STRIDE),), -1)
-        return Clip(features, labels, torch.tensor(self._synthesizer.phones_of(recording.text)))
+        return SpokenClip(features, labels, torch.tensor(self._synthesizer.phones_of(recording.text)))

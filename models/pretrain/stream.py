@@ -26,7 +26,7 @@ _Arrays = tuple[np.ndarray[Any, Any], ...]  # a batch's fields, as they travel b
 
 
 @dataclass(frozen=True)
-class Batch:
+class PairBatch:
     """Groups, padded. Clip c of group g is row 4 g + c; the groups' extra clips come after all of these.
 
     features : float32 [shape=(clips, 80, frames)]; frames : int64 [shape=(clips,)]
@@ -59,7 +59,7 @@ class BatchPlan:
     real_share: float = 0.0
 
 
-def collate(groups: list[Group]) -> Batch:
+def collate(groups: list[Group]) -> PairBatch:
     clips = [clip for group in groups for clip in group.clips] + [clip for group in groups for clip in group.extra]
     frames = torch.tensor([clip.features.shape[1] for clip in clips])
     most = int(frames.max())
@@ -70,7 +70,7 @@ def collate(groups: list[Group]) -> Batch:
         labels[row, : len(clip.labels)] = clip.labels
     phones = torch.nn.utils.rnn.pad_sequence([clip.phones for clip in clips], batch_first=True)
     counts = torch.tensor([len(clip.phones) for clip in clips])
-    return Batch(
+    return PairBatch(
         features, frames, labels, phones, counts, torch.tensor([[group.task, group.grade] for group in groups])
     )
 
@@ -103,9 +103,9 @@ class BatchStream:
     def set_progress(self, progress: float) -> None:
         self._progress.value = progress
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[PairBatch]:
         while True:
-            yield Batch(*(torch.from_numpy(array) for array in self._queue.get()))
+            yield PairBatch(*(torch.from_numpy(array) for array in self._queue.get()))
 
     def close(self) -> None:
         self._process.terminate()

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.clips.features import ENCODER_STRIDE, log_mel, magnitude_spectrogram
+from models.clips.tables import TASKS
 from models.pretrain.phone_labels import frame_labels, phone_sequence
 from models.pretrain.room import change_speed, record, surround
-from models.pretrain.texts import TASKS, VOCABULARY, draw_text, near_miss
+from models.pretrain.texts import VOCABULARY, draw_text, near_miss
 from models.speech.audio import Waveform
 from models.speech.espeak import NORMAL_RATE_WPM, Espeak, Utterance
 from models.speech.espeak import SAMPLE_RATE_HZ as ESPEAK_RATE_HZ
@@ -50,7 +51,7 @@ _MAX_MASKED_MELS = 14
 
 
 @dataclass(frozen=True)
-class Clip:
+class SpokenClip:
     """A spoken text.
 
     features : float32 [shape=(80, frames)], log-mel at 100 frames per second
@@ -70,10 +71,10 @@ class Group:
     extra : further speech, to be read but not compared
     """
 
-    clips: tuple[Clip, Clip, Clip, Clip]
+    clips: tuple[SpokenClip, SpokenClip, SpokenClip, SpokenClip]
     task: float  # index / 4, as the recipes scale it
     grade: float
-    extra: tuple[Clip, ...] = ()
+    extra: tuple[SpokenClip, ...] = ()
 
     @property
     def n_frames(self) -> int:
@@ -95,14 +96,14 @@ class Synthesizer:
         """Phone classes of a text in the reference voice."""
         return phone_sequence(self._reference(text).phones)
 
-    def reference(self, text: str) -> Clip:
+    def reference(self, text: str) -> SpokenClip:
         """The text in the one voice of all references, clean."""
         utterance = self._reference(text)
         waveform = change_speed(_as_float(utterance), ESPEAK_RATE_HZ, 1.0)
         labels = _Labels(utterance, 1.0, 0.0)
         return _clip(waveform, labels, None)
 
-    def response(self, text: str, rng: np.random.Generator) -> Clip:
+    def response(self, text: str, rng: np.random.Generator) -> SpokenClip:
         """The text in a random voice and recording."""
         speed = rng.uniform(_MIN_SPEED, _MAX_SPEED)
         rate_wpm = round(rng.uniform(_MIN_RATE_WPM, _MAX_RATE_WPM) / speed)
@@ -160,13 +161,13 @@ def mask_mels(features: Tensor, rng: np.random.Generator) -> Tensor:
     return masked
 
 
-def _clip(waveform: Waveform, labels: _Labels, rng: np.random.Generator | None) -> Clip:
+def _clip(waveform: Waveform, labels: _Labels, rng: np.random.Generator | None) -> SpokenClip:
     features = features_of(waveform)
     if rng is not None:
         features = mask_mels(features, rng)
     n_frames = -(-features.shape[1] // ENCODER_STRIDE)
     phones = torch.tensor(phone_sequence(labels.utterance.phones), dtype=torch.long)
-    return Clip(features, torch.from_numpy(labels.at(n_frames)), phones)
+    return SpokenClip(features, torch.from_numpy(labels.at(n_frames)), phones)
 
 
 def _as_float(utterance: Utterance) -> Waveform:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-TASKS: tuple[str, ...] = ("deletion", "nonword_repetition", "blending", "sentence_repetition")
+from models.clips.tables import TASKS
 
 _NOUNS = """dog cat bird fish horse cow pig duck hen sheep goat frog mouse rabbit bear lion tiger monkey elephant snake
 turtle bee ant spider butterfly boy girl baby man woman mother father sister brother uncle aunt cousin friend neighbor

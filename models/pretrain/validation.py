@@ -13,12 +13,13 @@ from torch import Tensor
 
 from models.base.compute import bfloat16_is_fast
 from models.clips.dataset import pad_together
+from models.clips.tables import TASKS
 from models.network.aligned import AlignedNetwork, EncodedClips, join_clips
-from models.network.phone_evidence import greedy_phones
+from models.network.phone_fit import greedy_phones
 from models.pretrain.pretraining import encode_batch, pairs_of
 from models.pretrain.real_speech import Recording, read_recordings
-from models.pretrain.synthesis import HELD_OUT_VARIANTS, Clip, Synthesizer, features_of
-from models.pretrain.texts import TASKS, VOCABULARY, delete_word, insert_word, substitute_word, swap_words
+from models.pretrain.synthesis import HELD_OUT_VARIANTS, SpokenClip, Synthesizer, features_of
+from models.pretrain.texts import VOCABULARY, delete_word, insert_word, substitute_word, swap_words
 
 _CLIPS_AT_ONCE = 64
 _GRADES = ("KG", "1", "2", "3")
@@ -40,7 +41,7 @@ class Trial:
 class TrialSet:
     """Clips and the pairs of them to judge."""
 
-    def __init__(self, clips: Sequence[Clip], trials: Sequence[Trial]) -> None:
+    def __init__(self, clips: Sequence[SpokenClip], trials: Sequence[Trial]) -> None:
         self.clips = list(clips)
         self.trials = list(trials)
 
@@ -102,7 +103,7 @@ class _Builder:
     """Collects clips and trials; each reference text is spoken once."""
 
     def __init__(self, synthesizer: Synthesizer) -> None:
-        self.clips: list[Clip] = []
+        self.clips: list[SpokenClip] = []
         self.trials: list[Trial] = []
         self._synthesizer = synthesizer
         self._references: dict[str, int] = {}
@@ -110,7 +111,7 @@ class _Builder:
     def response(self, recording: Recording) -> int:
         features = features_of(recording.as_float())
         phones = torch.tensor(self._synthesizer.phones_of(recording.text))
-        self.clips.append(Clip(features, torch.zeros(0, dtype=torch.long), phones))
+        self.clips.append(SpokenClip(features, torch.zeros(0, dtype=torch.long), phones))
         return len(self.clips) - 1
 
     def trial(self, text: str, response: int, kind: str, grade: float) -> None:
@@ -161,7 +162,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def encode_all(network: AlignedNetwork, clips: Sequence[Clip]) -> list[EncodedClips]:
+def encode_all(network: AlignedNetwork, clips: Sequence[SpokenClip]) -> list[EncodedClips]:
     """Each clip by itself, in its own length."""
     order = sorted(range(len(clips)), key=lambda index: clips[index].features.shape[1])
     encoded: dict[int, EncodedClips] = {}

@@ -74,15 +74,15 @@ def figure_table(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def find_problems(assets: Mapping[Path, Checkpoint | InputError], assets_dir: Path) -> list[Problem]:
+def find_faulty_folds(assets: Mapping[Path, Checkpoint | InputError], assets_dir: Path) -> list[Problem]:
     """Everything that keeps the checkpoints of a folder from being one ensemble, each with its remedy."""
-    sound = {path: item for path, item in assets.items() if isinstance(item, Checkpoint)}
+    readable = {path: item for path, item in assets.items() if isinstance(item, Checkpoint)}
     broken = [
-        Problem(str(item), _command_for(path.stem, sound.values(), assets_dir), path.name, "broken")
+        Problem(str(item), _command_for(path.stem, readable.values(), assets_dir), path.name, "broken")
         for path, item in assets.items()
-        if path not in sound
+        if path not in readable
     ]
-    checkpoints = list(sound.values())
+    checkpoints = list(readable.values())
     misnamed = [
         Problem(
             f"{path.name}: holds {item.file_name}",
@@ -90,7 +90,7 @@ def find_problems(assets: Mapping[Path, Checkpoint | InputError], assets_dir: Pa
             path.name,
             "misnamed",
         )
-        for path, item in sound.items()
+        for path, item in readable.items()
         if path.name != item.file_name
     ]
     strangers = _find_strangers(checkpoints, assets_dir)

@@ -13,11 +13,11 @@ from models.ensemble.metrics import Figures, figures
 from models.errors import InputError
 from models.report.blending import Contribution, FittedBlend, complete_models, contributions, fit_blend
 from models.report.bootstrap import Bootstrap, Estimate, bootstrap
-from models.report.checks import Problem, describe_tries, find_problems, usual_checkpoint
-from models.report.held_out import Clips, Predictions, Texts, Units, find_units, line_up
+from models.report.checks import Problem, describe_tries, find_faulty_folds, usual_checkpoint
+from models.report.held_out import Clips, Predictions, ResamplingUnits, Texts, find_units, line_up
 from models.report.review import Review, review
 from models.report.scores import Bin, Scores, gaps, reliability, reliability_curve, score
-from models.report.worst_clips import Clip, find_files, worst_clips
+from models.report.worst_clips import WorstClip, find_files, worst_clips
 
 BLEND = "blend"
 JUDGED = ("log_loss", "auc", "ece", "bias", "rejected", "accepted")  # figures whose gaps between groups are judged
@@ -64,7 +64,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ReportBody:
     """What sound checkpoints tell.
 
     main : the predictions that most of the page is about: the blend's, or where there is none, one model's
@@ -74,7 +74,7 @@ class Evidence:
     """
 
     clips: Clips
-    units: Units
+    units: ResamplingUnits
     main: Predictions
     is_blend: bool
     scores: list[Scores]
@@ -84,7 +84,7 @@ class Evidence:
     reliability: dict[str, list[Bin]]
     parts: list[Part]
     review: Review
-    worst: list[Clip]
+    worst: list[WorstClip]
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,11 @@ class Report:
     problems: list[Problem]
     tries: list[str]
     notes: list[str]
-    evidence: Evidence | None
+    evidence: ReportBody | None
 
 
 def gather_report(assets: Mapping[Path, Checkpoint | InputError], options: ReportOptions) -> Report:
-    problems = find_problems(assets, options.assets_dir)
+    problems = find_faulty_folds(assets, options.assets_dir)
     checkpoints = [item for item in assets.values() if isinstance(item, Checkpoint)]
     notes: list[str] = []
     evidence = _gather_evidence(checkpoints, problems, options, notes) if checkpoints else None
@@ -111,7 +111,7 @@ def gather_report(assets: Mapping[Path, Checkpoint | InputError], options: Repor
 
 def _gather_evidence(
     checkpoints: list[Checkpoint], problems: list[Problem], options: ReportOptions, notes: list[str]
-) -> Evidence:
+) -> ReportBody:
     usual = usual_checkpoint(checkpoints)
     clips, models = line_up(checkpoints)
     units = find_units(clips, usual, options.groups, options.group_by)
@@ -122,7 +122,7 @@ def _gather_evidence(
     files = find_files(options.data_dir, options.tts_dir, usual.data_fingerprint, usual.voice, options.with_sound)
     notes += [*([units.note] if units.note else []), *(files.notes if options.worst_clips else [])]
     scores = [score(subject, draws) for subject in tqdm(subjects, "bootstrap", unit=" models", disable=None)]
-    return Evidence(
+    return ReportBody(
         clips=clips,
         units=units,
         main=main,

@@ -45,7 +45,7 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Units:
+class ResamplingUnits:
     """What the bootstrap draws.
 
     name : "clip", or the column that the clips are grouped by, such as "speaker"
@@ -79,7 +79,9 @@ def line_up(checkpoints: Sequence[Checkpoint]) -> tuple[Clips, list[Predictions]
     return Clips(list(facts), tasks, grades), found
 
 
-def find_units(clips: Clips, checkpoint: Checkpoint, groups: Path | None = None, group_by: str | None = None) -> Units:
+def find_units(
+    clips: Clips, checkpoint: Checkpoint, groups: Path | None = None, group_by: str | None = None
+) -> ResamplingUnits:
     """The groups that were asked for, else those by which the folds were cut, if they can be read, else clips.
 
     raises : InputError where the groups that were asked for can't be read
@@ -92,7 +94,7 @@ def find_units(clips: Clips, checkpoint: Checkpoint, groups: Path | None = None,
         note = (
             "No speakers are known, so intervals draw clips: too narrow if a child has several (--groups, --group_by)."
         )
-        return Units("clip", of_clip, None, note)
+        return ResamplingUnits("clip", of_clip, None, note)
     in_metadata = Path(str(checkpoint.options.get("data_dir", "data"))) / "train_metadata.csv"
     file = Path(str(checkpoint.options.get("groups", in_metadata)))
     try:
@@ -101,7 +103,7 @@ def find_units(clips: Clips, checkpoint: Checkpoint, groups: Path | None = None,
         note = (
             f"Folds were cut by {column}, but intervals draw clips and are too narrow: {error} (--groups, --group_by)"
         )
-        return Units("clip", of_clip, None, note)
+        return ResamplingUnits("clip", of_clip, None, note)
 
 
 def _readable(value: object) -> str:
@@ -109,8 +111,8 @@ def _readable(value: object) -> str:
     return str(value).encode("utf-8", "replace").decode("utf-8")
 
 
-def _units_of(groups: list[str], name: str) -> Units:
-    return Units(name, np.unique(groups, return_inverse=True)[1], groups)
+def _units_of(groups: list[str], name: str) -> ResamplingUnits:
+    return ResamplingUnits(name, np.unique(groups, return_inverse=True)[1], groups)
 
 
 def _predictions_of(name: str, checkpoints: Sequence[Checkpoint], row_of: dict[str, int]) -> Predictions:

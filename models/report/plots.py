@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from models.ensemble.checkpoint import Checkpoint
 from models.report.blending import Contribution
 from models.report.bootstrap import Estimate
-from models.report.content import Evidence, Fold
+from models.report.content import Fold, ReportBody
 from models.report.held_out import Predictions
 from models.report.review import Review
 from models.report.scores import Bin, Scores, roc_points
@@ -220,7 +220,7 @@ def _shorten(name: str) -> str:
     return name if len(name) <= _LARGEST_NAME else f"{name[: _LARGEST_NAME - 1]}…"
 
 
-def draw_all(evidence: Evidence, folds: Sequence[Fold], checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
+def draw_all(evidence: ReportBody, folds: Sequence[Fold], checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
     """The pictures by the name that the page calls them by; `learning` and `calibration` are lists, one for each model."""
     scores, main = evidence.scores, evidence.main
     others = [model for model in evidence.models if model is not main]

@@ -12,13 +12,13 @@ import soundfile
 from models.clips.tables import clip_paths, fingerprint, read_training_table
 from models.ensemble.metrics import clip_losses
 from models.errors import InputError
-from models.report.held_out import Clips, Predictions, Units
+from models.report.held_out import Clips, Predictions, ResamplingUnits
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio
 from models.speech.identity import Identity, same_voice
 from models.speech.references import read_identity, reference_path
 
 MOST_SECONDS = 30.0  # of one sound
-MOST_BYTES = 6_000_000  # of all sounds, before they become text, which takes a third more
+MOST_SOUND_BYTES = 6_000_000  # of all sounds, before they become text, which takes a third more
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Sound:
 
 
 @dataclass(frozen=True)
-class Clip:
+class WorstClip:
     """A clip and what is known of it.
 
     score, loss : of the predictions that the clips are judged by
@@ -57,7 +57,7 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Files:
+class ClipFiles:
     """What lies on disk of the clips.
 
     texts : the expected text by file name; empty where `notes` say why
@@ -76,7 +76,7 @@ class Files:
 class SoundBox:
     """Makes sounds until they fill the page."""
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, most_bytes: int = MOST_SOUND_BYTES) -> None:
         self._left = most_bytes
 
     def take(self, path: Path) -> Sound:
@@ -92,7 +92,7 @@ class SoundBox:
         return Sound(f"data:{mime};base64,{base64.b64encode(content).decode()}", cut)
 
 
-def find_files(data_dir: Path, tts_dir: Path, data_fingerprint: str, voice: Identity, with_sound: bool) -> Files:
+def find_files(data_dir: Path, tts_dir: Path, data_fingerprint: str, voice: Identity, with_sound: bool) -> ClipFiles:
     """The metadata and references, if they are those that the checkpoints were trained with."""
     notes, texts, spoken = [], {}, None
     try:
@@ -110,12 +110,17 @@ def find_files(data_dir: Path, tts_dir: Path, data_fingerprint: str, voice: Iden
             notes.append(f"{tts_dir}: another voice than these models were trained with, so no players of references")
     except InputError as error:
         notes.append(f"No players of references: {error} (--tts_dir)")
-    return Files(data_dir, tts_dir, texts, spoken, notes, with_sound)
+    return ClipFiles(data_dir, tts_dir, texts, spoken, notes, with_sound)
 
 
 def worst_clips(
-    judged_by: Predictions, models: Sequence[Predictions], clips: Clips, units: Units, files: Files, n_clips: int
-) -> list[Clip]:
+    judged_by: Predictions,
+    models: Sequence[Predictions],
+    clips: Clips,
+    units: ResamplingUnits,
+    files: ClipFiles,
+    n_clips: int,
+) -> list[WorstClip]:
     """The clips of the largest loss, the largest first."""
     losses, box = clip_losses(judged_by.labels, judged_by.scores), SoundBox()
     scores_of = {model.name: dict(zip(model.rows.tolist(), model.scores.tolist(), strict=True)) for model in models}
@@ -125,7 +130,7 @@ def worst_clips(
         filename = clips.filenames[row]
         text = files.texts.get(filename)
         response, reference = _sounds(filename, text, files, box)
-        clip = Clip(
+        clip = WorstClip(
             filename=filename,
             task=str(clips.tasks[row]),
             grade=str(clips.grades[row]),
@@ -142,7 +147,7 @@ def worst_clips(
     return found
 
 
-def _sounds(filename: str, text: str | None, files: Files, box: SoundBox) -> tuple[Sound, Sound]:
+def _sounds(filename: str, text: str | None, files: ClipFiles, box: SoundBox) -> tuple[Sound, Sound]:
     if not files.with_sound:
         return Sound(None), Sound(None)
     if text is None:  # other data than the models were trained on would give other recordings

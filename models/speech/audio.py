@@ -19,6 +19,7 @@ SAMPLE_RATE_HZ = 16_000
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
 LONGEST_SECONDS = 600  # far beyond any answer
 MOST_SAMPLES = 50_000_000  # of all channels, 200 MB: ten minutes of stereo at 41 kHz
+SILENCE_LEVEL = 1e-4  # -80 dB of full scale: what stays below it holds no speech
 
 Waveform = NDArray[np.float32]
 

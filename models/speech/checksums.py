@@ -14,7 +14,7 @@ from models.errors import InputError
 
 Checksums = Mapping[str, str]
 UNKNOWN: Checksums = MappingProxyType({})
-MOST_BYTES = 100_000_000  # of a reference, or of their list
+MOST_REFERENCE_BYTES = 100_000_000  # of a reference, or of their list
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -30,7 +30,7 @@ def _checksum(path: Path) -> str:
 
 
 def _check_size(path: Path) -> None:
-    if path.stat().st_size > MOST_BYTES:
+    if path.stat().st_size > MOST_REFERENCE_BYTES:
         raise InputError(f"{path}: too large for a file of references; delete it and run preprocess.py again")
 
 

@@ -24,8 +24,15 @@ from tqdm import tqdm
 
 from models.base.files import read_whole, replace_when_done, sole_writer
 from models.errors import InputError
-from models.speech.audio import Waveform, read_audio, write_wav
-from models.speech.checksums import MOST_BYTES, UNKNOWN, Checksums, checksums_of, refuse_changed, refuse_other_speech
+from models.speech.audio import SILENCE_LEVEL, Waveform, read_audio, write_wav
+from models.speech.checksums import (
+    MOST_REFERENCE_BYTES,
+    UNKNOWN,
+    Checksums,
+    checksums_of,
+    refuse_changed,
+    refuse_other_speech,
+)
 from models.speech.identity import Identity, check_identity, describe_voice, same_voice, voice_key
 from models.speech.options import VoiceOptions
 from models.speech.voices import Voice, make_voice
@@ -34,9 +41,8 @@ VOICE_FILE = "voice.json"
 PATHS_FILE = "data_paths.csv"
 MOST_IDENTITY_BYTES = 1_000_000
 LEFTOVER_SECONDS = 60  # a temporary file older than this belongs to a run that was killed
-LONGEST_TEXT = 5_000  # characters: minutes of speech, where inputs are cut after seconds
+LONGEST_SPOKEN_TEXT = 5_000  # characters: minutes of speech, where inputs are cut after seconds
 PROBE = "one"  # what every voice can say
-SILENCE = 1e-4  # -80 dB of full scale: what stays below it holds no speech
 
 
 def read_identity(tts_dir: Path) -> Identity:
@@ -212,16 +218,16 @@ def _make_in_processes(options: VoiceOptions, paths: dict[str, Path], jobs: int)
 
 
 def _speak(voice: Voice, text: str) -> Waveform:
-    if len(text) > LONGEST_TEXT:
+    if len(text) > LONGEST_SPOKEN_TEXT:
         raise InputError(
-            f"an expected text has {len(text)} characters, and {LONGEST_TEXT} are the most: {text[:50]!r}…; take it out"
+            f"an expected text has {len(text)} characters, and {LONGEST_SPOKEN_TEXT} are the most: {text[:50]!r}…; take it out"
         )
     waveform = voice.speak(text)
     if not np.isfinite(waveform).all():
         raise InputError(
             f"the voice answers the expected text {text!r} with NaN or infinite samples; choose another --voice"
         )
-    if np.abs(waveform).max(initial=0) < SILENCE:
+    if np.abs(waveform).max(initial=0) < SILENCE_LEVEL:
         raise InputError(
             f"the voice says nothing for the expected text {text!r}; take it out, or choose another --voice"
         )
@@ -289,7 +295,9 @@ def _listed_texts(tts_dir: Path) -> list[str]:
     file = tts_dir / PATHS_FILE
     if not file.is_file():
         return []
-    content = read_whole(file, MOST_BYTES).decode(errors="replace")  # a text that was changed has no reference
+    content = read_whole(file, MOST_REFERENCE_BYTES).decode(
+        errors="replace"
+    )  # a text that was changed has no reference
     try:
         return [row["text"] for row in csv.DictReader(io.StringIO(content, newline="")) if row.get("text")]
     except csv.Error as error:

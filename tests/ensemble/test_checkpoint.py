@@ -14,7 +14,7 @@ import torch
 from simulate import VOICE, Payload, checkpoints, priors, trained_checkpoint
 
 from models.base.files import replace_when_done, sha256_of_file
-from models.ensemble.checkpoint import FORMAT, load_checkpoint, save_checkpoint
+from models.ensemble.checkpoint import CHECKPOINT_FORMAT, load_checkpoint, save_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry, read_config, relative_path, write_config
 from models.ensemble.rebuild import check_weights, rebuild_network
 from models.errors import InputError
@@ -50,7 +50,7 @@ def test_file_is_plain(encoder_dir: Path, tmp_path: Path) -> None:
     """Anyone can read it with torch alone, and nothing in it is code."""
     save_checkpoint(tmp_path / "a.pth", trained_checkpoint(encoder_dir))
     content = torch.load(tmp_path / "a.pth", weights_only=True)
-    assert content["format"] == FORMAT
+    assert content["format"] == CHECKPOINT_FORMAT
     assert content["recipe"]["name"] == "model2s"
     assert all(tensor.dtype == torch.float16 for tensor in content["weights"].values())
 
@@ -66,7 +66,7 @@ def test_weights_that_are_not_finite_are_not_saved(encoder_dir: Path, tmp_path: 
 def test_a_pickle_with_a_payload_is_refused_and_does_not_run(tmp_path: Path) -> None:
     for index, write in enumerate((torch.save, lambda value, path: path.write_bytes(pickle.dumps(value)))):
         path, marker = tmp_path / f"{index}.pth", tmp_path / f"ran{index}"
-        write({"format": FORMAT, "weights": Payload(marker)}, path)
+        write({"format": CHECKPOINT_FORMAT, "weights": Payload(marker)}, path)
         with pytest.raises(InputError, match=path.name):
             load_checkpoint(path)
         assert not marker.exists()
@@ -104,7 +104,7 @@ def test_a_compressed_checkpoint_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(small, "w", zipfile.ZIP_DEFLATED) as target:
         for name in source.namelist():
             target.writestr(name, source.read(name))
-    assert torch.load(small, weights_only=True)["format"] == FORMAT
+    assert torch.load(small, weights_only=True)["format"] == CHECKPOINT_FORMAT
     with pytest.raises(InputError, match=r"small\.pth.*compressed"):
         load_checkpoint(small, sha256_of_file(small))
 

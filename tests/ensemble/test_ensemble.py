@@ -28,7 +28,7 @@ from models.ensemble.checkpoint import Checkpoint, save_checkpoint
 from models.ensemble.config import read_config
 from models.ensemble.metrics import figures, log_loss, sigmoid
 from models.errors import InputError
-from models.report.checks import figure_table, find_problems, oof_table, stands_out
+from models.report.checks import figure_table, find_faulty_folds, oof_table, stands_out
 from models.training.job import TrainingJob, make_job
 
 
@@ -179,7 +179,7 @@ def write(folder: Path, items: list) -> None:  # type: ignore[type-arg]
 
 
 def problems_of(folder: Path) -> list[str]:
-    return [f"{problem.what} | {problem.command}" for problem in find_problems(read_assets(folder), folder)]
+    return [f"{problem.what} | {problem.command}" for problem in find_faulty_folds(read_assets(folder), folder)]
 
 
 def test_some_of_the_models_can_be_blended_alone(tmp_path: Path, script: Script) -> None:
@@ -261,7 +261,7 @@ def test_groups_are_compared_by_what_the_file_says(work: Path) -> None:
             replace(item, grouping=grouping, options={"group_by": "speaker", "groups": path})
             for item, (grouping, path) in zip(checkpoints(n_folds=4), groupings, strict=True)
         ]
-        return [problem.what for problem in find_problems({work / item.file_name: item for item in items}, work)]
+        return [problem.what for problem in find_faulty_folds({work / item.file_name: item for item in items}, work)]
 
     assert not problems(
         (before, "a.csv"), (before, "b.csv"), (before, "./a.csv"), ("", "a.csv")
@@ -297,7 +297,7 @@ def test_a_weaker_model_is_not_a_broken_fold(tmp_path: Path) -> None:
 
     assert stands_out(loss(weak[0]), 0.01, [loss(item) for item in strong])
     found = {
-        name: find_problems({tmp_path / item.file_name: item for item in [*strong, *others]}, tmp_path)
+        name: find_faulty_folds({tmp_path / item.file_name: item for item in [*strong, *others]}, tmp_path)
         for name, others in (("weak", weak), ("broken", broken))
     }
     assert not found["weak"]

@@ -19,7 +19,7 @@ from models.network.aligned import AlignedNetwork
 from models.network.alignment import AlignmentPooling, relative_positions
 from models.network.build import COMPARISON_FILE, pretrained_network
 from models.network.encoder import load_encoder
-from models.network.phone_evidence import N_EVIDENCE, WINDOWS_FRAMES, align_phones, greedy_phones, phone_evidence
+from models.network.phone_fit import N_PHONE_FIT, WINDOWS_FRAMES, align_phones, greedy_phones, phone_fit
 
 
 def clips(lengths: list[int], width: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -151,9 +151,9 @@ def test_evidence_tells_a_matching_response_from_another() -> None:
     other = torch.tensor([[0, 2, 2, 1, 0, 1, 3, 0]])
     logits = [8.0 * torch.nn.functional.one_hot(classes, 4) for classes in (spelt, other)]
     lengths = torch.tensor([8])
-    same = phone_evidence(logits[0], lengths, logits[0], lengths)
-    different = phone_evidence(logits[0], lengths, logits[1], lengths)
-    torch.testing.assert_close(same, torch.zeros(1, N_EVIDENCE))
+    same = phone_fit(logits[0], lengths, logits[0], lengths)
+    different = phone_fit(logits[0], lengths, logits[1], lengths)
+    torch.testing.assert_close(same, torch.zeros(1, N_PHONE_FIT))
     assert (different > 1).all()
     phones, counts = greedy_phones(logits[0], lengths)
     assert (phones.tolist(), counts.tolist()) == ([[1, 2, 3]], [3])
@@ -194,10 +194,10 @@ def test_evidence_says_where_it_is_missing() -> None:
     words = [0, 1, 1, 2, 2, 0, 0, 3, 3, 4, 4, 0]
     frames = torch.tensor([12])
     windows, rest = slice(0, len(WINDOWS_FRAMES)), len(WINDOWS_FRAMES)
-    worst_phone, three_phones, mean, pauses, whole = range(rest, N_EVIDENCE)
+    worst_phone, three_phones, mean, pauses, whole = range(rest, N_PHONE_FIT)
 
     def evidence(expected: list[int], heard: list[int]) -> torch.Tensor:
-        return phone_evidence(certain(expected), torch.tensor([len(expected)]), certain(heard), frames)[0]
+        return phone_fit(certain(expected), torch.tensor([len(expected)]), certain(heard), frames)[0]
 
     assert float(evidence(words, words).abs().max()) < 1e-3
     extra = evidence([0, 1, 1, 2, 2, 0], words)  # more was said than expected: speech where pauses belong
@@ -215,8 +215,8 @@ def test_evidence_says_where_it_is_missing() -> None:
 @pytest.mark.parametrize("expected", [[0, 0, 0], [1, 2, 3, 4] * 5, [0, 5, 5]])
 def test_evidence_is_finite_whatever_was_expected_and_heard(expected: list[int]) -> None:
     for heard in (certain([0, 5, 5, 0]), torch.full((1, 4, 12), torch.nan)):
-        found = phone_evidence(certain(expected), torch.tensor([len(expected)]), heard, torch.tensor([4]))
-        assert found.shape == (1, N_EVIDENCE)
+        found = phone_fit(certain(expected), torch.tensor([len(expected)]), heard, torch.tensor([4]))
+        assert found.shape == (1, N_PHONE_FIT)
         assert bool(found.isfinite().all())
 
 
@@ -224,11 +224,11 @@ def test_evidence_of_a_clip_is_the_same_in_any_batch() -> None:
     torch.manual_seed(2)
     reference, response = torch.randn(5, 40, 12) * 3, torch.randn(5, 60, 12) * 3
     reference_lengths, response_lengths = torch.tensor([40, 12, 30, 25, 8]), torch.tensor([60, 60, 20, 44, 31])
-    together = phone_evidence(reference, reference_lengths, response, response_lengths)
+    together = phone_fit(reference, reference_lengths, response, response_lengths)
     for row in range(5):
         one = slice(row, row + 1)
         n_reference, n_response = int(reference_lengths[row]), int(response_lengths[row])
-        alone = phone_evidence(
+        alone = phone_fit(
             reference[one, :n_reference], reference_lengths[one], response[one, :n_response], response_lengths[one]
         )
         torch.testing.assert_close(alone[0], together[row], rtol=0, atol=1e-5)

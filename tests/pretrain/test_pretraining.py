@@ -15,7 +15,7 @@ import pretrain_encoder
 from models.errors import InputError
 from models.network.build import pretrained_network
 from models.network.encoder import encoder_lengths
-from models.network.phone_evidence import greedy_phones, negative_log_likelihood
+from models.network.phone_fit import greedy_phones, negative_log_likelihood
 from models.pretrain.pretraining import (
     batch_losses,
     encode_batch,
@@ -25,7 +25,7 @@ from models.pretrain.pretraining import (
     save_pretrained,
 )
 from models.pretrain.real_speech import held_out_speakers, read_recordings, read_transcripts
-from models.pretrain.stream import Batch
+from models.pretrain.stream import PairBatch
 from models.pretrain.validation import _edit_distance
 from models.recipe import Recipe
 
@@ -141,7 +141,7 @@ def test_references_can_go_without_gradients() -> None:
     labels[[2, 8]] = -1  # recordings
     phones, counts = torch.ones(9, 4, dtype=torch.long), torch.full((9,), 4)
     features = torch.randn(9, 80, 60)
-    batch = Batch(features, frames, labels, phones, counts, torch.zeros(2, 2))
+    batch = PairBatch(features, frames, labels, phones, counts, torch.zeros(2, 2))
     every, responses = (batch_losses(model, batch, through_references=flag) for flag in (True, False))
     torch.testing.assert_close(every.pair, responses.pair)
     torch.testing.assert_close(every.ctc, responses.ctc)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.network.phone_evidence import SILENCE
+from models.network.phone_fit import PAUSE
 from models.network.phones import PHONE_CLASSES, phone_class
 from models.pretrain import texts
 from models.pretrain.phone_labels import frame_labels
@@ -30,7 +30,7 @@ def synthesizer() -> Iterator[Synthesizer]:
 
 def test_stress_and_length_marks_are_merged() -> None:
     assert phone_class("'eI") == phone_class(",eI") == phone_class("eI") == PHONE_CLASSES.index("eI")
-    assert phone_class("_:") == SILENCE
+    assert phone_class("_:") == PAUSE
     assert phone_class("no such phone") is None
 
 

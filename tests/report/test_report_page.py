@@ -215,11 +215,11 @@ def test_what_strangers_wrote_is_text_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_a_name_that_leads_out_of_the_folder_is_not_followed(tmp_path: Path, trained: Path) -> None:
-    from models.report.worst_clips import Files, _sounds
+    from models.report.worst_clips import ClipFiles, _sounds
 
     secret = trained / "secret.wav"
     write_wav(secret, tone(0.3, 300, np.random.default_rng(0)))
-    files = Files(trained / "data", trained / "tts", {"../secret.wav": "old"}, None, [])
+    files = ClipFiles(trained / "data", trained / "tts", {"../secret.wav": "old"}, None, [])
     response, reference = _sounds("../secret.wav", "old", files, SoundBox())
     assert (response.uri, reference.uri) == (None, None)
 

@@ -25,7 +25,7 @@ from models.ensemble.config import read_config, write_config
 from models.errors import InputError
 from models.inference.scorer import Scorer
 from models.inference.scoring import load_members
-from models.report.checks import find_problems
+from models.report.checks import find_faulty_folds
 from models.speech.references import read_identity, reference_checksums, reference_path
 
 needs_new_torch = pytest.mark.skipif(OLD_TORCH, reason="reads checkpoints without their checksums: needs torch 2.6")
@@ -86,7 +86,7 @@ def test_checkpoints_of_different_references_make_no_ensemble(tmp_path: Path, wo
 
 
 def test_check_models_names_the_one_of_other_references(tmp_path: Path) -> None:
-    problems = find_problems(with_references(tmp_path, ONE, OTHER, ONE, {}), tmp_path)
+    problems = find_faulty_folds(with_references(tmp_path, ONE, OTHER, ONE, {}), tmp_path)
     assert [(problem.file_name, problem.kind) for problem in problems] == [("model2s_1.pth", "stranger")]
     assert "'old'" in problems[0].what
     assert "--fold 1" in problems[0].command

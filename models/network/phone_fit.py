@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn.functional import ctc_loss
 from torchaudio.functional import forced_align
 
-SILENCE = 0  # index of the class of pauses, and the CTC blank
+PAUSE = 0  # index of the class of pauses, and the CTC blank
 WINDOWS_FRAMES = (6, 12, 24, 48)  # of 20 ms: about a phone, a syllable, a word, two words
-N_EVIDENCE = len(WINDOWS_FRAMES) + 5  # columns of `phone_evidence`
+N_PHONE_FIT = len(WINDOWS_FRAMES) + 5  # columns of `phone_fit`
 _MOST_NATS = 12.0  # per frame; a shortfall beyond it is as bad as one can be
 
 
@@ -26,15 +26,15 @@ def greedy_phones(logits: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     inside = torch.arange(best.shape[1], device=best.device) < lengths[:, None]
     starts = torch.ones_like(inside)
     starts[:, 1:] = best[:, 1:] != best[:, :-1]
-    kept = inside & starts & (best != SILENCE)
+    kept = inside & starts & (best != PAUSE)
     rows = [row[keep] for row, keep in zip(best, kept, strict=True)]
-    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=SILENCE), kept.sum(dim=1)
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAUSE), kept.sum(dim=1)
 
 
 def negative_log_likelihood(logits: Tensor, lengths: Tensor, phones: Tensor, phone_counts: Tensor) -> Tensor:
     """-log p(phones | frames) in nats, per clip [shape=(batch,)]; infinite where there are more phones than frames."""
     log_probabilities = logits.float().log_softmax(dim=-1).transpose(0, 1)
-    return ctc_loss(log_probabilities, phones, lengths, phone_counts, blank=SILENCE, reduction="none")
+    return ctc_loss(log_probabilities, phones, lengths, phone_counts, blank=PAUSE, reduction="none")
 
 
 def align_phones(log_probabilities: Tensor, lengths: Tensor, phones: Tensor, phone_counts: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def align_phones(log_probabilities: Tensor, lengths: Tensor, phones: Tensor, pho
     phones : int64 [shape=(batch, most)], with `phone_counts` [shape=(batch,)]
     returns : int64 [shape=(batch, frames)], silence beyond a clip's end; -1 everywhere in a clip too short for its phones
     """
-    path = torch.full(log_probabilities.shape[:2], SILENCE)
+    path = torch.full(log_probabilities.shape[:2], PAUSE)
     repeated = (phones[:, 1:] == phones[:, :-1]) & (torch.arange(phones.shape[1])[1:] < phone_counts[:, None])
     too_short = phone_counts + repeated.sum(dim=1) > lengths
     for row, (length, count) in enumerate(zip(lengths.tolist(), phone_counts.tolist(), strict=True)):
@@ -52,11 +52,11 @@ def align_phones(log_probabilities: Tensor, lengths: Tensor, phones: Tensor, pho
             path[row] = -1
         elif count:
             clip = log_probabilities[row : row + 1, :length].contiguous()
-            path[row, :length] = forced_align(clip, phones[row : row + 1, :count].contiguous(), blank=SILENCE)[0][0]
+            path[row, :length] = forced_align(clip, phones[row : row + 1, :count].contiguous(), blank=PAUSE)[0][0]
     return path
 
 
-def phone_evidence(
+def phone_fit(
     reference_logits: Tensor, reference_lengths: Tensor, response_logits: Tensor, response_lengths: Tensor
 ) -> Tensor:
     """How much worse the response's frames fit the reference's phones than their own best classes, and where.
@@ -65,7 +65,7 @@ def phone_evidence(
     so the worst stretches count by themselves, and so does speech where the reference has none.
 
     logits : phone classifier's [shape=(batch, frames, classes)]; lengths int64 [shape=(batch,)]
-    returns : [shape=(batch, N_EVIDENCE)], logarithms of 1 + the shortfall in nats: of the worst window of each of
+    returns : [shape=(batch, N_PHONE_FIT)], logarithms of 1 + the shortfall in nats: of the worst window of each of
         `WINDOWS_FRAMES`, of the worst phone (per frame), of the worst three neighbouring phones, of all phones on average,
         of all pauses, of everything
     """
@@ -80,7 +80,7 @@ def phone_evidence(
         _worst_stretch(of_phones, 1),
         _worst_stretch(of_phones, 3),
         of_phones.sum(dim=1) / phone_counts.clamp(min=1),
-        (shortfall * (path == SILENCE)).sum(dim=1),
+        (shortfall * (path == PAUSE)).sum(dim=1),
         shortfall.sum(dim=1),
     ]
     return torch.stack(columns, dim=1).log1p().to(response_logits.device)
@@ -101,7 +101,7 @@ def _worst_stretch(values: Tensor, width: int) -> Tensor:
 
 def _mean_by_phone(shortfall: Tensor, path: Tensor, n_phones: int) -> Tensor:
     """Mean over the frames of each phone of the path, in order [shape=(batch, n_phones)]; 0 for phones that it lacks."""
-    spoken = path > SILENCE
+    spoken = path > PAUSE
     starts = spoken.clone()
     starts[:, 1:] &= path[:, 1:] != path[:, :-1]
     phone = starts.cumsum(dim=1) * spoken  # 1 for the first one; pauses are counted as number 0
