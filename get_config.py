@@ -2,20 +2,15 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from models import ensemble
 from models.base.cli import make_parser, run
 from models.base.files import sha256_of_file
 from models.clips.tables import base_rate_loss
-from models.ensemble.config import EnsembleConfig, ModelEntry, relative_path, write_config
-from models.ensemble.metrics import log_loss
 from models.errors import InputError
-
-if TYPE_CHECKING:
-    from models.ensemble.blend import Blend
-    from models.ensemble.checkpoint import Checkpoint
+from models.speech.identity import same_voice
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -34,13 +29,10 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def read_whole_assets(assets_dir: Path) -> "dict[Path, Checkpoint]":
+def read_whole_assets(assets_dir: Path) -> "dict[Path, ensemble.Checkpoint]":
     """All checkpoints of a folder, which must be readable and trained on the same data with the same references."""
-    from models.ensemble.blend import gather_references, read_assets
-    from models.speech.identity import same_voice
-
-    checkpoints: dict[Path, Checkpoint] = {}
-    for path, item in read_assets(assets_dir).items():
+    checkpoints: dict[Path, ensemble.Checkpoint] = {}
+    for path, item in ensemble.read_assets(assets_dir).items():
         if isinstance(item, InputError):
             raise item
         checkpoints[path] = item
@@ -51,13 +43,13 @@ def read_whole_assets(assets_dir: Path) -> "dict[Path, Checkpoint]":
             raise InputError(
                 f"{path} and {first_path}: trained on other data, with other n_folds or another voice; see check_models.py"
             )
-    gather_references(checkpoints)
+    ensemble.gather_references(checkpoints)
     return checkpoints
 
 
 def choose_models(
-    checkpoints: "dict[Path, Checkpoint]", names: list[str] | None, assets_dir: Path
-) -> "dict[Path, Checkpoint]":
+    checkpoints: "dict[Path, ensemble.Checkpoint]", names: list[str] | None, assets_dir: Path
+) -> "dict[Path, ensemble.Checkpoint]":
     """The checkpoints of the models of these names, all where None."""
     found = {item.recipe.name for item in checkpoints.values()}
     missing = [name for name in names or [] if name not in found]
@@ -66,13 +58,15 @@ def choose_models(
     return {path: item for path, item in checkpoints.items() if names is None or item.recipe.name in names}
 
 
-def make_entry(name: str, weight: float, checkpoints: "dict[Path, Checkpoint]", output: Path) -> ModelEntry:
+def make_entry(
+    name: str, weight: float, checkpoints: "dict[Path, ensemble.Checkpoint]", output: Path
+) -> "ensemble.ModelEntry":
     own = sorted((item.fold, path) for path, item in checkpoints.items() if item.recipe.name == name)
     recipe = checkpoints[own[0][1]].recipe
-    return ModelEntry(
+    return ensemble.ModelEntry(
         name=name,
         weight=weight,
-        paths=[relative_path(path, output) for _, path in own],
+        paths=[ensemble.relative_path(path, output) for _, path in own],
         folds=[fold for fold, _ in own],
         sha256=[sha256_of_file(path) for _, path in own],
         max_seconds=recipe.max_seconds,
@@ -80,38 +74,35 @@ def make_entry(name: str, weight: float, checkpoints: "dict[Path, Checkpoint]", 
     )
 
 
-def print_losses(blend: "Blend", weights: "np.ndarray") -> None:
-    from models.ensemble.blend import cross_fitted_loss
+def print_losses(blend: "ensemble.Blend", weights: "np.ndarray") -> None:
 
     labels, predictions = blend.labels, blend.predictions
     print(f"log loss over {len(labels)} clips; the base rate gives {base_rate_loss(labels):.4f}")
     for index, name in enumerate(blend.models):
-        print(f"  {name:<32} {log_loss(labels, predictions[:, index]):.4f}   weight {weights[index]:.4f}")
-    print(f"  {'all, equal weights':<32} {log_loss(labels, predictions.mean(axis=1)):.4f}")
-    print(f"  {'all, fitted weights':<32} {log_loss(labels, predictions @ weights):.4f}")
-    print(
-        f"  {'the same, cross-fitted':<32} {cross_fitted_loss(blend):.4f}   (each fold scored with weights of the other folds)"
-    )
+        print(f"  {name:<32} {ensemble.log_loss(labels, predictions[:, index]):.4f}   weight {weights[index]:.4f}")
+    print(f"  {'all, equal weights':<32} {ensemble.log_loss(labels, predictions.mean(axis=1)):.4f}")
+    print(f"  {'all, fitted weights':<32} {ensemble.log_loss(labels, predictions @ weights):.4f}")
+    cross_fitted = ensemble.cross_fitted_loss(blend)
+    print(f"  {'the same, cross-fitted':<32} {cross_fitted:.4f}   (each fold scored with weights of the other folds)")
 
 
 def main() -> None:
     arguments = parse_arguments()
-    from models.ensemble.blend import fit_weights, gather_blend, gather_references, group_priors
 
     checkpoints = choose_models(read_whole_assets(arguments.assets_dir), arguments.models, arguments.assets_dir)
-    blend = gather_blend(list(checkpoints.values()))
-    weights = fit_weights(blend.labels, blend.predictions)
+    blend = ensemble.gather_blend(list(checkpoints.values()))
+    weights = ensemble.fit_weights(blend.labels, blend.predictions)
     print_losses(blend, weights)
     first = next(iter(checkpoints.values()))
     entries = [
         make_entry(name, float(weight), checkpoints, arguments.output)
         for name, weight in zip(blend.models, weights, strict=True)
     ]
-    priors = group_priors(list(checkpoints.values()))
-    references = gather_references(checkpoints)
-    write_config(
+    priors = ensemble.group_priors(list(checkpoints.values()))
+    references = ensemble.gather_references(checkpoints)
+    ensemble.write_config(
         arguments.output,
-        EnsembleConfig(first.n_folds, first.voice, first.data_fingerprint, priors, entries, references),
+        ensemble.EnsembleConfig(first.n_folds, first.voice, first.data_fingerprint, priors, entries, references),
     )
     print(f"wrote {arguments.output}: {int(np.count_nonzero(weights))} models with a weight")
 

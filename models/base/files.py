@@ -17,7 +17,10 @@ PROJECT_DIR = Path(__file__).resolve().parents[2]  # where the scripts and asset
 def replace_when_done(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; it takes the name `path` when the block ends well, and is deleted otherwise.
 
-    raises : OSError naming `path` where the system refuses, for want of space or of permission
+    Raises
+    ------
+    OSError
+        Naming `path` where the system refuses, for want of space or of permission.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -45,7 +48,10 @@ def sha256_of_file(path: Path) -> str:
 def read_whole(path: Path, most_bytes: int) -> bytes:
     """The content of a file.
 
-    raises : InputError where it is larger than such a file ever is, before it fills the memory; OSError naming the file
+    Raises
+    ------
+    InputError
+        Where it is larger than such a file ever is, before it fills the memory; OSError naming the file.
     """
     with _named_errors(path), open(path, "rb") as file:
         large = os.fstat(file.fileno()).st_size > most_bytes
@@ -70,8 +76,15 @@ def _named_errors(path: Path) -> Iterator[None]:
 def sole_writer(path: Path, wait_seconds: float = 0.0) -> Iterator[None]:
     """Hold `path`, a file or folder that this run makes, until the block ends; a hidden, empty file beside it is the lock.
 
-    wait_seconds : how long another run may still hold it
-    raises : InputError where another run that is alive holds it
+    Parameters
+    ----------
+    wait_seconds
+        How long another run may still hold it.
+
+    Raises
+    ------
+    InputError
+        Where another run that is alive holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(f".{path.name}.lock"))

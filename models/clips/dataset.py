@@ -34,14 +34,23 @@ class Clip(TypedDict, total=False):
 class ComparisonDataset(Dataset[Clip]):
     """The rows of a table, in order. Draws of the augmentation depend on (seed, epoch, row) alone.
 
-    table : METADATA_COLUMNS and, for training, score
-    references : the waveform of each expected text
-    max_frames : spectrogram frames at which the joined input is cut
-    augment : a key of AUGMENTATIONS
-    layout : one spectrogram of both sides ("joined"), the same with the place where the response begins ("matched"), or
-        one of each ("apart")
-    padding : as in a recipe
-    sources : each row's response, as a file or as a waveform in memory; None: the files of `data_dir` that `table` names
+    Parameters
+    ----------
+    table
+        METADATA_COLUMNS and, for training, score.
+    references
+        The waveform of each expected text.
+    max_frames
+        Spectrogram frames at which the joined input is cut.
+    augment
+        A key of AUGMENTATIONS.
+    layout
+        One spectrogram of both sides ("joined"), the same with the place where the response begins ("matched"), or
+        one of each ("apart").
+    padding
+        As in a recipe.
+    sources
+        Each row's response, as a file or as a waveform in memory; None: the files of `data_dir` that `table` names.
     """
 
     def __init__(
@@ -168,7 +177,10 @@ class EpochShuffle(Sampler[int]):
     Each batch holds clips of similar length: rows are shuffled, sorted by length within pools of `POOL_BATCHES`, and the
     batches shuffled again.
 
-    lengths : of each row, in any unit [shape=(rows,)]
+    Parameters
+    ----------
+    lengths
+        Of each row, in any unit [shape=(rows,)].
     """
 
     def __init__(self, lengths: Sequence[float], batch_size: int, seed: int) -> None:
@@ -198,7 +210,10 @@ def collate_joined(clips: Sequence[Clip], fixed_frames: int | None = None) -> di
 
     Clips of one length go without `frames`: there is nothing to mask, and attention without a mask is faster.
 
-    fixed_frames : pad each clip with silence to so many, which then count as the clip's
+    Parameters
+    ----------
+    fixed_frames
+        Pad each clip with silence to so many, which then count as the clip's.
     """
     spectra = [clip["log_mel"] for clip in clips]
     if fixed_frames is not None:

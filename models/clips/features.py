@@ -35,8 +35,15 @@ def frames_for_samples(n_samples: int) -> int:
 def magnitude_spectrogram(waveform: Tensor, max_frames: int) -> Tensor:
     """Magnitudes of the short-time Fourier transform, Hann window, centred frames.
 
-    waveform : float32 [shape=(n,)], at 16 kHz, cut where `max_frames` end
-    returns : float32 [shape=(201, frames)], frames <= max_frames
+    Parameters
+    ----------
+    waveform : float32 [shape=(n,)]
+        At 16 kHz, cut where `max_frames` end.
+
+    Returns
+    -------
+    float32 [shape=(201, frames)]
+        Frames <= max_frames.
     """
     n_frames = min(frames_for_samples(waveform.shape[-1]), max_frames)
     n_samples = max(n_frames * HOP_LENGTH, N_FFT)

@@ -14,7 +14,10 @@ def split_fold(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The training and the validation rows of one fold, both in shuffled order.
 
-    groups : one per row, such as the speaker; a group never lies on both sides, and every recipe gets the same folds
+    Parameters
+    ----------
+    groups
+        One per row, such as the speaker; a group never lies on both sides, and every recipe gets the same folds.
     """
     if not 0 <= fold < n_folds:
         raise InputError(f"--fold {fold}: must lie in 0..{n_folds - 1}, since --n_folds is {n_folds}")

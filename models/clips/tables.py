@@ -25,7 +25,10 @@ MOST_TABLE_BYTES = 200_000_000  # of a CSV file: millions of rows
 def read_metadata(file: Path) -> pd.DataFrame:
     """`train_metadata.csv` or `test_metadata.csv`: the columns filename, task, expected_text, grade, all text.
 
-    returns : METADATA_COLUMNS; the index is the row in the file, the header being row 1
+    Returns
+    -------
+    pd.DataFrame
+        METADATA_COLUMNS; the index is the row in the file, the header being row 1.
     """
     table = _read_csv(file, METADATA_COLUMNS)
     _check_filenames(file, table)

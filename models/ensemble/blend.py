@@ -26,9 +26,12 @@ _PRIOR_CLIPS = 10
 class Blend:
     """OOF predictions of several models for the same clips.
 
+    Attributes
+    ----------
     labels : [shape=(clips,)]
     predictions : [shape=(clips, models)]
-    folds : the fold of the first model that held the clip out [shape=(clips,)]
+    folds
+        The fold of the first model that held the clip out [shape=(clips,)].
     """
 
     models: list[str]
@@ -55,7 +58,10 @@ def read_assets(assets_dir: Path) -> dict[Path, Checkpoint | InputError]:
 def gather_references(checkpoints: Mapping[Path, Checkpoint]) -> dict[str, str]:
     """The checksum of each reference that the models were trained with, by text.
 
-    raises : InputError where two were trained with different references for the same text
+    Raises
+    ------
+    InputError
+        Where two were trained with different references for the same text.
     """
     found: dict[str, str] = {}
     source: dict[str, Path] = {}
@@ -74,7 +80,10 @@ def gather_references(checkpoints: Mapping[Path, Checkpoint]) -> dict[str, str]:
 def gather_blend(checkpoints: Sequence[Checkpoint]) -> Blend:
     """Line up the OOF predictions of complete models.
 
-    raises : InputError where a fold is missing or models do not cover the same clips
+    Raises
+    ------
+    InputError
+        Where a fold is missing or models do not cover the same clips.
     """
     by_model: dict[str, list[Checkpoint]] = {}
     for checkpoint in checkpoints:
@@ -115,9 +124,17 @@ def group_priors(checkpoints: Sequence[Checkpoint]) -> dict[str, dict[str, float
 def fit_weights(labels: Values, predictions: Values) -> Values:
     """The weights on the simplex that minimise the log loss of the weighted mean, to the optimum.
 
-    labels : [shape=(clips,)], 0 or 1
-    predictions : [shape=(clips, models)], probabilities
-    returns : [shape=(models,)], at least 0, summing to 1
+    Parameters
+    ----------
+    labels : [shape=(clips,)]
+        0 or 1.
+    predictions : [shape=(clips, models)]
+        Probabilities.
+
+    Returns
+    -------
+    [shape=(models,)]
+        At least 0, summing to 1.
     """
     right = likelihoods(labels, predictions)
     n_models = right.shape[1]
@@ -154,7 +171,10 @@ def optimality_gap(labels: Values, predictions: Values, weights: Values) -> floa
 def cross_fit(blend: Blend) -> tuple[Values, Values]:
     """The blend's predictions where each fold is scored with weights fitted on the other folds: honest ones.
 
-    returns : the predictions [shape=(clips,)], the weights that each fold was scored with [shape=(folds, models)]
+    Returns
+    -------
+    tuple[Values, Values]
+        The predictions [shape=(clips,)], the weights that each fold was scored with [shape=(folds, models)].
     """
     blended, fold_weights = np.empty(len(blend.labels)), []
     for fold in np.unique(blend.folds):

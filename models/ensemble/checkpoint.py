@@ -32,7 +32,10 @@ _DICTS = ("weights", "encoder", "options", "versions")
 class OutOfFold:
     """Predictions for the clips that a fold held out, in one order.
 
-    labels, predictions : float64 [shape=(clips,)]; predictions are probabilities
+    Attributes
+    ----------
+    labels, predictions : float64 [shape=(clips,)]
+        Predictions are probabilities.
     """
 
     filenames: list[str]
@@ -46,11 +49,18 @@ class OutOfFold:
 class Checkpoint:
     """One trained fold.
 
-    options : command-line options that differ from the defaults, to train another fold in the same way
-    tries : `seed` and `outcome` of each run that collapsed before this one
-    history : per epoch, `epoch`, `train_loss`, `validation_log_loss`, `validation_auc`, `seconds`
-    references : the checksum of each reference that it was trained with, by text; empty where that is not known
-    grouping : as of a TrainingJob; empty also where it is not known
+    Attributes
+    ----------
+    options
+        Command-line options that differ from the defaults, to train another fold in the same way.
+    tries
+        `seed` and `outcome` of each run that collapsed before this one.
+    history
+        Per epoch, `epoch`, `train_loss`, `validation_log_loss`, `validation_auc`, `seconds`.
+    references
+        The checksum of each reference that it was trained with, by text; empty where that is not known.
+    grouping
+        As of a TrainingJob; empty also where it is not known.
     """
 
     recipe: Recipe
@@ -109,9 +119,16 @@ def _with_one_string_each(value: Any) -> Any:
 def load_checkpoint(path: Path, sha256: str | None = None) -> Checkpoint:
     """Read and check a checkpoint; the weights stay on disk until they are used.
 
-    sha256 : what the file's checksum must be. torch before 2.6 can be made to run code by a crafted file even with
+    Parameters
+    ----------
+    sha256
+        What the file's checksum must be. torch before 2.6 can be made to run code by a crafted file even with
         `weights_only=True` (CVE-2025-32434), so there it is required.
-    raises : InputError where the file is missing, truncated, not ours or not as the checksum says
+
+    Raises
+    ------
+    InputError
+        Where the file is missing, truncated, not ours or not as the checksum says.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
@@ -144,7 +161,7 @@ def _from_content(path: Path, content: dict[str, Any]) -> Checkpoint:
 
 
 def _check_types(checkpoint: Checkpoint) -> None:
-    """raises : ValueError naming the first field of another type; what is in the dicts is checked where it is used"""
+    """Raises ValueError naming the first field of another type; what is in the dicts is checked where it is used."""
     for names, kind in ((_NUMBERS, int), (_TEXTS, str), (_DICTS, dict), (_LISTS, list)):
         for name in names:
             if not isinstance(getattr(checkpoint, name), kind):

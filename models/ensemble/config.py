@@ -44,9 +44,14 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class EnsembleConfig:
-    """
-    priors : the probability of a right answer by task and grade, for clips that can't be read
-    references : the checksum of each reference that the models were trained with, by text; empty where that is not known
+    """An ensemble: its models, and what they were trained with.
+
+    Attributes
+    ----------
+    priors
+        The probability of a right answer by task and grade, for clips that can't be read.
+    references
+        The checksum of each reference that the models were trained with, by text; empty where that is not known.
     """
 
     n_folds: int
@@ -67,7 +72,13 @@ def config_bytes(config: EnsembleConfig) -> bytes:
 
 
 def read_config(path: Path) -> EnsembleConfig:
-    """raises : InputError where the file is missing, not plain values, or not an ensemble of this project."""
+    """Read and check a configuration.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing, not plain values, or not an ensemble of this project.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such configuration; make it: python get_config.py --output {path}")
     try:

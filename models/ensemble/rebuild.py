@@ -21,7 +21,10 @@ def rebuild_network(checkpoint: Checkpoint, device: torch.device | str = "cpu") 
 def check_weights(checkpoint: Checkpoint) -> None:
     """That the weights are those of the checkpoint's network, without reading or making any.
 
-    raises : InputError naming the first that is missing, surplus or of another shape
+    Raises
+    ------
+    InputError
+        Naming the first that is missing, surplus or of another shape.
     """
     try:
         with torch.device("meta"):

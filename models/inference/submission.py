@@ -16,8 +16,15 @@ Priors = Mapping[str, Mapping[str, float]]
 def find_unreadable(results: Sequence[float | InputError], data_dir: Path) -> dict[int, str]:
     """What is wrong with each row whose clip can't be read.
 
-    results : of `audio.try_audio_files`
-    raises : InputError where not one clip can be read
+    Parameters
+    ----------
+    results
+        Of `audio.try_audio_files`.
+
+    Raises
+    ------
+    InputError
+        Where not one clip can be read.
     """
     problems = {row: str(result) for row, result in enumerate(results) if isinstance(result, InputError)}
     if len(problems) == len(results):
@@ -30,9 +37,17 @@ def find_unreadable(results: Sequence[float | InputError], data_dir: Path) -> di
 def find_unspoken(texts: Sequence[str], unspoken: Mapping[str, str], data_dir: Path) -> dict[int, str]:
     """What is wrong with each row whose expected text the voice can't speak.
 
-    texts : of each row
-    unspoken : of `references.complete_references`
-    raises : InputError where no row is left
+    Parameters
+    ----------
+    texts
+        Of each row.
+    unspoken
+        Of `references.complete_references`.
+
+    Raises
+    ------
+    InputError
+        Where no row is left.
     """
     problems = {row: unspoken[text] for row, text in enumerate(texts) if text in unspoken}
     if len(problems) == len(texts):
@@ -45,7 +60,10 @@ def find_unspoken(texts: Sequence[str], unspoken: Mapping[str, str], data_dir: P
 def add_problems(problems: Mapping[int, str], others: Mapping[int, str], n_rows: int) -> dict[int, str]:
     """Both, by row of the table.
 
-    others : by row of what is left of the table without the rows that have problems already
+    Parameters
+    ----------
+    others
+        By row of what is left of the table without the rows that have problems already.
     """
     left = [row for row in range(n_rows) if row not in problems]
     return dict(sorted({**problems, **{left[row]: reason for row, reason in others.items()}}.items()))
@@ -86,7 +104,13 @@ def write_submission(path: Path, table: pd.DataFrame, scores: NDArray[np.float64
 
 
 def check_submission(path: Path, filenames: list[str]) -> None:
-    """raises : InputError unless the file has these rows in this order, each score finite and inside (0, 1)"""
+    """Check what was written: these rows in this order, each score finite and inside (0, 1).
+
+    Raises
+    ------
+    InputError
+        Unless the file has these rows in this order, each score finite and inside (0, 1).
+    """
     found = pd.read_csv(path, dtype={"filename": str}, keep_default_na=False, na_values={"score": ["", "nan"]})
     if list(found.columns) != ["filename", "score"] or found["filename"].tolist() != filenames:
         raise InputError(f"{path.name}: what was written does not hold the wanted rows in their order")
