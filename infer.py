@@ -2,17 +2,19 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pandas as pd
 
+from models import base, cluster, ensemble, inference
 from models.base.cli import add_config_argument, add_data_arguments, add_device_arguments, make_parser, positive, run
-from models.base.files import sole_writer
-from models.clips.tables import clip_paths, read_test_table
-from models.cluster.clips import add_ray_arguments, check_ray_options, score_on_ray
-from models.ensemble.config import EnsembleConfig, read_config
+from models.base.files import sha256_of_file, sole_writer
+from models.clips.tables import TEST_TABLES, clip_paths, read_test_table
+from models.cluster.options import ClusterOptions, add_clip_arguments, clip_options
 from models.errors import InputError
 from models.inference.submission import (
     add_problems,
@@ -24,15 +26,11 @@ from models.inference.submission import (
     write_submission,
 )
 from models.speech.audio import Waveform, try_audio_files
-from models.speech.options import VoiceOptions, add_voice_arguments
+from models.speech.options import add_voice_arguments, trained_voice
 from models.speech.references import complete_references, load_references
 
-if TYPE_CHECKING:
-    from models.ensemble.metrics import Values
-    from models.inference.scoring import Member
 
-
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments() -> tuple[argparse.Namespace, ClusterOptions | None]:
     parser = make_parser(
         "Give every clip of test_metadata.csv the ensemble's probability that the answer was right, in the order of "
         "submission_format.csv. Expected texts without a reference are spoken with the voice that the models were trained with. "
@@ -53,10 +51,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--strict", action="store_true", help="stop at a clip that would be listed, and write nothing")
     add_device_arguments(parser)
     add_voice_arguments(parser, default_voice=None)
-    add_ray_arguments(parser)
+    add_clip_arguments(parser)
     arguments = parser.parse_args()
-    check_ray_options(arguments, parser)
-    return arguments
+    return arguments, clip_options(arguments, parser)
 
 
 def check_output(path: Path) -> None:
@@ -78,58 +75,74 @@ def without(table: pd.DataFrame, problems: dict[int, str]) -> pd.DataFrame:
 
 
 def make_references(
-    arguments: argparse.Namespace, texts: Sequence[str], config: EnsembleConfig
+    arguments: argparse.Namespace, texts: Sequence[str], config: "ensemble.EnsembleConfig"
 ) -> tuple[dict[str, Waveform], dict[str, str]]:
     """The reference of each distinct text, and why the texts that have none can't be spoken."""
-    source = arguments.voice or config.voice["source"]
-    options = VoiceOptions(source, config.voice["speed"], arguments.speaker_embedding, arguments.vocoder)
+    options = trained_voice(arguments, config.voice)
     unspoken = complete_references(arguments.tts_dir, list(texts), config.voice, options, config.references)
     return load_references(arguments.tts_dir, set(texts) - set(unspoken), config.references), unspoken
 
 
-def score_here(
-    arguments: argparse.Namespace,
-    table: pd.DataFrame,
-    config: EnsembleConfig,
-    members: "Sequence[Member]",
-    references: dict[str, Waveform],
-) -> "tuple[Values, dict[int, str]]":
-    """As `score_on_ray`, by this process; all clips can be read."""
-    from models.base.compute import resolve_device, resolve_precision
-    from models.inference.scoring import score_clips
+@dataclass(frozen=True)
+class Here:
+    """Checks and scores clips by this process, as a `ClipCluster` does on others."""
 
-    device = resolve_device(arguments.device)
-    precision = resolve_precision(arguments.precision, device)
-    print(f"{len(table)} clips, {len(members)} checkpoints, {device} in {precision}")
-    return score_clips(members, table, arguments.data_dir, references, device, precision, arguments.num_workers), {}
+    data_dir: Path
+    device: Any
+    precision: str
+    num_workers: int
+
+    def check(self, filenames: Sequence[str]) -> list[float | InputError]:
+        return try_audio_files(clip_paths(self.data_dir, filenames))
+
+    def score(self, members: Sequence[Any], table: pd.DataFrame, references: dict[str, Waveform]) -> Any:
+        print(f"{len(table)} clips, {len(members)} checkpoints, {self.device} in {self.precision}")
+        compute = (self.device, self.precision, self.num_workers)
+        return inference.score_clips(members, table, self.data_dir, references, *compute)
+
+
+@contextmanager
+def workplace(arguments: argparse.Namespace, options: ClusterOptions | None) -> Iterator[Any]:
+    """Where clips are checked and scored. What is not there is told before hours of work; with Ray each node has its own."""
+    if options is None:
+        device = base.resolve_device(arguments.device)
+        precision = base.resolve_precision(arguments.precision, device)
+        yield Here(arguments.data_dir, device, precision, arguments.num_workers)
+        return
+    data_dir, config = arguments.data_dir.absolute(), arguments.config.absolute()
+    same = {str(path): sha256_of_file(path) for path in (config, *(data_dir / name for name in TEST_TABLES))}
+    node = cluster.NodeOptions(
+        data_dir,
+        arguments.data_dir,
+        config,
+        same,
+        arguments.folds_per_model,
+        arguments.device,
+        arguments.precision,
+        options.cpus,
+    )
+    with cluster.clip_cluster(options, node) as place:
+        yield place
 
 
 def main() -> None:
-    arguments = parse_arguments()
+    arguments, options = parse_arguments()
     table = read_test_table(arguments.data_dir)
-    config = read_config(arguments.config)
+    config = ensemble.read_config(arguments.config)
     check_output(arguments.output)
-
-    from models.base.compute import resolve_device, resolve_precision
-    from models.inference.scoring import load_members
-
-    if arguments.ray is None:  # what is not there is told before hours of work; with Ray each node has its own
-        resolve_precision(arguments.precision, resolve_device(arguments.device))
-
-    members = load_members(config, arguments.config.parent, arguments.folds_per_model)
-    references, unspoken = make_references(arguments, table["expected_text"].tolist(), config)
-    problems = find_unspoken(table["expected_text"].tolist(), unspoken, arguments.data_dir)
-    if arguments.ray is None:  # with Ray the nodes read the clips
-        paths = clip_paths(arguments.data_dir, without(table, problems)["filename"])
-        problems = add_problems(problems, find_unreadable(try_audio_files(paths), arguments.data_dir), len(table))
-    check_strict(arguments.strict, problems)
-    score = score_here if arguments.ray is None else score_on_ray
-    with sole_writer(arguments.output):
-        scores, unread = score(arguments, without(table, problems), config, members, references)
-        problems = add_problems(problems, unread, len(table))
-        scores = with_priors(table, scores, problems, config.priors)
-        write_problems(arguments.output, table, scores, problems)
-        write_submission(arguments.output, table, scores)
+    with workplace(arguments, options) as place:
+        members = inference.load_members(config, arguments.config.parent, arguments.folds_per_model)
+        texts = table["expected_text"].tolist()
+        references, unspoken = make_references(arguments, texts, config)
+        problems = find_unspoken(texts, unspoken, arguments.data_dir)
+        lengths = place.check(without(table, problems)["filename"].tolist())
+        problems = add_problems(problems, find_unreadable(lengths, arguments.data_dir), len(table))
+        check_strict(arguments.strict, problems)
+        with sole_writer(arguments.output):
+            scores = place.score(members, without(table, problems), references)
+            scores = with_priors(table, scores, problems, config.priors)
+            write_problems(arguments.output, table, scores, problems)
+            write_submission(arguments.output, table, scores)
     print(f"wrote {arguments.output}: {len(scores)} scores, {scores.mean():.3f} on average")
     if problems:
         print(

@@ -5,14 +5,14 @@ import importlib
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
+from models import cluster
 from models.base.cli import make_parser, run, to_arguments
-from models.cluster.folds import add_ray_arguments, check_ray_options, train_on_ray
+from models.cluster.options import ClusterOptions, add_fold_arguments, fold_options
 from models.errors import InputError
 from models.recipe import PUBLISHED, Recipe
 from models.training.job import TrainingJob, is_finished, make_job
-from models.training.options import add_training_arguments, given_options
+from models.training.options import TrainingOptions, add_training_arguments, training_options
 
 HERE = Path(__file__).resolve().parent
 
@@ -32,7 +32,7 @@ def make_training_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--folds", nargs="+", type=int, metavar="K", help="folds to train, from 0 (default: all)")
     add_training_arguments(parser)
-    add_ray_arguments(parser)
+    add_fold_arguments(parser)
     return parser
 
 
@@ -46,45 +46,43 @@ def find_recipes(names: list[str] | None) -> list[Recipe]:
     return [importlib.import_module(f"train_{name}").recipe for name in dict.fromkeys(wanted)]
 
 
-def prepare(recipe: Recipe, fold: int, arguments: argparse.Namespace, options: dict[str, Any]) -> TrainingJob | str:
+def prepare(recipe: Recipe, fold: int, options: TrainingOptions) -> TrainingJob | str:
     """The job, or 'skipped' where it is finished, or 'failed' where it can't be done, which is told."""
     try:
-        job = make_job(recipe, fold, arguments, options)
-        return "skipped" if not arguments.overwrite and is_finished(job) else job
+        job = make_job(recipe, fold, options)
+        return "skipped" if not options.overwrite and is_finished(job) else job
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return "failed"
 
 
-def train_one(job: TrainingJob, arguments: argparse.Namespace, options: dict[str, Any]) -> str:
+def train_one(job: TrainingJob) -> str:
     """Train a fold in a process of its own; returns 'trained' or 'failed'."""
+    options = job.options
     command = [sys.executable, str(HERE / f"train_{job.recipe.name}.py")]
-    command += ["--fold", str(job.fold), "--n_folds", str(job.n_folds), "--output_dir", str(job.output_dir)]
-    command += [*to_arguments(options), *(["--overwrite"] if arguments.overwrite else [])]
+    command += ["--fold", str(job.fold), "--n_folds", str(options.n_folds), "--output_dir", str(options.output_dir)]
+    command += [*to_arguments(options.given), *(["--overwrite"] if options.overwrite else [])]
     return "trained" if subprocess.run(command, check=False).returncode == 0 else "failed"
 
 
-def train_in_turn(
-    folds: list[tuple[Recipe, int]], arguments: argparse.Namespace, options: dict[str, Any]
-) -> dict[str, str]:
+def train_in_turn(folds: list[tuple[Recipe, int]], options: TrainingOptions) -> dict[str, str]:
     """What became of each fold."""
     outcomes: dict[str, str] = {}
     for recipe, fold in folds:
         print(f"{recipe.name} fold {fold} ({len(outcomes) + 1} of {len(folds)})", flush=True)
-        job = prepare(recipe, fold, arguments, options)
-        outcome = job if isinstance(job, str) else train_one(job, arguments, options)
-        outcomes[f"{recipe.name} fold {fold}"] = outcome
+        job = prepare(recipe, fold, options)
+        outcomes[f"{recipe.name} fold {fold}"] = job if isinstance(job, str) else train_one(job)
     return outcomes
 
 
 def train_together(
-    folds: list[tuple[Recipe, int]], arguments: argparse.Namespace, options: dict[str, Any]
+    folds: list[tuple[Recipe, int]], options: TrainingOptions, cluster_options: ClusterOptions
 ) -> dict[str, str]:
     """The same with Ray."""
-    found = {f"{recipe.name} fold {fold}": prepare(recipe, fold, arguments, options) for recipe, fold in folds}
+    found = {f"{recipe.name} fold {fold}": prepare(recipe, fold, options) for recipe, fold in folds}
     outcomes = {name: job for name, job in found.items() if isinstance(job, str)}
     jobs = [job for job in found.values() if not isinstance(job, str)]
-    for job, outcome in train_on_ray(jobs, arguments, options):
+    for job, outcome in cluster.train_on_ray(jobs, options, cluster_options):
         outcomes[f"{job.recipe.name} fold {job.fold}"] = outcome
         print(f"{len(outcomes)} of {len(folds)} folds are done", flush=True)
     return outcomes
@@ -93,12 +91,11 @@ def train_together(
 def main() -> int:
     parser = make_training_parser()
     arguments = parser.parse_args()
-    check_ray_options(arguments, parser)
+    options, on_cluster = training_options(arguments, parser), fold_options(arguments, parser)
     recipes = find_recipes(arguments.models)
     folds = list(range(arguments.n_folds)) if arguments.folds is None else list(dict.fromkeys(arguments.folds))
-    train = train_in_turn if arguments.ray is None else train_together
     wanted = [(recipe, fold) for recipe in recipes for fold in folds]
-    outcomes = train(wanted, arguments, given_options(arguments, parser))
+    outcomes = train_in_turn(wanted, options) if on_cluster is None else train_together(wanted, options, on_cluster)
     counts = {
         kind: [name for name, outcome in outcomes.items() if outcome == kind]
         for kind in ("trained", "skipped", "failed")

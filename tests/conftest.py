@@ -1,32 +1,22 @@
 """Shared by the tests: tiny encoders, fabricated audio and small data folders, all made here. Run: make test"""
 
-import csv
-import hashlib
 import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported; no test needs the network
+
 import runpy
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-import soundfile
+from fakes import INFER, ROOT, TRAIN, TRAINING, Outcome, Script, jobs_on_tones, reference, snapshot, write_part
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported; no test needs the network
-
-ROOT = Path(__file__).resolve().parent.parent
-SHARED = ROOT.parent / "shared"
-TRAIN, INFER = "train_model2s.py", "infer.py"
-TEXTS = {
-    "deletion": ("old", "eat", "lap"),
-    "blending": ("cat", "fox", "desk"),
-    "nonword_repetition": ("teevog", "huhmeyf", "kerbohfim"),
-    "sentence_repetition": ("we like to play", "she has a red hat", "it is cold"),
-}
+from models.training.job import TrainingJob
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -76,53 +66,10 @@ def make_data(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-def write_part(folder: Path, part: str, n_clips: int, rng: np.random.Generator) -> None:
-    rows = []
-    for index in range(n_clips):
-        task = list(TEXTS)[index % 4]
-        text = TEXTS[task][index // 4 % 3]
-        rows.append(
-            (
-                f"{part}{index}.wav",
-                task,
-                text,
-                ("KG", "1", "2", "3")[index // 2 % 4],
-                float(index % 2),
-                f"s{index // 2 % 6}",
-            )
-        )
-        soundfile.write(folder / rows[-1][0], tone(0.3, 200 + 50 * index, rng), 16000)
-    table = pd.DataFrame(rows, columns=["filename", "task", "expected_text", "grade", "score", "speaker"])
-    table = table.sample(frac=1, random_state=1)
-    table[["filename", "task", "expected_text", "grade"]].to_csv(folder / f"{part}_metadata.csv", index=False)
-    table[["filename", "score"]].to_csv(folder / f"{part}_labels.csv", index=False)
-    table[["filename", "speaker"]].to_csv(folder / f"{part}_source.csv", index=False)
-    if part == "test":
-        table[["filename"]].sample(frac=1, random_state=2).assign(score=0.5).to_csv(
-            folder / "submission_format.csv", index=False
-        )
-
-
-def tone(seconds: float, frequency_hz: float, rng: np.random.Generator) -> np.ndarray:
-    """A tone in noise, float32 at 16 kHz."""
-    times = np.arange(int(seconds * 16000)) / 16000
-    return (0.3 * np.sin(2 * np.pi * frequency_hz * times) + 0.01 * rng.standard_normal(len(times))).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    output: str
-    error: str
-
-
-Script = Callable[..., Outcome]
-
-
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory, encoder_dir: Path) -> Path:
     """A folder in which everything is right: data, references, two checkpoints and their configuration."""
-    from simulate import priors, trained_checkpoint
+    from fakes import priors, trained_checkpoint
 
     from models.base.files import sha256_of_file
     from models.ensemble.checkpoint import save_checkpoint
@@ -173,9 +120,6 @@ def script(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
     return call
 
 
-TRAINING = "--n_folds 2 --encoder encoder --epochs 1 --max_seconds 4 --batch_size 4 --num_workers 0".split()
-
-
 @pytest.fixture
 def refused(script: Script, monkeypatch: pytest.MonkeyPatch, work: Path) -> Callable[..., str]:
     """Run a script that must stop with exit code 1 before it trains or scores, with nothing written; returns its message."""
@@ -198,31 +142,17 @@ def refused(script: Script, monkeypatch: pytest.MonkeyPatch, work: Path) -> Call
     return call
 
 
-def snapshot(folder: Path) -> dict[str, str]:
-    """Every file and folder, with a checksum of its content."""
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-        for path in folder.rglob("*")
-    }
+@pytest.fixture
+def make_job(make_data: Callable[..., Path], encoder_dir: Path, tmp_path: Path) -> Callable[..., TrainingJob]:
+    """A job on tones: 24 training and 12 validation clips unless told otherwise."""
+    return jobs_on_tones(make_data(train=36), encoder_dir, tmp_path)
 
 
-def read_rows(file: Path) -> list[list[str]]:
-    with open(file, newline="", encoding="utf-8") as stream:
-        return list(csv.reader(stream))
-
-
-def write_rows(file: Path, rows: list[list[str]]) -> None:
-    with open(file, "w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream, lineterminator="\n").writerows(rows)
-
-
-def set_cell(file: Path, row: int, column: str, value: str) -> None:
-    rows = read_rows(file)
-    rows[row - 1][rows[0].index(column)] = value
-    write_rows(file, rows)
-
-
-def set_line(file: Path, row: int, line: str) -> None:
-    lines = file.read_text(encoding="utf-8").splitlines()
-    lines[row - 1] = line
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+@pytest.fixture
+def linked(work: Path, tmp_path: Path) -> Path:
+    """A reference that is a link to a file elsewhere, by a voice that fits."""
+    path = reference(work / "tts_data", "old")
+    elsewhere = tmp_path / "elsewhere.wav"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    return path

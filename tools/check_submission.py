@@ -136,17 +136,6 @@ def compare(submission: Path, expected: Path, tolerance: float) -> float:
     return largest
 
 
-def measured_teraflops(folder: Path, data: Path, minutes: float) -> float:
-    """The encoders' operations per second of the whole run, in 10^12."""
-    from models.ensemble.config import read_config
-    from models.packing.archive import read_checkpoints
-    from models.packing.cost import checkpoint_operations, measure_work
-
-    work = measure_work(data, folder / "tts_data")
-    checkpoints = read_checkpoints(read_config(folder / "model_configs.pkl"), folder)
-    return sum(checkpoint_operations(item, work) for item in checkpoints) / (60 * minutes) / 1e12
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archive", type=Path, help="submission.zip")
@@ -182,10 +171,8 @@ def main() -> None:
         )  # fmt: skip
         folder = work / "code_execution"
         where = "as an ordinary user without network, all else read-only" if trial.isolated else "without a sandbox"
-        print(f"sound: {trial.minutes:.1f} minutes {where}; made {', '.join(trial.made)}")
+        print(f"passed: {trial.minutes:.1f} minutes {where}; made {', '.join(trial.made)}")
         print(f"{trial.respoken} references were spoken again, with the same bytes")
-        speed = measured_teraflops(folder, data, trial.minutes)
-        print(f"--teraflops {speed:.3g} (10^12 encoder operations per second, start included)")
         if options.expected:
             largest = compare(folder / "submission.csv", options.expected, options.tolerance)
             print(f"largest difference to {options.expected}: {largest:.2g}")

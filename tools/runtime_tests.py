@@ -20,7 +20,7 @@ REQUIREMENTS = ROOT / "requirements-runtime.txt"
 # requirements.txt alone, whose transformers the Trainer's arguments are written for.
 INFERENCE_TESTS = """
 test_alignment test_audio test_bad_files test_bad_input test_checkpoint test_dataset test_encoder test_ensemble test_features
-test_fuzz test_inference test_lock test_network test_packing test_reference_checksums test_references test_selection
+test_fuzz test_inference test_lock test_network test_packing test_reference_checksums test_references
 test_submission test_tables test_voices
 """.split()
 NO_CHECKSUM = "reads a checkpoint without its checksum, as get_config.py and check_models.py do: needs torch 2.6"

@@ -59,6 +59,10 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         default=Path("data"),
         help="folder with the metadata, the labels and the audio files (default: %(default)s)",
     )
+    add_tts_argument(parser)
+
+
+def add_tts_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tts_dir", type=Path, default=Path("tts_data"), help="folder with the references (default: %(default)s)"
     )

@@ -19,6 +19,7 @@ TASKS = ("deletion", "nonword_repetition", "blending", "sentence_repetition")  #
 GRADES = ("KG", "1", "2", "3")  # in the order of the grade scalar
 METADATA_COLUMNS = ("filename", "task", "expected_text", "grade")
 SCORE_COLUMNS = ("filename", "score")
+TEST_TABLES = ("test_metadata.csv", "submission_format.csv")
 MOST_TABLE_BYTES = 200_000_000  # of a CSV file: millions of rows
 
 
@@ -57,7 +58,7 @@ def read_training_table(data_dir: Path) -> pd.DataFrame:
 
 def read_test_table(data_dir: Path) -> pd.DataFrame:
     """`test_metadata.csv` in the order of `submission_format.csv`."""
-    metadata_file, format_file = data_dir / "test_metadata.csv", data_dir / "submission_format.csv"
+    metadata_file, format_file = (data_dir / name for name in TEST_TABLES)
     metadata, order = read_metadata(metadata_file), _read_csv(format_file, ("filename",))
     _check_filenames(format_file, order)
     _refuse_difference(format_file, order, metadata_file, metadata)

@@ -1,83 +1,57 @@
-"""What every use of Ray shares: the options, the connection, the code that travels, whether there is room.
+"""What every use of Ray shares: the connection, the code that travels, whether there is room, tasks as they end.
 
 Ray is optional: it is imported only where it is asked for. The project's code travels with a run; data, references and
 checkpoints must be on every node under the paths that they have where the run was started.
 """
 
-import argparse
 import importlib
 import os
 import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from models.base.files import PROJECT_DIR
+from models.cluster.options import ClusterOptions
 from models.errors import InputError
 
 SHIPPED = ("models", "assets/encoders")
 MAX_RETRIES = 4  # of work whose process or node dies
+NEWS_SECONDS = 30.0  # between two looks at whether any node is left that could take a task
+
+Item = TypeVar("Item")
 
 
-def add_ray_address(group: argparse._ActionsContainer, purpose: str) -> None:
-    group.add_argument(
-        "--ray",
-        nargs="?",
-        const="local",
-        metavar="ADDRESS",
-        help=f"{purpose} with Ray: on all of this machine, or on the cluster at HOST:PORT, or 'auto' for the one that this "
-        "machine is part of",
-    )
-
-
-def refuse_without_ray(arguments: argparse.Namespace, parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
-    """raises : InputError where one of these options is given, which do nothing without --ray"""
-    for name in names:
-        if arguments.ray is None and getattr(arguments, name) != parser.get_default(name):
-            raise InputError(f"--{name}: is for --ray; give that too, or leave this out")
-
-
-def gpu_share(text: str) -> float:
-    """The type of an option: a share of a GPU, or a number of GPUs."""
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from error
-    if not (0 <= value <= 1 or (value > 1 and value.is_integer())):
-        raise argparse.ArgumentTypeError(f"{text} is neither a share of a GPU (0 to 1) nor a whole number of them")
-    return value
-
-
-def import_ray(*needed: str, install: str = "ray") -> Any:
-    """Ray, once it and the `needed` modules can be imported.
-
-    install : what pip is to install otherwise
-    raises : InputError where one is missing
-    """
+def import_ray() -> Any:
+    """Ray, or an InputError that says how to get it."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its makers of each cluster
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # read at import: lines of different folds may look alike
     try:
-        ray = importlib.import_module("ray")
-        for name in needed:
-            importlib.import_module(name)
+        return importlib.import_module("ray")
     except ImportError as error:
         raise InputError(
-            f"--ray: {error.name or 'Ray'} is not installed here; pip install {install}, on every machine that is to work, "
+            f"--ray: {error.name or 'Ray'} is not installed here; pip install ray, on every machine that is to work, "
             "or leave --ray out"
         ) from error
-    return ray
 
 
 @contextmanager
 def connection(ray: Any, address: str, store_bytes: int | None = None) -> Iterator[None]:
     """A cluster, to which this project's code is given; at the end nothing of ours is left running there.
 
-    store_bytes : the object store of a cluster that is started here; None leaves it to Ray
-    raises : InputError where no cluster answers
+    Parameters
+    ----------
+    store_bytes
+        The object store of a cluster that is started here; None leaves it to Ray.
+
+    Raises
+    ------
+    InputError
+        Where no cluster answers.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # no GPU for who asks for none
     with tempfile.TemporaryDirectory() as code:
@@ -102,33 +76,38 @@ def connection(ray: Any, address: str, store_bytes: int | None = None) -> Iterat
             ray.shutdown()
 
 
-def default_gpus(ray: Any, asked: float | None, device: str) -> float:
-    """GPUs of a worker: as asked, or else one where the cluster has any and `device` (of --device) may be one."""
-    if asked is not None:
-        return asked
-    return 1.0 if ray.cluster_resources().get("GPU") and device != "cpu" else 0.0
+def task_needs(ray: Any, options: ClusterOptions, device: str) -> dict[str, float]:
+    """What a task asks of a node, in Ray's terms: a GPU where the cluster has any and `device` (of --device) may be one."""
+    gpus = options.gpus
+    if gpus is None:
+        gpus = 1.0 if ray.cluster_resources().get("GPU") and device != "cpu" else 0.0
+    return {"CPU": options.cpus, "GPU": gpus, "memory": options.memory_gb * 2**30}
 
 
-def node_resources(ray: Any) -> list[dict[str, float]]:
-    """What each node that is alive has, in Ray's terms."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+def task_settings(needs: Mapping[str, float]) -> dict[str, Any]:
+    """The same, as options of a remote function."""
+    return {"num_cpus": needs["CPU"], "num_gpus": needs["GPU"], "memory": needs["memory"] or None}
 
 
-def has_room(resources: Mapping[str, float], needs: Mapping[str, float]) -> bool:
-    """Whether a node could hold what asks for `needs` if it had nothing else to do."""
-    return all(resources.get(kind, 0) >= amount for kind, amount in needs.items())
+def check_room(ray: Any, needs: Mapping[str, float], what: str, wait: bool = False) -> None:
+    """Check that some node could hold a task, in an otherwise idle cluster.
 
+    Parameters
+    ----------
+    needs
+        As of `task_needs`.
+    what
+        "fold" or "task", as in the options that ask for more or less.
+    wait
+        Where nodes were there and are not any more, others may come: say so.
 
-def check_room(ray: Any, needs: Mapping[str, float], what: str, options: str, wait: bool = False) -> None:
-    """That some node could hold it, in an otherwise idle cluster.
-
-    needs : CPU, GPU and memory, in Ray's terms
-    what, options : who asks, and which options would ask for less
-    wait : where nodes were there and are not any more, others may come: say so
-    raises : InputError, unless `wait`
+    Raises
+    ------
+    InputError
+        Where none could, unless `wait`.
     """
-    nodes = node_resources(ray)
-    if any(has_room(node, needs) for node in nodes):
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if any(all(node.get(kind, 0) >= amount for kind, amount in needs.items()) for node in nodes):
         return
     asked = f"{needs['CPU']:g} CPUs, {needs['GPU']:g} GPUs and {needs['memory'] / 2**30:.0f} GB of memory"
     there = "; ".join(
@@ -137,16 +116,32 @@ def check_room(ray: Any, needs: Mapping[str, float], what: str, options: str, wa
     )
     if not wait:
         raise InputError(
-            f"--ray: no node could hold {what}, which asks for {asked}; the nodes have {there}; lower {options}"
+            f"--ray: no node could hold a {what}, which asks for {asked}; the nodes have {there}; lower --cpus_per_{what}, "
+            f"--gpus_per_{what} or, of folds, --memory_per_fold"
         )
     print(f"waiting for a node with {asked}; there are: {there or 'none'}", file=sys.stderr, flush=True)
 
 
-def _check_answers(address: str) -> None:
-    """Ray itself goes on asking for minutes.
+def as_they_end(
+    ray: Any, running: dict[Any, Item], needs: Mapping[str, float], what: str
+) -> Iterator[tuple[Any, Item]]:
+    """The handle of each task as it ends, with what belongs to it; others may join while this goes on."""
+    while running:
+        done, _ = ray.wait(list(running), timeout=NEWS_SECONDS)
+        if not done:
+            check_room(ray, needs, what, wait=True)
+        for handle in done:
+            yield handle, running.pop(handle)
 
-    raises : OSError or ValueError where nothing listens at an address HOST:PORT
-    """
+
+def cancel(ray: Any, running: Mapping[Any, object]) -> None:
+    """End the tasks that are running, and those that wait."""
+    for handle in running:
+        ray.cancel(handle, force=True)
+
+
+def _check_answers(address: str) -> None:
+    """Ray itself goes on asking for minutes. Raises OSError or ValueError where nothing listens at an address HOST:PORT."""
     if address not in ("local", "auto"):
         host, _, port = address.rpartition(":")
         if not host or not port.isdecimal():

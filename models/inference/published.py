@@ -43,11 +43,17 @@ _NO_PREDICTIONS = OutOfFold([], [], [], np.zeros(0), np.zeros(0))
 class Published:
     """What a folder holds.
 
-    figures : of `card_figures`; empty where there are none
-    references : the folder of spoken texts, or None
-    reference_sha256 : the checksum of each of its files
-    trained_with : the checksum of each reference that the members were trained with, by text. It is no part of the folder,
-        which tells no text but by `references`: those are checked against it as they are published
+    Attributes
+    ----------
+    figures
+        Of `card_figures`; empty where there are none.
+    references
+        The folder of spoken texts, or None.
+    reference_sha256
+        The checksum of each of its files.
+    trained_with
+        The checksum of each reference that the members were trained with, by text. It is no part of the folder, which
+        tells no text but by `references`: those are checked against it as they are published.
     """
 
     members: list[Member]
@@ -62,7 +68,10 @@ class Published:
 def write_published(folder: Path, published: Published, card: str) -> None:
     """Fill an empty folder.
 
-    raises : InputError where the references are another voice's, or members are no ensemble
+    Raises
+    ------
+    InputError
+        Where the references are another voice's, or members are no ensemble.
     """
     _check_members(published.members, published.voice)
     members = [_write_member(folder, member) for member in published.members]
@@ -80,7 +89,11 @@ def write_published(folder: Path, published: Published, card: str) -> None:
 
 
 def read_published(folder: Path) -> Published:
-    """raises : InputError where the folder is not complete, was changed, or is not of this project"""
+    """Raises
+    ------
+    InputError
+        Where the folder is not complete, was changed, or is not of this project.
+    """
     file = folder / CONFIG_FILE
     if not file.is_file():
         raise InputError(f"{file}: missing, so {folder} holds no published model; make one with publish.py")

@@ -41,7 +41,10 @@ _speaking = threading.Lock()  # synthesisers are not thread-safe
 class Answer:
     """A recording and what was expected.
 
-    audio : a file, or a waveform at 16 kHz: floats in [-1, 1] [shape=(n,)]
+    Attributes
+    ----------
+    audio
+        A file, or a waveform at 16 kHz: floats in [-1, 1] [shape=(n,)].
     """
 
     audio: Path | str | Waveform
@@ -53,9 +56,14 @@ class Answer:
 class Scorer:
     """An ensemble, or a single model, with the voice that its references need. Scores are those of infer.py.
 
-    device, precision : as the options of infer.py
-    cache_dir : where references are kept that have to be spoken
-    voice : where the voice is, if not where the one who published the models had it; another voice is refused
+    Parameters
+    ----------
+    device, precision
+        As the options of infer.py.
+    cache_dir
+        Where references are kept that have to be spoken.
+    voice
+        Where the voice is, if not where the one who published the models had it; another voice is refused.
     """
 
     def __init__(
@@ -85,7 +93,10 @@ class Scorer:
     ) -> "Scorer":
         """A folder written by `save_pretrained` or publish.py, or a Hugging Face hub id (`revision`: its branch or commit).
 
-        raises : InputError where it can't be reached, is not complete, or was changed
+        Raises
+        ------
+        InputError
+            Where it can't be reached, is not complete, or was changed.
         """
         return cls(read_published(_locate(str(source), revision)), device, precision, cache_dir, voice)
 
@@ -136,7 +147,10 @@ class Scorer:
     def save_pretrained(self, folder: Path, card: str = "") -> None:
         """Write the folder that `from_pretrained` reads; it appears whole or not at all.
 
-        raises : InputError where there is something already
+        Raises
+        ------
+        InputError
+            Where there is something already.
         """
         if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
             raise InputError(f"{folder}: is not empty; give another folder, or delete it")
@@ -154,9 +168,17 @@ class Scorer:
     ) -> float:
         """The probability that an answer was right.
 
-        audio : a file, or a waveform at `sample_rate_hz`: floats in [-1, 1] [shape=(n,)]
-        task, grade : one of TASKS and of GRADES
-        raises : InputError where one of them is wrong, or the audio can't be read
+        Parameters
+        ----------
+        audio
+            A file, or a waveform at `sample_rate_hz`: floats in [-1, 1] [shape=(n,)].
+        task, grade
+            One of TASKS and of GRADES.
+
+        Raises
+        ------
+        InputError
+            Where one of them is wrong, or the audio can't be read.
         """
         if isinstance(audio, np.ndarray) and sample_rate_hz != SAMPLE_RATE_HZ:
             audio = resample(_check_waveform(audio), sample_rate_hz)
@@ -170,9 +192,17 @@ class Scorer:
     ) -> Values:
         """The probability of each answer: float64 [shape=(answers,)], inside (0, 1).
 
-        num_workers : processes that read audio; 0: this one
-        on_progress : told after each step how much of the work is done, and how much there is
-        raises : InputError as of `score`, naming the first that is wrong
+        Parameters
+        ----------
+        num_workers
+            Processes that read audio; 0: this one.
+        on_progress
+            Told after each step how much of the work is done, and how much there is.
+
+        Raises
+        ------
+        InputError
+            As of `score`, naming the first that is wrong.
         """
         if not answers:
             return np.zeros(0)

@@ -60,7 +60,10 @@ class Member:
 def load_members(config: EnsembleConfig, config_dir: Path, folds_per_model: int | None) -> list[Member]:
     """The checkpoints to use, each checked against the configuration; models of no weight are left out.
 
-    folds_per_model : how many of each model's folds, spread evenly; None means all
+    Parameters
+    ----------
+    folds_per_model
+        How many of each model's folds, spread evenly; None means all.
     """
     members: list[Member] = []
     for index, entry in enumerate(model for model in config.models if model.weight > 0):
@@ -86,19 +89,23 @@ def score_clips(
 ) -> Values:
     """The ensemble's probability for each row of `table`: float64 [shape=(rows,)], inside (0, 1).
 
-    sources : as of `ComparisonDataset`
-    on_progress : told after each step how much of the work is done, and how much there is
+    Parameters
+    ----------
+    sources
+        As of `ComparisonDataset`.
+    on_progress
+        Told after each step how much of the work is done, and how much there is.
     """
     blended = np.zeros(len(table))
-    forms = distinct_forms(members)
+    forms = _distinct_forms(members)
     data = SeveralForms([ComparisonDataset(table, data_dir, references, **form, sources=sources) for form in forms])
     with tqdm(total=len(table) * len(members), desc="scoring", unit=" clip×model", disable=None) as bar:
         start, done = 0, 0
-        for chunk in _read_ahead(_chunks(data, num_workers)):
+        for chunk in _read_ahead(_chunks(data, chunk_clips(members), num_workers)):
             if start:  # never for a few clips alone, which it would delay
                 release_freed()
             rows = slice(start, start + len(chunk))
-            for part in chunk_scores(members, forms, data, chunk, device, precision):
+            for part in _chunk_scores(members, forms, data, chunk, device, precision):
                 blended[rows] += part
                 bar.update(len(chunk))
                 done += len(chunk)
@@ -107,7 +114,7 @@ def score_clips(
     return clip_probabilities(blended)
 
 
-def distinct_forms(members: Sequence[Member]) -> list[dict[str, Any]]:
+def _distinct_forms(members: Sequence[Member]) -> list[dict[str, Any]]:
     """What the members read of a clip, as arguments of `ComparisonDataset`, each once."""
     forms: list[dict[str, Any]] = []
     for member in members:
@@ -116,7 +123,7 @@ def distinct_forms(members: Sequence[Member]) -> list[dict[str, Any]]:
     return forms
 
 
-def chunk_scores(
+def _chunk_scores(
     members: Sequence[Member],
     forms: Sequence[dict[str, Any]],
     data: SeveralForms,
@@ -126,7 +133,10 @@ def chunk_scores(
 ) -> Iterator[Values]:
     """Each member's part in the probabilities of a chunk, in turn: float64 [shape=(clips,)]; their sum is the ensemble's.
 
-    forms : of `distinct_forms`, which those of `data` and of each clip are made from
+    Parameters
+    ----------
+    forms
+        Of `_distinct_forms`, which those of `data` and of each clip are made from.
     """
     for member in members:
         form = forms.index(member.features)
@@ -134,25 +144,25 @@ def chunk_scores(
         yield member.share * _score_chunk(member, data.forms[form], clips, device, precision)
 
 
-def clips_per_chunk(n_forms: int) -> int:
+def chunk_clips(members: Sequence[Member]) -> int:
     """Clips that are scored together: CHUNK_CLIPS spectrograms, in whole batches of a loading process."""
-    return -(-CHUNK_CLIPS // (n_forms * LOADER_CLIPS)) * LOADER_CLIPS
+    return -(-CHUNK_CLIPS // (len(_distinct_forms(members)) * LOADER_CLIPS)) * LOADER_CLIPS
 
 
-def _chunks(data: SeveralForms, num_workers: int) -> Iterator[list[tuple[Clip, ...]]]:
+def _chunks(data: SeveralForms, chunk_size: int, num_workers: int) -> Iterator[list[tuple[Clip, ...]]]:
     """The clips in order, with their features, up to CHUNK_CLIPS spectrograms at a time.
 
     The loading processes are started at once, by the thread that calls: what is forked from a thread of a pool ends with an
     error, and at a bad moment torch's watch over these processes takes it for a crash.
     """
-    loader = DataLoader(data, batch_size=LOADER_CLIPS, collate_fn=as_arrays, num_workers=num_workers)
-    return _gather(iter(loader), clips_per_chunk(len(data.forms)))
+    loader = DataLoader(data, batch_size=LOADER_CLIPS, collate_fn=_as_arrays, num_workers=num_workers)
+    return _gather(iter(loader), chunk_size)
 
 
 def _gather(batches: Iterator[list[list[dict[str, Any]]]], chunk_clips: int) -> Iterator[list[tuple[Clip, ...]]]:
     chunk: list[tuple[Clip, ...]] = []
     for clips in batches:
-        chunk += [tuple(as_tensors(clip) for clip in forms) for forms in clips]
+        chunk += [tuple(_as_tensors(clip) for clip in forms) for forms in clips]
         if len(chunk) >= chunk_clips:
             yield chunk
             chunk = []
@@ -160,7 +170,7 @@ def _gather(batches: Iterator[list[list[dict[str, Any]]]], chunk_clips: int) -> 
         yield chunk
 
 
-def as_arrays(clips: Sequence[tuple[Clip, ...]]) -> list[list[dict[str, Any]]]:
+def _as_arrays(clips: Sequence[tuple[Clip, ...]]) -> list[list[dict[str, Any]]]:
     """For the way between processes: each tensor would hold a file open for as long as it lives."""
     return [[{name: _as_array(value) for name, value in clip.items()} for clip in forms] for forms in clips]
 
@@ -169,7 +179,7 @@ def _as_array(value: object) -> object:
     return value.numpy() if isinstance(value, Tensor) else value
 
 
-def as_tensors(clip: Mapping[str, Any]) -> Clip:
+def _as_tensors(clip: Mapping[str, Any]) -> Clip:
     values = {name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for name, value in clip.items()}
     return Clip(**values)  # type: ignore[typeddict-item]
 
@@ -257,7 +267,7 @@ def _pick_folds(entry: ModelEntry, index: int, folds_per_model: int | None) -> l
 
 
 def _check_member(checkpoint: Checkpoint, entry: ModelEntry, fold: int, config: EnsembleConfig) -> None:
-    """raises : InputError naming each thing in which a checkpoint is not the one that the weights were fitted for"""
+    """Raises InputError naming each thing in which a checkpoint is not the one that the weights were fitted for."""
     pairs = {
         "model": (entry.name, checkpoint.recipe.name),
         "fold": (fold, checkpoint.fold),

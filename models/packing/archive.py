@@ -1,7 +1,7 @@
 """`submission.zip`: everything that scoring needs where nothing can be installed or downloaded, and nothing else.
 
     main.py                assets/submission/main.py
-    infer.py models/       the script and the modules that it imports
+    infer.py models/       the script and the rooms of the package that it may use
     model_configs.pkl      the ensemble, of the chosen checkpoints
     assets/*.pth           these
     tts_data/              the references spoken so far
@@ -11,11 +11,10 @@ Features are the project's own and checkpoints hold their encoder's architecture
 encoder is needed. The same inputs give the same bytes.
 """
 
-import ast
 import os
 import shutil
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,10 +22,10 @@ from tqdm import tqdm
 
 from models.base.files import PROJECT_DIR, replace_when_done
 from models.ensemble.blend import spread_folds
-from models.ensemble.checkpoint import Checkpoint, checkpoint_name, load_checkpoint
+from models.ensemble.checkpoint import checkpoint_name, load_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry, config_bytes
 from models.errors import InputError
-from models.packing.voice_files import PackedFiles
+from models.packing.voices import PackedFiles
 from models.speech.checksums import refuse_changed, refuse_foreign
 from models.speech.identity import describe_voice, same_voice
 from models.speech.references import PATHS_FILE, VOICE_FILE, read_identity, reference_path, spoken_references
@@ -34,47 +33,54 @@ from models.speech.references import PATHS_FILE, VOICE_FILE, read_identity, refe
 MAIN = PROJECT_DIR / "assets" / "submission" / "main.py"
 CONFIG_NAME, ASSETS_NAME, REFERENCES_NAME = "model_configs.pkl", "assets", "tts_data"
 
+# What infer.py may import: these rooms, of the cluster's the options alone, and these modules of no room.
+_ROOMS = ("base", "speech", "clips", "network", "ensemble", "inference")
+_MODULES = ("__init__.py", "recipe.py", "errors.py", "cluster/__init__.py", "cluster/options.py")
 _STORED = {".pth", ".safetensors", ".bin"}  # weights, which hardly get smaller
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # the earliest of the format
 _BLOCK_BYTES = 1 << 20
 
 
-def choose_folds(config: EnsembleConfig, folds: Mapping[str, int], weights: Mapping[str, float]) -> EnsembleConfig:
-    """The configuration of so many folds of each of some models, spread evenly, with other weights."""
-    chosen = [entry for entry in config.models if folds.get(entry.name)]
-    return replace(
-        config,
-        models=[
-            _pick(entry, spread_folds(index, len(entry.folds), folds[entry.name]), weights[entry.name])
-            for index, entry in enumerate(chosen)
-        ],
-    )
+def choose_folds(config: EnsembleConfig, folds_per_model: int | None) -> EnsembleConfig:
+    """The configuration of the models that have a weight, with so many folds of each, spread evenly; None means all.
+
+    Raises
+    ------
+    InputError
+        Where a model has fewer folds.
+    """
+    chosen = [entry for entry in config.models if entry.weight > 0]
+    picked = [
+        _pick(entry, spread_folds(index, len(entry.folds), folds_per_model or len(entry.folds)))
+        for index, entry in enumerate(chosen)
+    ]
+    return replace(config, models=picked)
 
 
-def _pick(entry: ModelEntry, places: Sequence[int], weight: float) -> ModelEntry:
+def _pick(entry: ModelEntry, places: Sequence[int]) -> ModelEntry:
     return replace(
         entry,
-        weight=weight,
         paths=[entry.paths[place] for place in places],
         folds=[entry.folds[place] for place in places],
         sha256=[entry.sha256[place] for place in places],
     )
 
 
-def read_checkpoints(config: EnsembleConfig, config_dir: Path) -> list[Checkpoint]:
-    """All checkpoints of a configuration, each checked against its checksum."""
+def check_checkpoints(config: EnsembleConfig, config_dir: Path) -> None:
+    """Read every checkpoint of a configuration, each checked against its checksum."""
     files = [
         (config_dir / path, sha256)
         for entry in config.models
         for path, sha256 in zip(entry.paths, entry.sha256, strict=True)
     ]
-    return [load_checkpoint(path, sha256) for path, sha256 in tqdm(files, "reading", disable=None)]
+    for path, sha256 in tqdm(files, "reading", disable=None):
+        load_checkpoint(path, sha256)
 
 
 def submission_files(config: EnsembleConfig, config_dir: Path, tts_dir: Path, engine: str) -> PackedFiles:
     """All files but the voice's, by their names in the submission."""
     files: PackedFiles = {"main.py": MAIN, "LICENSE": PROJECT_DIR / "LICENSE"}
-    files |= {path.relative_to(PROJECT_DIR).as_posix(): path for path in imported_files("infer.py", engine)}
+    files |= {path.relative_to(PROJECT_DIR).as_posix(): path for path in code_files(engine)}
     packed_entries = []
     for entry in config.models:
         names = [f"{ASSETS_NAME}/{checkpoint_name(entry.name, fold)}" for fold in entry.folds]
@@ -99,37 +105,19 @@ def _reference_files(config: EnsembleConfig, tts_dir: Path) -> PackedFiles:
     return {f"{REFERENCES_NAME}/{path.name}": path for path in paths if path.is_file()}
 
 
-def imported_files(script: str, engine: str) -> list[Path]:
-    """A script and every module of the project that it imports, at once or later, as their import statements say.
+def code_files(engine: str) -> list[Path]:
+    """infer.py and what of the package it may use: whole rooms, since doors import at first use.
 
-    engine : of the voice; the module for Hugging Face voices is left out where it is not one
+    Parameters
+    ----------
+    engine
+        Of the voice; the module for Hugging Face voices is left out where it is not one.
     """
-    unused = {PROJECT_DIR / "models" / "speech" / "hf_voice.py"} if engine in ("espeak-ng", "MeloTTS") else set()
-    found: set[Path] = set()
-    coming = {PROJECT_DIR / script}
-    while coming:
-        path = coming.pop()
-        found.add(path)
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        coming |= {file for name in _imported_names(tree) for file in _module_files(name)} - found - unused
-    return sorted(found)
-
-
-def _imported_names(tree: ast.AST) -> Iterable[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def _module_files(name: str) -> set[Path]:
-    """A module of the project, with its packages; nothing for other modules and for what is no module."""
-    parts = name.split(".")
-    packages = [PROJECT_DIR.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1)]
-    module = PROJECT_DIR.joinpath(*parts).with_suffix(".py")
-    return {path for path in [*packages, module] if path.is_file()}
+    package = PROJECT_DIR / "models"
+    paths = [PROJECT_DIR / "infer.py", *(package / name for name in _MODULES)]
+    paths += [path for room in _ROOMS for path in (package / room).iterdir() if path.is_file()]
+    unused = {package / "speech" / "hf_voice.py"} if engine in ("espeak-ng", "MeloTTS") else set()
+    return sorted(set(paths) - unused)
 
 
 def write_zip(output: Path, files: Mapping[str, Path | bytes]) -> int:

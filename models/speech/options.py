@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import InputError
+from models.speech.identity import Identity
 
 DEFAULT_VOCODER = "microsoft/speecht5_hifigan"
 
@@ -44,3 +45,9 @@ def add_voice_arguments(parser: argparse.ArgumentParser, default_voice: str | No
     group.add_argument(
         "--vocoder", default=DEFAULT_VOCODER, help="the vocoder of a SpeechT5 voice (default: %(default)s)"
     )
+
+
+def trained_voice(arguments: argparse.Namespace, identity: Identity) -> VoiceOptions:
+    """The voice that models were trained with, where `add_voice_arguments` says that it lies here."""
+    source = arguments.voice or identity["source"]
+    return VoiceOptions(source, identity["speed"], arguments.speaker_embedding, arguments.vocoder)

@@ -1,4 +1,4 @@
-"""Training one fold with the Hugging Face Trainer.
+"""Training one fold with the Hugging Face Trainer: prepare → fit → finish.
 
 Mixed precision, gradient accumulation, clipping of unscaled gradients, resuming, TensorBoard and DDP are the Trainer's;
 what is set here is what the recipes ask for: optimiser, schedule, order of the clips, and what is kept.
@@ -7,15 +7,16 @@ what is set here is what the recipes ask for: optimiser, schedule, order of the 
 import functools
 import os
 import platform
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
+from torch import Tensor
 from transformers import EvalPrediction, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
@@ -26,7 +27,7 @@ from models.clips.dataset import ComparisonDataset, EpochShuffle
 from models.clips.features import frames_for_seconds
 from models.clips.tables import clip_paths
 from models.ensemble.checkpoint import Checkpoint, OutOfFold, save_checkpoint
-from models.ensemble.metrics import figures, sigmoid
+from models.ensemble.metrics import Values, figures, sigmoid
 from models.errors import InputError
 from models.network.build import network_settings, pretrained_network
 from models.network.comparison import ComparisonNetwork, half_weights, load_weights
@@ -59,32 +60,156 @@ PROCESSES_APART = 1_000_003  # between their seeds of dropout: more than any see
 SHORTEST_RESPONSE_SECONDS = 0.5  # what must be left of the input after the longest reference
 
 
+@dataclass(frozen=True)
+class ReadyFold:
+    """What `prepare` has found: all that can go wrong in the input has not.
+
+    Attributes
+    ----------
+    job
+        With its held-out clips in order of length.
+    network
+        At the start of the first try.
+    clip_seconds
+        Of each training clip, with its reference, as far as it is read.
+    tries
+        Earlier runs of the very same job that collapsed.
+    """
+
+    job: TrainingJob
+    arguments: TrainingArguments
+    network: ComparisonNetwork
+    references: Mapping[str, Waveform]
+    clip_seconds: Sequence[float]
+    tries: list[Try]
+
+    @property
+    def is_first_process(self) -> bool:
+        return bool(self.arguments.process_index == 0)
+
+
+@dataclass(frozen=True)
+class FittedFold:
+    """What `fit` has learnt.
+
+    Attributes
+    ----------
+    weights
+        In float16, as they are saved.
+    encoder
+        Of `network_settings`.
+
+    Attributes
+    ----------
+    predictions : float64 [shape=(held-out clips,)]
+        Probabilities by these weights.
+    """
+
+    weights: dict[str, Tensor]
+    encoder: dict[str, Any]
+    predictions: Values
+    history: list[dict[str, float]]
+    tries: list[Try]
+
+
 def train_fold(job: TrainingJob, restart: bool = False) -> Path:
     """Train, keep the epoch with the lowest validation log loss, write the checkpoint; a run that was cut off goes on.
 
-    A run that collapses is begun again with another seed, `job.max_tries` times in all.
+    A run that collapses is begun again with another seed, `max_tries` times in all.
 
-    restart : forget what an earlier, unfinished run left
-    returns : the checkpoint's path
+    Parameters
+    ----------
+    restart
+        Forget what an earlier, unfinished run left.
+
+    Returns
+    -------
+    Path
+        The checkpoint's.
     """
-    arguments = _training_arguments(job, resolve_device(job.device))
+    ready = prepare(job, restart)
+    with _sole_run(ready, restart):
+        finish(ready, fit(ready))
+    return job.checkpoint_path
+
+
+def prepare(job: TrainingJob, restart: bool) -> ReadyFold:
+    """Read and check everything that training needs, before anything is written."""
+    arguments = _training_arguments(job, resolve_device(job.options.device))
     if arguments.use_cpu:  # several threads would add up the gradients of a shared reference in any order
         torch.use_deterministic_algorithms(True)
-    references = load_references(job.tts_dir, job.texts)
+    references = load_references(job.options.tts_dir, job.texts)
     seconds = first_decides(lambda: _joined_seconds(job, references))
     clip_seconds, held_out_seconds = seconds[: len(job.train)], seconds[len(job.train) :]
-    job = replace(job, validation=job.validation.iloc[np.argsort(held_out_seconds, kind="stable")])  # alike together
+    alike_together = np.argsort(held_out_seconds, kind="stable")
+    job = replace(job, validation=job.validation.iloc[alike_together])
     tries = first_decides(lambda: past_tries(job, restart))
-    network = _fresh_network(job, arguments, tries)  # before anything is written: the weights may not be there
-    with sole_writer(job.run_dir) if arguments.process_index == 0 else nullcontext():
-        if arguments.process_index == 0:
-            prepare_run_dir(job, restart)
-        while True:
-            try:
-                return _train_once(job, arguments, network, references, clip_seconds, tries)
-            except Collapse as collapse:
-                tries = _note_collapse(job, arguments, tries, collapse)
-            network = _fresh_network(job, arguments, tries)
+    network = _fresh_network(job, arguments, tries)
+    return ReadyFold(job, arguments, network, references, clip_seconds, tries)
+
+
+def fit(ready: ReadyFold) -> FittedFold:
+    """Train until a run has learnt something.
+
+    Raises
+    ------
+    InputError
+        Where the last try collapses too.
+    """
+    network, tries = ready.network, ready.tries
+    while True:
+        try:
+            return _fit_once(ready, network, tries)
+        except Collapse as collapse:
+            tries = _note_collapse(ready, tries, collapse)
+        network = _fresh_network(ready.job, ready.arguments, tries)
+
+
+def finish(ready: ReadyFold, fitted: FittedFold) -> None:
+    """Write the checkpoint; the run's states are not needed any more."""
+    if not ready.is_first_process:
+        return
+    job, table = ready.job, ready.job.validation
+    checkpoint = Checkpoint(
+        recipe=job.recipe,
+        fold=job.fold,
+        n_folds=job.options.n_folds,
+        weights=fitted.weights,
+        encoder=fitted.encoder,
+        oof=OutOfFold(
+            filenames=table["filename"].tolist(),
+            tasks=table["task"].tolist(),
+            grades=table["grade"].tolist(),
+            labels=table["score"].to_numpy(np.float64),
+            predictions=fitted.predictions,
+        ),
+        voice=read_identity(job.options.tts_dir),
+        data_fingerprint=job.data_fingerprint,
+        options=dict(job.options.given),
+        history=fitted.history,
+        versions={
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "transformers": transformers.__version__,
+        },
+        tries=fitted.tries,
+        references=trained_with(job.run_dir),
+        grouping=job.grouping,
+    )
+    save_checkpoint(job.checkpoint_path, checkpoint)
+    forget_states(job.run_dir)
+    print(f"wrote {job.checkpoint_path}")
+
+
+@contextmanager
+def _sole_run(ready: ReadyFold, restart: bool) -> Iterator[None]:
+    """No other run of this fold meanwhile, on a folder that holds nothing but what this job has left there."""
+    if not ready.is_first_process:
+        yield
+        return
+    with sole_writer(ready.job.run_dir):
+        prepare_run_dir(ready.job, restart)
+        yield
 
 
 def _fresh_network(job: TrainingJob, arguments: TrainingArguments, tries: list[Try]) -> ComparisonNetwork:
@@ -94,36 +219,55 @@ def _fresh_network(job: TrainingJob, arguments: TrainingArguments, tries: list[T
     return pretrained_network(job.recipe)
 
 
-def _note_collapse(job: TrainingJob, arguments: TrainingArguments, tries: list[Try], collapse: Collapse) -> list[Try]:
-    """The tries with the one that collapsed, which leaves nothing else behind.
+def _fit_once(ready: ReadyFold, network: ComparisonNetwork, tries: list[Try]) -> FittedFold:
+    """One try. Raises Collapse, unless it is the last one and all that is wrong is that it ended at the prior."""
+    job = ready.job
+    trainer = _make_trainer(ready, network)
+    trainer.train(resume_from_checkpoint=first_decides(lambda: last_state(job.run_dir)))
+    labels = (table["score"].to_numpy(np.float64) for table in (job.train, job.validation))
+    try:
+        check_learnt(float(trainer.state.best_metric), *labels)
+    except Collapse as collapse:
+        if len(tries) + 1 < job.options.max_tries:
+            raise
+        tries = _with_collapse(ready, tries, collapse)
+    weights = half_weights(network)
+    load_weights(network, weights)
+    logits = trainer.predict(trainer.eval_dataset).predictions
+    predictions = sigmoid(np.asarray(logits, dtype=np.float64).reshape(-1))
+    return FittedFold(weights, network_settings(network), predictions, EpochReport.history(trainer.state), tries)
 
-    raises : InputError where there may be no other
-    """
-    tries = [*tries, {"seed": arguments.seed, "outcome": str(collapse)}]
-    if arguments.process_index == 0:
-        _report_try(job, tries)
+
+def _note_collapse(ready: ReadyFold, tries: list[Try], collapse: Collapse) -> list[Try]:
+    """The tries with the one that collapsed, which leaves nothing else behind. Raises InputError where there may be no other."""
+    job, tries = ready.job, _with_collapse(ready, tries, collapse)
+    if ready.is_first_process:
         forget_states(job.run_dir)
-        write_tries(job.run_dir, tries[: job.max_tries - 1])
+        write_tries(job.run_dir, tries[: job.options.max_tries - 1])
     wait_for_all()  # no process goes on before the states are gone
-    if len(tries) >= job.max_tries:
-        raise InputError(_what_to_do(job, tries)) from collapse
+    if len(tries) >= job.options.max_tries:
+        raise InputError(
+            f"{job.name}: did not learn in {len(tries)} tries, the last one: {tries[-1]['outcome']}; "
+            "try a lower --learning_rate, another --seed or --precision fp32"
+        ) from collapse
     return tries
 
 
-def _train_once(
-    job: TrainingJob,
-    arguments: TrainingArguments,
-    network: ComparisonNetwork,
-    references: Mapping[str, Waveform],
-    clip_seconds: Sequence[float],
-    tries: list[Try],
-) -> Path:
-    """raises : Collapse, unless it is the last try and all that is wrong is that it ended at the prior"""
-    recipe = job.recipe
+def _with_collapse(ready: ReadyFold, tries: list[Try], collapse: Collapse) -> list[Try]:
+    """Also tells of it."""
+    job, seed = ready.job, ready.arguments.seed
+    tries = [*tries, {"seed": seed, "outcome": str(collapse)}]
+    if ready.is_first_process:
+        print(f"{job.name}, try {len(tries)} of {job.options.max_tries}, seed {seed}: {collapse}", flush=True)
+    return tries
+
+
+def _make_trainer(ready: ReadyFold, network: ComparisonNetwork) -> FoldTrainer:
+    job, recipe, arguments = ready.job, ready.job.recipe, ready.arguments
     make_dataset = functools.partial(
         ComparisonDataset,
-        data_dir=job.data_dir,
-        references=references,
+        data_dir=job.options.data_dir,
+        references=ready.references,
         n_mels=network.encoder.config.num_mel_bins,
         max_frames=frames_for_seconds(recipe.max_seconds),
         seed=arguments.seed,
@@ -131,46 +275,9 @@ def _train_once(
         padding=recipe.padding,
     )
     train, validation = make_dataset(job.train, augment=recipe.augment), make_dataset(job.validation)
-    trainer = _make_trainer(job, network, train, validation, clip_seconds, arguments)
-    trainer.train(resume_from_checkpoint=first_decides(lambda: last_state(job.run_dir)))
-    labels = (table["score"].to_numpy(np.float64) for table in (job.train, job.validation))
-    try:
-        check_learnt(float(trainer.state.best_metric), *labels)
-    except Collapse as collapse:
-        if len(tries) + 1 < job.max_tries:
-            raise
-        tries = [*tries, {"seed": arguments.seed, "outcome": str(collapse)}]
-        if arguments.process_index == 0:
-            _report_try(job, tries)
-    return _finish(job, trainer, network, validation, tries)
-
-
-def _report_try(job: TrainingJob, tries: list[Try]) -> None:
-    print(
-        f"{job.checkpoint_path.stem}, try {len(tries)} of {job.max_tries}, seed {tries[-1]['seed']}: "
-        f"{tries[-1]['outcome']}",
-        flush=True,
-    )
-
-
-def _what_to_do(job: TrainingJob, tries: list[Try]) -> str:
-    return (
-        f"{job.checkpoint_path.stem}: did not learn in {len(tries)} tries, the last one: {tries[-1]['outcome']}; "
-        "try a lower --learning_rate, another --seed or --precision fp32"
-    )
-
-
-def _make_trainer(
-    job: TrainingJob,
-    network: ComparisonNetwork,
-    train: ComparisonDataset,
-    validation: ComparisonDataset,
-    clip_seconds: Sequence[float],
-    arguments: TrainingArguments,
-) -> FoldTrainer:
-    order = EpochShuffle(clip_seconds, job.recipe.batch_size, arguments.seed)
+    order = EpochShuffle(ready.clip_seconds, recipe.batch_size, arguments.seed)
     trainer = FoldTrainer(
-        job.recipe,
+        recipe,
         order,
         model=network,
         args=arguments,
@@ -190,27 +297,27 @@ def _make_trainer(
 
 def _training_arguments(job: TrainingJob, device: torch.device) -> TrainingArguments:
     recipe = job.recipe
-    precision = resolve_precision(job.precision, device)
+    precision = resolve_precision(job.options.precision, device)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.run_dir / "tensorboard")
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    parts = job.gradient_accumulation_steps * world_size
+    parts = job.options.gradient_accumulation_steps * world_size
     if recipe.batch_size % parts:
         raise InputError(
             f"--batch_size {recipe.batch_size}: can't be split evenly over {world_size} processes × "
-            f"{job.gradient_accumulation_steps} accumulation steps"
+            f"{job.options.gradient_accumulation_steps} accumulation steps"
         )
     arguments = TrainingArguments(
         output_dir=str(job.run_dir),
         num_train_epochs=recipe.epochs,
         per_device_train_batch_size=recipe.batch_size // parts,
         per_device_eval_batch_size=recipe.batch_size // parts,
-        gradient_accumulation_steps=job.gradient_accumulation_steps,
+        gradient_accumulation_steps=job.options.gradient_accumulation_steps,
         max_grad_norm=recipe.max_grad_norm,
         seed=recipe.seed + job.fold,
         bf16=precision == "bf16",
         fp16=precision == "fp16",
         use_cpu=device.type == "cpu",
-        dataloader_num_workers=job.num_workers,
+        dataloader_num_workers=job.options.num_workers,
         dataloader_drop_last=False,  # it would drop held-out clips too; of training, the sampler draws whole batches alone
         dataloader_pin_memory=device.type == "cuda",
         accelerator_config={"non_blocking": device.type == "cuda"},  # batches are copied while the GPU computes
@@ -243,7 +350,7 @@ def _validation_figures(prediction: EvalPrediction) -> dict[str, float]:
 def _joined_seconds(job: TrainingJob, references: Mapping[str, Waveform]) -> list[float]:
     """Length of each training and then of each validation clip with its reference, as far as it is read; says how many are cut.
 
-    raises : InputError where a clip does not decode, or nothing of it would be heard after the longest reference
+    Raises InputError where a clip does not decode, or nothing of it would be heard after the longest reference.
     """
     text, reference = max(references.items(), key=lambda item: len(item[1]))
     max_seconds, longest_seconds = job.recipe.max_seconds, len(reference) / SAMPLE_RATE_HZ
@@ -254,7 +361,7 @@ def _joined_seconds(job: TrainingJob, references: Mapping[str, Waveform]) -> lis
         )
     filenames = [*job.train["filename"], *job.validation["filename"]]
     texts = [*job.train["expected_text"], *job.validation["expected_text"]]
-    lengths = check_audio_files(clip_paths(job.data_dir, filenames))
+    lengths = check_audio_files(clip_paths(job.options.data_dir, filenames))
     joined = [seconds + len(references[text]) / SAMPLE_RATE_HZ for seconds, text in zip(lengths, texts, strict=True)]
     cut = sum(seconds > max_seconds for seconds in joined)
     print(
@@ -262,52 +369,3 @@ def _joined_seconds(job: TrainingJob, references: Mapping[str, Waveform]) -> lis
         f"{sum(lengths) / 3600:.2f} h; {cut} inputs are longer than {max_seconds:g} s and are cut"
     )
     return [min(seconds, max_seconds) for seconds in joined]
-
-
-def _finish(
-    job: TrainingJob,
-    trainer: FoldTrainer,
-    network: ComparisonNetwork,
-    validation: ComparisonDataset,
-    tries: list[Try],
-) -> Path:
-    """Predict the held-out clips with the weights as they are saved, in float16, and write the checkpoint."""
-    weights = half_weights(network)
-    load_weights(network, weights)
-    logits = trainer.predict(validation).predictions
-    if trainer.is_world_process_zero():
-        checkpoint = Checkpoint(
-            recipe=job.recipe,
-            fold=job.fold,
-            n_folds=job.n_folds,
-            weights=weights,
-            encoder=network_settings(network),
-            oof=_out_of_fold(job, np.asarray(logits, dtype=np.float64).reshape(-1)),
-            voice=read_identity(job.tts_dir),
-            data_fingerprint=job.data_fingerprint,
-            options=job.options,
-            history=EpochReport.history(trainer.state),
-            versions={
-                "python": platform.python_version(),
-                "torch": str(torch.__version__),
-                "transformers": transformers.__version__,
-            },
-            tries=tries,
-            references=trained_with(job.run_dir),
-            grouping=job.grouping,
-        )
-        save_checkpoint(job.checkpoint_path, checkpoint)
-        forget_states(job.run_dir)
-        print(f"wrote {job.checkpoint_path}")
-    return job.checkpoint_path
-
-
-def _out_of_fold(job: TrainingJob, logits: np.ndarray[Any, Any]) -> OutOfFold:
-    table = job.validation
-    return OutOfFold(
-        filenames=table["filename"].tolist(),
-        tasks=table["task"].tolist(),
-        grades=table["grade"].tolist(),
-        labels=table["score"].to_numpy(np.float64),
-        predictions=sigmoid(logits),
-    )

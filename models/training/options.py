@@ -1,18 +1,50 @@
-"""The command line of training: shared by the recipe scripts and by train.py."""
+"""The options of training: on the command line, and as plain values for everything behind it."""
 
 import argparse
-from dataclasses import fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from models.base.cli import add_data_arguments, add_device_arguments, positive
 from models.recipe import Recipe
 
-# Not part of how a fold was trained: left out of the options that a checkpoint remembers.
+# How a fold was trained, but not part of it: left out of the options that a checkpoint remembers.
 _NOT_REMEMBERED = (
     *("fold", "folds", "models", "n_folds", "output_dir", "overwrite"),
     *("ray", "gpus_per_fold", "cpus_per_fold", "memory_per_fold", "local_states"),
 )
+_RECIPE_SETTINGS = tuple(setting for setting in fields(Recipe) if setting.name != "name")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """Where a fold is trained, and how.
+
+    Attributes
+    ----------
+    group_by, groups
+        A column that keeps clips together in a fold, and the CSV that holds it (None: the training metadata).
+    recipe
+        Settings that replace the recipe's own, by name.
+    given
+        The options that differ from their defaults, as plain values: to train another fold in the same way.
+    """
+
+    data_dir: Path
+    tts_dir: Path
+    output_dir: Path
+    n_folds: int = 6
+    group_by: str | None = None
+    groups: Path | None = None
+    overwrite: bool = False
+    device: str = "auto"
+    precision: str = "auto"
+    num_workers: int = 0
+    gradient_accumulation_steps: int = 1
+    max_tries: int = 3
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,37 +80,37 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         help="a run that stops learning (vanished gradients, a loss that is not finite, no better than the prior) is begun "
         "again with another seed, so many times in all (default: %(default)s)",
     )
-    add_recipe_arguments(parser)
+    _add_recipe_arguments(parser)
 
 
-def given_options(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> dict[str, Any]:
-    """The options that differ from their defaults, as plain values."""
+def training_options(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> TrainingOptions:
+    """What was said on a command line to which `add_training_arguments` has added its options."""
+    values = vars(arguments)
     given = {
-        name: value
-        for name, value in vars(arguments).items()
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in values.items()
         if name not in _NOT_REMEMBERED and value != parser.get_default(name)
     }
-    return {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+    own = {setting.name for setting in fields(TrainingOptions)} & values.keys()
+    settings = {item.name: values[item.name] for item in _RECIPE_SETTINGS if values[item.name] is not None}
+    return TrainingOptions(**{name: values[name] for name in own}, recipe=settings, given=given)
 
 
-def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
-    """One `--field` for each field of `Recipe` but its name; not given means the recipe's own value."""
-    group = parser.add_argument_group("recipe", "settings that replace the recipe's own")
-    for setting in fields(Recipe):
-        if setting.name == "name":
-            continue
-        choices = get_args(setting.type) if get_origin(setting.type) is Literal else None
-        kind = setting.type if setting.type in (int, float, str) else str if choices else float
-        group.add_argument(f"--{setting.name}", type=kind, choices=choices, help=setting.metadata["help"])
+def override_recipe(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """The recipe with these settings in place of its own.
 
-
-def override_recipe(recipe: Recipe, arguments: argparse.Namespace) -> Recipe:
-    """The recipe with every setting that was given on the command line put in its place.
-
-    `--epochs` beyond the schedule stretches the schedule too, unless `--schedule_epochs` says otherwise.
+    More epochs than the schedule has stretch the schedule too, unless `schedule_epochs` says otherwise.
     """
-    names = [setting.name for setting in fields(Recipe) if setting.name != "name"]
-    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    given = dict(settings)
     if "epochs" in given and "schedule_epochs" not in given:
         given["schedule_epochs"] = max(given["epochs"], recipe.schedule_epochs)
     return replace(recipe, **given)
+
+
+def _add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
+    """One `--field` for each field of `Recipe` but its name; not given means the recipe's own value."""
+    group = parser.add_argument_group("recipe", "settings that replace the recipe's own")
+    for setting in _RECIPE_SETTINGS:
+        choices = get_args(setting.type) if get_origin(setting.type) is Literal else None
+        kind = setting.type if setting.type in (int, float, str) else str if choices else float
+        group.add_argument(f"--{setting.name}", type=kind, choices=choices, help=setting.metadata["help"])

@@ -54,10 +54,10 @@ def _description(job: TrainingJob) -> str:
     return json.dumps(
         {
             "recipe": job.recipe.to_dict(),
-            "n_folds": job.n_folds,
+            "n_folds": job.options.n_folds,
             "data": job.data_fingerprint,
-            "voice": read_identity(job.tts_dir),
-            "references": reference_checksums(job.tts_dir, job.texts),
+            "voice": read_identity(job.options.tts_dir),
+            "references": reference_checksums(job.options.tts_dir, job.texts),
             "held_out": hashlib.sha256("\n".join(sorted(job.validation["filename"])).encode()).hexdigest(),
         },
         indent=2,

@@ -1,10 +1,11 @@
 """What every recipe script does: train one fold of its recipe."""
 
+from models import training
 from models.base.cli import make_parser, run
 from models.base.processes import is_first_process, leave
 from models.recipe import Recipe
 from models.training.job import is_finished, make_job
-from models.training.options import add_training_arguments, given_options
+from models.training.options import add_training_arguments, training_options
 
 
 def main(recipe: Recipe) -> None:
@@ -20,12 +21,11 @@ def _train(recipe: Recipe) -> None:
     parser.add_argument("--fold", type=int, default=0, help="which fold to hold out, from 0 (default: %(default)s)")
     add_training_arguments(parser)
     arguments = parser.parse_args()
-    job = make_job(recipe, arguments.fold, arguments, given_options(arguments, parser))
-    if not arguments.overwrite and is_finished(job):
+    options = training_options(arguments, parser)
+    job = make_job(recipe, arguments.fold, options)
+    if not options.overwrite and is_finished(job):
         if is_first_process():
             print(f"{job.checkpoint_path} is finished already; --overwrite trains it again")
         return
-    from models.training.fold import train_fold
-
-    train_fold(job, restart=arguments.overwrite)
+    training.train_fold(job, restart=options.overwrite)
     leave()

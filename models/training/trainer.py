@@ -155,7 +155,11 @@ class CollapseWatch(TrainerCallback):
 
 
 def check_learnt(loss: float, train_labels: NDArray[np.float64], labels: NDArray[np.float64]) -> None:
-    """raises : Collapse where the best validation log loss is that of always answering with the training's base rate"""
+    """Raises
+    ------
+    Collapse
+        Where the best validation log loss is that of always answering with the training's base rate.
+    """
     prior = log_loss(labels, np.full(len(labels), train_labels.mean()))
     if loss > _OF_THE_PRIOR * prior:
         raise Collapse(f"it ended at the prior (validation log loss {loss:.4f}, prior {prior:.4f})")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import INFER, ROOT, TRAIN, Script, snapshot
+from fakes import INFER, ROOT, TRAIN, Script, snapshot
 
 from models.base.files import sole_writer
 from models.errors import InputError

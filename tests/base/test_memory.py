@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from fakes import ROOT
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from models.base import compute

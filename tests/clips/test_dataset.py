@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import tone
+from fakes import tone
 
 from models.clips.dataset import ComparisonDataset, EpochShuffle, collate_joined
 from models.clips.tables import read_training_table

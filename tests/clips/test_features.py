@@ -6,7 +6,7 @@ Run: .venv/bin/python -m pytest tests/clips/test_features.py
 import numpy as np
 import pytest
 import torch
-from conftest import tone
+from fakes import tone
 
 from models.clips.features import frames_for_seconds, log_mel, magnitude_spectrogram, pad_frames
 

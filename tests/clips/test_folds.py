@@ -6,7 +6,7 @@ Run: .venv/bin/python -m pytest tests/clips/test_folds.py
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SHARED
+from fakes import outside_data
 from sklearn.model_selection import KFold
 
 from models.clips.folds import split_fold
@@ -27,10 +27,7 @@ def formula(table: pd.DataFrame, fold: int, n_folds: int, data_seed: int) -> tup
 
 @pytest.mark.parametrize("data_seed", [1, 55, 4221])
 def test_equal_to_the_designs_formula_on_the_real_metadata(data_seed: int) -> None:
-    folder = SHARED / "goodnight_moon"
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is not there")
-    table = read_training_table(folder)
+    table = read_training_table(outside_data("goodnight_moon"))
     for fold in (0, 5):
         train, validation = split_fold(table, fold, 6, data_seed)
         assert (train["filename"].tolist(), validation["filename"].tolist()) == formula(table, fold, 6, data_seed)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SHARED
+from fakes import outside_data
 
 from models.clips.tables import (
     GRADES,
@@ -361,10 +361,7 @@ def test_submission_format_needs_filenames_only(data_dir: Path) -> None:
 
 
 def test_the_real_tables(tmp_path: Path) -> None:
-    folder = SHARED / "goodnight_moon"
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is not there")
-    table = read_training_table(folder)
+    table = read_training_table(outside_data("goodnight_moon"))
     assert len(table) == 38_095
     assert table["expected_text"].nunique() == 471
     assert table["task"].value_counts().to_dict() == {

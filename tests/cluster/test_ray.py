@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from background import NODE, Start, output, starting, wait_for
-from conftest import ROOT, Script, write_part
+from fakes import NODE, ROOT, Script, Start, output, starting, wait_for, write_part
 
 from models.clips.tables import fingerprint, read_training_table
 from models.cluster.connection import check_room
@@ -36,7 +35,7 @@ FOLDS = "--n_folds 2 --encoder encoder --batch_size 4 --max_seconds 2.5 --max_tr
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, encoder_dir: Path) -> Path:
-    from conftest import TEXTS
+    from fakes import TEXTS
 
     folder = tmp_path_factory.mktemp("ray")
     (folder / "data").mkdir()
@@ -193,7 +192,7 @@ def task(folder: Path, tmp_path: Path) -> FoldTask:
     add_ray_arguments(parser)
     options = [*FOLDS, "--epochs", "1", "--output_dir", str(tmp_path)]
     arguments = parser.parse_args(options)
-    from test_recipe import load
+    from fakes import load
 
     recipe: Recipe = replace(load("model2s"), encoder=str(folder / "encoder"))
     arguments.encoder = recipe.encoder

@@ -21,15 +21,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from background import NODE, Start, output, starting, wait_for
-from conftest import INFER, ROOT, TEXTS, read_rows, write_part
-from simulate import priors, trained_checkpoint
+from fakes import (
+    INFER,
+    NODE,
+    ROOT,
+    TEXTS,
+    Start,
+    output,
+    priors,
+    read_rows,
+    starting,
+    trained_checkpoint,
+    wait_for,
+    write_part,
+)
+from models.cluster.notes import Notes
 
 from models.base.cli import default_workers
 from models.base.files import sha256_of_file
 from models.cluster.clips import count_actors
 from models.cluster.connection import MAX_RETRIES
-from models.cluster.notes import Notes
 from models.ensemble.checkpoint import save_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry, write_config
 from models.errors import InputError
@@ -228,8 +239,8 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Node:
 def test_a_node_that_lacks_something_names_it(missing: str, node: Node, work: Path) -> None:
     """Its own name, and the path."""
     import pyarrow
-
     from models.cluster.clip_tasks import FEATURES, ChunkScorer, Reading, Scoring, read_clips
+
     from models.ensemble.config import read_config
 
     checkpoint, data = work / "assets" / "model2s_0.pth", work / "data"
@@ -248,8 +259,8 @@ def test_a_node_that_lacks_something_names_it(missing: str, node: Node, work: Pa
 
 def test_a_chunk_that_kills_every_process_is_given_up(node: Node, work: Path) -> None:
     import pyarrow
-
     from models.cluster.clip_tasks import FEATURES, ChunkScorer, Scoring
+
     from models.ensemble.config import read_config
 
     for _ in range(1 + MAX_RETRIES):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from simulate import VOICE, Payload, checkpoints, priors, trained_checkpoint
+from fakes import VOICE, Payload, checkpoints, priors, trained_checkpoint
 
 from models.base.files import replace_when_done, sha256_of_file
 from models.ensemble.checkpoint import CHECKPOINT_FORMAT, load_checkpoint, save_checkpoint

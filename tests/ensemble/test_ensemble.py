@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Script, read_rows, set_cell, write_rows
+from fakes import Script, checkpoints, noisy_predictions, read_rows, set_cell, write_rows
 from scipy.optimize import minimize
 from scipy.special import softmax
-from simulate import checkpoints, noisy_predictions
 from sklearn.metrics import log_loss as sklearn_log_loss
 
 from models.ensemble.blend import (
@@ -30,6 +29,7 @@ from models.ensemble.metrics import figures, log_loss, sigmoid
 from models.errors import InputError
 from models.report.checks import figure_table, find_faulty_folds, oof_table, stands_out
 from models.training.job import TrainingJob, make_job
+from models.training.options import training_options
 
 
 def simulated(n_clips: int, n_models: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -241,8 +241,9 @@ def make_grouped_job(work: Path, groups: Path) -> TrainingJob:
     from train import make_training_parser
 
     words = ["--n_folds", "2", "--group_by", "speaker", "--groups", str(groups), "--data_dir", str(work / "data")]
-    arguments = make_training_parser().parse_args(words)
-    return make_job(replace(checkpoints()[0].recipe, batch_size=4), 0, arguments, {})
+    parser = make_training_parser()
+    options = training_options(parser.parse_args(words), parser)
+    return make_job(replace(checkpoints()[0].recipe, batch_size=4), 0, options)
 
 
 def test_groups_are_compared_by_what_the_file_says(work: Path) -> None:

@@ -14,13 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import INFER, ROOT, TRAIN, Script, set_cell, snapshot
-from simulate import Payload
+from fakes import INFER, OLD_TORCH, ROOT, TRAIN, Payload, Script, set_cell, snapshot
 
 from models.base.files import sha256_of_file
 
 ROW = 5  # where the tests put a wrong value, the header being row 1
-OLD_TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 6)
 
 
 # Checkpoints

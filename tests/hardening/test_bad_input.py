@@ -10,11 +10,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 import torch
-from conftest import INFER, ROOT, TRAIN, Script, read_rows, set_cell, set_line, snapshot, write_rows
+from fakes import AUDIO_DAMAGE, INFER, ROOT, TRAIN, Script, read_rows, set_cell, set_line, snapshot, write_rows
 
 from models.recipe import PUBLISHED
 
@@ -219,25 +217,6 @@ def test_tables_that_disagree(shorter: str, longer: str, work: Path, refused: Ca
 
 
 # Audio
-
-
-def nan_audio(path: Path) -> None:
-    samples = np.zeros(1000)
-    samples[7] = np.nan
-    soundfile.write(path, samples, 16000, subtype="FLOAT")
-
-
-AUDIO_DAMAGE: dict[str, Callable[[Path], object]] = {
-    "missing": lambda path: None,
-    "folder": lambda path: path.mkdir(),
-    "random bytes": lambda path: path.write_bytes(np.random.default_rng(0).bytes(1000)),
-    "truncated header": lambda path: path.write_bytes(b"RIFF\x00\x00\x00\x00WAVEfmt "),
-    "no bytes": lambda path: path.write_bytes(b""),
-    "no samples": lambda path: soundfile.write(path, np.zeros(0), 16000),
-    "NaN": nan_audio,
-    "infinite": lambda path: soundfile.write(path, np.array([0, np.inf]), 16000, subtype="DOUBLE"),
-    "circle of links": lambda path: path.symlink_to(path.name),
-}
 
 
 @pytest.mark.parametrize("part", PARTS)

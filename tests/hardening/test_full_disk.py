@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import INFER, ROOT, TRAIN, TRAINING, snapshot
-from simulate import trained_checkpoint
+from fakes import INFER, ROOT, TRAIN, TRAINING, snapshot, trained_checkpoint
 
 from models.ensemble.checkpoint import save_checkpoint
 

@@ -16,8 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, tone
-from simulate import priors, recipe, trained_checkpoint
+from fakes import ROOT, priors, recipe, tone, trained_checkpoint
 
 from models.base.compute import compute_each
 from models.base.files import sha256_of_file

@@ -14,9 +14,8 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-from conftest import INFER, Script, snapshot
+from fakes import INFER, Script, priors, snapshot, trained_checkpoint
 from safetensors.torch import load_file, save_file
-from simulate import priors, trained_checkpoint
 
 from models.base.files import sha256_of_file
 from models.clips.tables import read_test_table

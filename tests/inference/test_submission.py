@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import INFER, Script, read_rows, set_cell, write_rows
-from simulate import checkpoints, priors
-from test_bad_input import AUDIO_DAMAGE
+from fakes import AUDIO_DAMAGE, INFER, Script, checkpoints, priors, read_rows, set_cell, write_rows
 
 from models.clips.tables import GRADES, TASKS, read_test_table
 from models.ensemble.blend import group_priors

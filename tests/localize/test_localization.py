@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, Outcome, read_rows, write_rows
+from fakes import ROOT, Outcome, read_rows, write_rows
 
 from models.base.files import sha256_of_file
 from models.ensemble.checkpoint import load_checkpoint, save_checkpoint

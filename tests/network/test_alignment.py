@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from fakes import load
 from safetensors.torch import save_file
-from test_recipe import load
 
 from models.clips.dataset import Clip, collate_apart, collate_matched, pad_together
 from models.errors import InputError

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
-from test_recipe import DESIGN, load
+from fakes import DESIGN, ROOT, load
 from torch import nn
 
 from models.clips.dataset import Clip, collate_apart, collate_joined, collate_matched, pad_together

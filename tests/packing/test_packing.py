@@ -20,9 +20,7 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import INFER, ROOT, Script, read_rows, set_cell
-from simulate import checkpoints, priors
-from test_voices import save_vits
+from fakes import INFER, ROOT, Script, checkpoints, priors, read_rows, save_vits, set_cell
 
 from models.base.files import sha256_of_file
 from models.clips.tables import read_test_table
@@ -30,8 +28,8 @@ from models.ensemble.checkpoint import save_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry, read_config, write_config
 from models.errors import InputError
 from models.inference.scoring import load_members
-from models.packing.archive import choose_folds, imported_files, write_zip
-from models.packing.voice_files import voice_files
+from models.packing.archive import choose_folds, code_files, write_zip
+from models.packing.voices import voice_files
 from models.speech.options import VoiceOptions
 from models.speech.references import read_identity, reference_path
 from models.speech.voices import make_voice
@@ -78,7 +76,6 @@ def test_what_scoring_needs_and_nothing_else(work: Path, script: Script) -> None
         "models/speech/hf_voice.py",
         "models/report/checks.py",
         "models/packing/archive.py",
-        "models/packing/cost.py",
     ):
         assert unneeded not in names
     assert f"{(work / 'submission.zip').stat().st_size / 1e6:.1f} MB" in outcome.output
@@ -104,19 +101,11 @@ def test_an_archive_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
 
 
-def test_modules_are_followed_through_lazy_imports() -> None:
-    names = {path.relative_to(ROOT).as_posix() for path in imported_files(INFER, "VitsModel")}
-    assert {
-        "models/__init__.py",
-        "models/inference/scoring.py",
-        "models/speech/espeak.py",
-        "models/speech/hf_voice.py",
-    } <= names
-    assert "models/speech/hf_voice.py" not in {
-        path.relative_to(ROOT).as_posix() for path in imported_files(INFER, "espeak-ng")
-    }
-    assert "models/pretrain/__init__.py" in {
-        path.relative_to(ROOT).as_posix() for path in imported_files("pretrain_encoder.py", "espeak-ng")
+def test_only_a_hugging_face_voice_brings_its_module() -> None:
+    names = {path.relative_to(ROOT).as_posix() for path in code_files("VitsModel")}
+    assert {INFER, "models/__init__.py", "models/inference/scoring.py", "models/speech/hf_voice.py"} <= names
+    assert names - {path.relative_to(ROOT).as_posix() for path in code_files("espeak-ng")} == {
+        "models/speech/hf_voice.py"
     }
 
 
@@ -175,31 +164,10 @@ def test_folds_are_spread_as_in_inference(work: Path, script: Script, tmp_path: 
     assert script(PACK, "--folds_per_model", "5").code == 1
 
 
-def test_time_decides_which_checkpoints_come_and_weights_are_fitted_anew(
-    work: Path, script: Script, tmp_path: Path
-) -> None:
-    """The narrow model takes 12 s, the wide one, which is much better, 26 s; half a minute goes by before anything is scored."""
-    four_fold_models(work, {"model2s": 1.5, "model3mb": 0.5})
-    options = ["--teraflops", "1e-6", "--clips", "20", "--time_budget_minutes"]
-    found = {}
-    for minutes in ("0.8", "5000"):
-        outcome = script(PACK, *options, minutes)
-        assert outcome.code == 0, outcome.error
-        config = packed_config(work / "submission.zip", tmp_path / "there")
-        found[minutes] = {entry.name: (len(entry.folds), entry.weight) for entry in config.models}
-    assert found["0.8"] == {"model2s": (1, 1.0)}
-    assert found["5000"]["model3mb"][0] == 4
-    assert found["5000"]["model3mb"][1] > 0.5  # 0.5 was what the configuration said
-    assert sum(weight for _, weight in found["5000"].values()) == pytest.approx(1)
-    outcome = script(PACK, *options, "0.6")
-    assert outcome.code == 1
-    assert "--time_budget_minutes" in outcome.error
-
-
 def test_a_choice_keeps_paths_folds_and_checksums_together() -> None:
     entry = ModelEntry("a", 1.0, ["a0", "a1", "a2", "a3"], [0, 1, 2, 3], ["s0", "s1", "s2", "s3"], 4.0, 4)
     config = EnsembleConfig(4, {}, "data", priors(), [replace(entry, name="b", weight=0.0), entry])
-    (found,) = choose_folds(config, {"a": 2}, {"a": 1.0}).models
+    (found,) = choose_folds(config, 2).models
     assert (found.paths, found.folds, found.sha256) == (["a0", "a2"], [0, 2], ["s0", "s2"])
 
 

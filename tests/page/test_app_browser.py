@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from conftest import ROOT, SHARED, tone
+from fakes import ROOT, tone
 
 pytest.importorskip("gradio", reason="the page's package, gradio, is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -37,9 +37,6 @@ SECONDS_MS = 1000
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A child's recording where there is one, else speech of espeak-ng."""
-    if (SHARED / "kids").is_dir():
-        return next((SHARED / "kids").glob("*.flac"))
     from models.speech.audio import write_wav
     from models.speech.voices import EspeakVoice
 

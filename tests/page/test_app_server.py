@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Script, tone
+from fakes import Script, tone
 
 pytest.importorskip("gradio", reason="the page's package, gradio, is not installed")
 

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from conftest import ROOT, snapshot, tone
+from fakes import ROOT, snapshot, tone
 
 from models.clips.tables import read_test_table
 from models.errors import InputError

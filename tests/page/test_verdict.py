@@ -4,7 +4,7 @@ Run: .venv/bin/python -m pytest tests/page/test_verdict.py
 """
 
 import pytest
-from simulate import checkpoints
+from fakes import checkpoints
 
 from models.errors import InputError
 from models.page.thresholds import Thresholds, explain_thresholds, judge

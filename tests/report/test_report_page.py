@@ -16,8 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from conftest import SHARED, Script, tone
-from simulate import VOICE, checkpoints, recipe
+from fakes import VOICE, Script, checkpoints, outside_data, recipe, tone
 
 from models.clips.tables import fingerprint, read_training_table
 from models.ensemble.blend import read_assets
@@ -358,17 +357,17 @@ def test_groups_that_were_asked_for_but_can_not_be_read_are_an_error(tmp_path: P
         )
 
 
-@pytest.mark.skipif(not (SHARED / "goodnight_moon").is_dir(), reason="needs ../shared/goodnight_moon")
 def test_six_models_of_the_real_size_take_a_minute_at_most(tmp_path: Path) -> None:
     import time
 
+    folder = outside_data("goodnight_moon")
     from benchmarks.simulate_ensemble import NO_WEIGHTS, simulate
 
-    simulate(tmp_path, read_training_table(SHARED / "goodnight_moon"), NO_WEIGHTS)
+    simulate(tmp_path, read_training_table(folder), NO_WEIGHTS)
     for path in tmp_path.glob("model2*.pth"):
         path.unlink()
     start = time.process_time()
-    report = gather_report(read_assets(tmp_path), ReportOptions(tmp_path, SHARED / "goodnight_moon", tmp_path))
+    report = gather_report(read_assets(tmp_path), ReportOptions(tmp_path, folder, tmp_path))
     assert time.process_time() - start < 60
     assert report.evidence is not None
     assert len(report.evidence.clips.filenames) == 38_095

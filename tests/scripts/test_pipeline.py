@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, write_part
+from fakes import ROOT, write_part
 
 from models.clips.dataset import ComparisonDataset, collate_joined
 from models.clips.tables import read_metadata

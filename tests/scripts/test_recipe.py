@@ -4,83 +4,17 @@ Run: .venv/bin/python -m pytest tests/scripts/test_recipe.py
 """
 
 import argparse
-import importlib
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
-from conftest import ROOT, SHARED
+from fakes import DESIGN, ROOT, load
 
 from models.errors import InputError
 from models.recipe import PUBLISHED, Recipe, recipe_from_dict
-from models.training.options import add_recipe_arguments, override_recipe
+from models.training.options import add_training_arguments, override_recipe, training_options
 
-MEDIUM, SMALL = "openai/whisper-medium", "openai/whisper-small"
-DISTIL_MEDIUM, DISTIL_SMALL = "distil-whisper/distil-medium.en", "distil-whisper/distil-small.en"
-
-# The design's table: encoder, pooling, head, initialisation, dropout, where, batch, epochs, schedule epochs, cycles,
-# learning rate, weight decay, seed, data seed, augmentation.
-DESIGN = {
-    "model3mapd": (MEDIUM, "attention", "linear", None, 0.4, "pooled", 16, 4, 4, 0.5, 1e-5, 1e-3, 88, 88, "both"),
-    "model3mcp": (MEDIUM, "attention+mean", "hidden-d", None, 0.4, "frames", 16, 4, 4, 0.5, 1e-5, 1e-3, 1, 1, "both"),
-    "model3mb": (MEDIUM, "mean", "linear", None, 0.4, "frames", 8, 4, 4, 0.5, 1e-5, 1e-3, 321, 321, "both"),
-    "model3scp": (
-        SMALL,
-        "attention+mean",
-        "hidden-d",
-        None,
-        0.4,
-        "frames",
-        16,
-        4,
-        4,
-        0.5,
-        1e-5,
-        1e-3,
-        897,
-        897,
-        "both",
-    ),
-    "model3dsap": (
-        DISTIL_SMALL,
-        "attention",
-        "linear",
-        None,
-        0.4,
-        "frames",
-        16,
-        4,
-        4,
-        0.5,
-        1e-5,
-        1e-3,
-        1124,
-        1124,
-        "both",
-    ),
-    "model2m": (MEDIUM, "mean", "linear", None, 0.4, "frames", 16, 4, 5, 0.25, 1e-5, 1e-3, 42, 55, "response"),
-    "model2dm": (
-        DISTIL_MEDIUM,
-        "mean",
-        "hidden-128",
-        0.02,
-        0.4,
-        "frames",
-        16,
-        4,
-        5,
-        0.25,
-        1e-5,
-        1e-3,
-        4221,
-        4221,
-        "response",
-    ),
-    "model2s": (SMALL, "mean", "hidden-128", 0.02, 0.2, "frames", 16, 5, 5, 0.25, 2e-5, 1e-6, 333, 333, "response"),
-    "model2ds": (DISTIL_SMALL, "mean", "linear", None, 0.2, "frames", 16, 5, 5, 0.25, 2e-5, 1e-6, 666, 666, "response"),
-    "model1m": (MEDIUM, "mean", "linear", None, 0.4, "frames", 16, 4, 5, 0.25, 1e-5, 1e-3, 42, 42, "response"),
-}
 COLUMNS = (
     "encoder",
     "pooling",
@@ -100,10 +34,6 @@ COLUMNS = (
 )
 
 
-def load(name: str) -> Recipe:
-    return importlib.import_module(f"train_{name}").recipe
-
-
 def test_the_published_ten_have_a_script_each() -> None:
     assert tuple(DESIGN) == PUBLISHED
     assert {path.stem for path in ROOT.glob("train_model*.py")} >= {f"train_{name}" for name in PUBLISHED}
@@ -115,20 +45,6 @@ def test_recipe_is_the_designs(name: str) -> None:
     assert recipe.name == name
     assert recipe.max_seconds == 16
     assert {column: getattr(recipe, column) for column in COLUMNS} == dict(zip(COLUMNS, DESIGN[name], strict=True))
-
-
-def test_table_above_is_the_design_documents() -> None:
-    """The table was typed from a document beside the checkout; where that is present, its numbers must agree."""
-    document = SHARED / "DESIGN.md"
-    if not document.is_file():
-        pytest.skip(f"{document} is not there")
-    rows = [line.strip("| \n").split(" | ") for line in document.read_text().splitlines() if line.startswith("| model")]
-    assert [row[0] for row in rows] == list(DESIGN)
-    for name, encoder, _, _, dropout, *numbers, augment in rows:
-        ours = DESIGN[name]
-        assert (encoder, augment) == (ours[0], ours[-1])
-        assert (float(dropout.split()[0]), dropout.split()[-1].replace("vector", "pooled")) == (ours[4], ours[5])
-        assert [float(number) for number in numbers] == list(ours[6:-1])
 
 
 def test_importing_a_script_needs_no_torch_and_starts_nothing() -> None:
@@ -173,7 +89,7 @@ def test_a_value_outside_its_rule_is_refused_by_name(setting: str, value: object
 
 def test_every_field_can_be_overridden() -> None:
     parser = argparse.ArgumentParser()
-    add_recipe_arguments(parser)
+    add_training_arguments(parser)
     given = {
         "encoder": "some/folder",
         "pooling": "attention",
@@ -197,20 +113,20 @@ def test_every_field_can_be_overridden() -> None:
     }
     assert given.keys() == {field.name for field in fields(Recipe)} - {"name"}
     arguments = parser.parse_args([part for name, value in given.items() for part in (f"--{name}", value)])
-    changed = override_recipe(load("model3mcp"), arguments)
+    changed = override_recipe(load("model3mcp"), training_options(arguments, parser).recipe)
     assert {name: str(getattr(changed, name)) for name in given} == {
         **given,
         "max_grad_norm": "9.0",
         "max_seconds": "4.0",
     }
-    assert override_recipe(load("model3mcp"), parser.parse_args([])) == load("model3mcp")
+    assert override_recipe(load("model3mcp"), training_options(parser.parse_args([]), parser).recipe) == load(
+        "model3mcp"
+    )
 
 
 def test_more_epochs_stretch_the_schedule() -> None:
-    parser = argparse.ArgumentParser()
-    add_recipe_arguments(parser)
-    assert override_recipe(load("model3mb"), parser.parse_args(["--epochs", "7"])).schedule_epochs == 7
-    assert override_recipe(load("model2m"), parser.parse_args(["--epochs", "2"])).schedule_epochs == 5
+    assert override_recipe(load("model3mb"), {"epochs": 7}).schedule_epochs == 7
+    assert override_recipe(load("model2m"), {"epochs": 2}).schedule_epochs == 5
 
 
 def test_fixed_padding_is_for_joint_inputs() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import ROOT
+from fakes import ROOT
 from scipy import signal
 
 from models.errors import InputError

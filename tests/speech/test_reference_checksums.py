@@ -11,11 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import soundfile
 import torch
-from conftest import INFER, Script, read_rows, snapshot
-from simulate import checkpoints
-from test_bad_files import OLD_TORCH
+from fakes import INFER, OLD_TORCH, Script, change, checkpoints, read_rows, reference, snapshot
 
 from models.base.files import sha256_of_file
 from models.clips.tables import read_training_table
@@ -26,19 +23,9 @@ from models.errors import InputError
 from models.inference.scorer import Scorer
 from models.inference.scoring import load_members
 from models.report.checks import find_faulty_folds
-from models.speech.references import read_identity, reference_checksums, reference_path
+from models.speech.references import reference_checksums
 
 needs_new_torch = pytest.mark.skipif(OLD_TORCH, reason="reads checkpoints without their checksums: needs torch 2.6")
-
-
-def reference(tts_dir: Path, text: str) -> Path:
-    return reference_path(tts_dir, read_identity(tts_dir), text)
-
-
-def change(path: Path) -> None:
-    """It still decodes, and sounds a little softer."""
-    samples, rate_hz = soundfile.read(path, dtype="float32")
-    soundfile.write(path, 0.9 * samples, rate_hz, subtype="PCM_16")
 
 
 def set_known(work: Path, **changes: str) -> dict[str, str]:
@@ -231,16 +218,6 @@ def test_a_published_folder_tells_no_text_of_training(tts_dir: str | None, work:
 
 
 # Folders of strangers
-
-
-@pytest.fixture
-def linked(work: Path, tmp_path: Path) -> Path:
-    """A reference that is a link to a file elsewhere, by a voice that fits."""
-    path = reference(work / "tts_data", "old")
-    elsewhere = tmp_path / "elsewhere.wav"
-    path.rename(elsewhere)
-    path.symlink_to(elsewhere)
-    return path
 
 
 @pytest.mark.parametrize("name", [INFER, "pack_submission.py"])

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from conftest import ROOT, TEXTS
+from fakes import ROOT, TEXTS
 
 from models.errors import InputError
 from models.speech import references

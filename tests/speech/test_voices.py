@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from fakes import ROOT, save_vits
 
 from models.errors import InputError
 from models.speech.espeak import NORMAL_RATE_WPM, SAMPLE_RATE_HZ, Espeak
@@ -27,7 +27,6 @@ from models.speech.references import reference_path
 from models.speech.voices import EspeakVoice, make_voice
 
 TEXTS = ("cat", "teevog", "she has a red hat", "don't stop")
-LETTERS = " abcdefghijklmnopqrstuvwxyz'"
 SPEAKER_WIDTH = 12
 
 pytestmark = pytest.mark.filterwarnings("ignore:n_fft")  # tiny voices say short things
@@ -170,38 +169,6 @@ def test_espeak_identity_survives_json_and_tells_the_speed() -> None:
 
 
 # Hugging Face models
-
-
-def save_vits(folder: Path, seed: int = 0, phonemize: bool = False, **config: Any) -> Path:
-    """A VITS of width 16 that knows the lower-case letters, as `save_pretrained` lays it out."""
-    from transformers import VitsConfig, VitsModel, VitsTokenizer, set_seed
-
-    set_seed(seed)
-    folder.mkdir(parents=True)
-    vocabulary = {letter: index for index, letter in enumerate(("<pad>", *LETTERS, "<unk>"))}
-    (folder / "letters.json").write_text(json.dumps(vocabulary))
-    VitsTokenizer(str(folder / "letters.json"), phonemize=phonemize).save_pretrained(folder)
-    small = {
-        "hidden_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "ffn_dim": 32,
-        "flow_size": 16,
-        "spectrogram_bins": 17,
-        "prior_encoder_num_flows": 1,
-        "prior_encoder_num_wavenet_layers": 1,
-        "posterior_encoder_num_wavenet_layers": 1,
-        "duration_predictor_num_flows": 1,
-        "duration_predictor_filter_channels": 16,
-        "depth_separable_num_layers": 1,
-        "upsample_initial_channel": 16,
-        "upsample_rates": [8, 8],
-        "upsample_kernel_sizes": [16, 16],
-        "resblock_kernel_sizes": [3],
-        "resblock_dilation_sizes": [[1]],
-    }
-    VitsModel(VitsConfig(vocab_size=len(vocabulary), **{**small, **config})).save_pretrained(folder)
-    return folder
 
 
 def save_speecht5(folder: Path, seed: int = 0) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT
+from fakes import ROOT
 
 from benchmarks import rehearsal
 from benchmarks.rehearsal import Use, markdown, proportional_gb, read_measured, take_part, written_gb

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from conftest import ROOT
+from fakes import ROOT
 from sklearn.metrics import log_loss, roc_auc_score
 
 from models.pretrain.synthesis import Synthesizer

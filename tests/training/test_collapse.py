@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import Script
-from test_training import make_job, same_weights  # noqa: F401  a fixture
+from fakes import Script, same_weights
 
 from models.ensemble.checkpoint import load_checkpoint, save_checkpoint
 from models.ensemble.metrics import log_loss
@@ -69,8 +68,8 @@ def learnable(job: TrainingJob) -> Iterator[Path]:
     rng = np.random.default_rng(0)
     for part in (job.train, job.validation):
         for name in part.loc[part["score"] == 0, "filename"]:
-            soundfile.write(job.data_dir / name, np.clip(rng.normal(0, 0.3, 4800), -1, 1), 16000)
-            yield job.data_dir / name
+            soundfile.write(job.options.data_dir / name, np.clip(rng.normal(0, 0.3, 4800), -1, 1), 16000)
+            yield job.options.data_dir / name
 
 
 LEARNING = {"epochs": 10, "schedule_epochs": 10, "learning_rate": 3e-3, "dropout": 0.0, "augment": "none"}
@@ -79,7 +78,7 @@ LEARNING = {"epochs": 10, "schedule_epochs": 10, "learning_rate": 3e-3, "dropout
 @pytest.mark.parametrize("how", INJURIES)
 def test_a_collapsed_run_is_begun_again_with_another_seed(
     how: str,
-    make_job: Callable[..., TrainingJob],  # noqa: F811
+    make_job: Callable[..., TrainingJob],
     injure: Callable[..., list[int]],
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -95,12 +94,12 @@ def test_a_collapsed_run_is_begun_again_with_another_seed(
     assert INJURIES[how][2] in found.tries[0]["outcome"]
     assert "try 1 of 2" in capfd.readouterr().out
     assert log_loss(found.oof.labels, found.oof.predictions) < 0.6
-    undisturbed = make_job(**LEARNING, seed=second, output_dir=job.output_dir / "undisturbed")
+    undisturbed = make_job(**LEARNING, seed=second, output_dir=job.options.output_dir / "undisturbed")
     assert same_weights(found, load_checkpoint(train_fold(undisturbed)))
 
 
 def test_tries_have_a_limit_and_nothing_is_shipped(
-    make_job: Callable[..., TrainingJob],  # noqa: F811
+    make_job: Callable[..., TrainingJob],
     injure: Callable[..., list[int]],
 ) -> None:
     job = make_job(max_tries=3, **LEARNING)
@@ -137,7 +136,7 @@ def stay_at_the_prior(monkeypatch: pytest.MonkeyPatch) -> Callable[[TrainingJob,
 
 
 def test_a_run_that_ended_at_the_prior_is_begun_again(
-    make_job: Callable[..., TrainingJob],  # noqa: F811
+    make_job: Callable[..., TrainingJob],
     stay_at_the_prior: Callable[[TrainingJob, set[int]], None],
 ) -> None:
     job = make_job(max_tries=2, **LEARNING)
@@ -150,7 +149,7 @@ def test_a_run_that_ended_at_the_prior_is_begun_again(
 
 
 def test_what_can_not_be_learnt_is_written_with_its_tries(
-    make_job: Callable[..., TrainingJob],  # noqa: F811
+    make_job: Callable[..., TrainingJob],
     stay_at_the_prior: Callable[[TrainingJob, set[int]], None],
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -164,7 +163,7 @@ def test_what_can_not_be_learnt_is_written_with_its_tries(
 
 
 def test_a_try_that_was_cut_off_goes_on(
-    make_job: Callable[..., TrainingJob],  # noqa: F811
+    make_job: Callable[..., TrainingJob],
     injure: Callable[..., list[int]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -198,7 +197,7 @@ def test_a_try_that_was_cut_off_goes_on(
 
 
 def test_vanished_gradients_are_counted_across_a_cut(
-    make_job: Callable[..., TrainingJob],  # noqa: F811
+    make_job: Callable[..., TrainingJob],
     injure: Callable[..., list[int]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

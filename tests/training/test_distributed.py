@@ -15,8 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, write_part
-from test_training import jobs_on_tones, same_weights
+from fakes import ROOT, jobs_on_tones, same_weights, with_options, write_part
 
 from models.base.files import sole_writer
 from models.ensemble.checkpoint import load_checkpoint
@@ -93,14 +92,14 @@ def test_two_processes_have_the_loss_curve_of_one(layout: str, runs: dict[str, T
     """The same global batch, each held-out clip once and in order, one checkpoint."""
     job = runs[layout]
     two = load_checkpoint(job.checkpoint_path)
-    one = load_checkpoint(train_fold(replace(job, output_dir=tmp_path)))
+    one = load_checkpoint(train_fold(with_options(job, output_dir=tmp_path)))
     assert two.oof.filenames == one.oof.filenames
     assert len(set(two.oof.filenames)) == len(two.oof.filenames) == len(two.oof.predictions) == 12
     for name in ("train_loss", "validation_log_loss", "validation_auc"):
         curves = [[row[name] for row in checkpoint.history] for checkpoint in (one, two)]
         np.testing.assert_allclose(curves[1], curves[0], atol=TOLERANCE)
     np.testing.assert_allclose(two.oof.predictions, one.oof.predictions, atol=1e-4)  # of weights rounded to float16
-    assert [path.name for path in job.output_dir.glob("*.pth")] == [job.checkpoint_path.name]
+    assert [path.name for path in job.options.output_dir.glob("*.pth")] == [job.checkpoint_path.name]
 
 
 def test_a_collapse_in_one_process_restarts_all(runs: dict[str, TrainingJob]) -> None:

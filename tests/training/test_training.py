@@ -3,7 +3,6 @@
 Run: .venv/bin/python -m pytest tests/training/test_training.py
 """
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,66 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, TEXTS
-from test_recipe import load
+from fakes import ROOT, forget, same_weights, with_options
 
 from models.clips.features import frames_for_seconds
 from models.clips.tables import read_training_table
-from models.ensemble.checkpoint import Checkpoint, load_checkpoint
+from models.ensemble.checkpoint import load_checkpoint
 from models.ensemble.metrics import log_loss, sigmoid
 from models.ensemble.rebuild import rebuild_network
-from models.speech.options import VoiceOptions
-from models.speech.references import load_references, speak_references
+from models.speech.references import load_references
 from models.training.fold import train_fold
 from models.training.job import TrainingJob
 from models.training.trainer import FoldTrainer, schedule_steps
-
-
-@pytest.fixture
-def make_job(make_data: Callable[..., Path], encoder_dir: Path, tmp_path: Path) -> Callable[..., TrainingJob]:
-    """A job on tones: 24 training and 12 validation clips unless told otherwise."""
-    return jobs_on_tones(make_data(train=36), encoder_dir, tmp_path)
-
-
-def jobs_on_tones(data_dir: Path, encoder_dir: Path, folder: Path) -> Callable[..., TrainingJob]:
-    """Makes jobs on the 36 clips of a data folder, whose references are spoken into `folder`."""
-    tts_dir = folder / "tts_data"
-    speak_references(tts_dir, [text for texts in TEXTS.values() for text in texts], VoiceOptions())
-    table = read_training_table(data_dir)
-
-    def make(name: str = "model2s", n_train: int = 24, **changes: object) -> TrainingJob:
-        settings = {
-            "encoder": str(encoder_dir),
-            "max_seconds": 2.5,
-            "batch_size": 4,
-            "epochs": 2,
-            "learning_rate": 1e-3,
-        }
-        fields = {key: changes.pop(key) for key in list(changes) if key in TrainingJob.__dataclass_fields__}
-        job = TrainingJob(
-            recipe=replace(load(name), **{**settings, **changes}),  # type: ignore[arg-type]
-            fold=0,
-            n_folds=3,
-            train=table.iloc[:n_train].reset_index(drop=True),
-            validation=table.iloc[24:].reset_index(drop=True),
-            data_fingerprint="data",
-            data_dir=data_dir,
-            tts_dir=tts_dir,
-            output_dir=folder / "out",
-            device="cpu",
-            precision="fp32",
-            num_workers=0,
-            gradient_accumulation_steps=1,
-            max_tries=1,
-            options={},
-        )
-        return replace(job, **fields)  # type: ignore[arg-type]
-
-    return make
-
-
-def same_weights(one: Checkpoint, other: Checkpoint) -> bool:
-    return all(torch.equal(tensor, other.weights[name]) for name, tensor in one.weights.items())
 
 
 def test_checkpoint_holds_what_the_rest_needs(make_job: Callable[..., TrainingJob]) -> None:
@@ -96,9 +46,9 @@ def test_oof_predictions_are_those_of_the_saved_weights(make_job: Callable[..., 
     job = make_job(padding=padding)
     found = load_checkpoint(train_fold(job))
     table = job.validation.set_index("filename").loc[found.oof.filenames].reset_index()
-    references = load_references(job.tts_dir, table["expected_text"])
+    references = load_references(job.options.tts_dir, table["expected_text"])
     n_frames = frames_for_seconds(job.recipe.max_seconds)
-    dataset = ComparisonDataset(table, job.data_dir, references, 80, n_frames, padding=padding)
+    dataset = ComparisonDataset(table, job.options.data_dir, references, 80, n_frames, padding=padding)
     batch = dataset.collate([dataset[row] for row in range(len(dataset))])
     with torch.no_grad():
         logits = rebuild_network(found)(**batch)["logits"]
@@ -192,13 +142,6 @@ def cut_and_resume(monkeypatch: pytest.MonkeyPatch) -> Resume:
     return call
 
 
-def forget(job: TrainingJob) -> TrainingJob:
-    """The same job, as if it had never been run."""
-    job.checkpoint_path.unlink()
-    shutil.rmtree(job.run_dir)
-    return job
-
-
 def test_a_run_that_was_cut_off_goes_on(make_job: Callable[..., TrainingJob], cut_and_resume: Resume) -> None:
     whole = load_checkpoint(train_fold(make_job(epochs=3)))
     job = forget(make_job(epochs=3))
@@ -216,7 +159,7 @@ def test_a_run_goes_on_within_an_epoch(
     """With other loading processes than before, and with dropout and augmentation: the same bytes."""
     whole = train_fold(make_job("model3mcp", epochs=3)).read_bytes()
     job = forget(make_job("model3mcp", epochs=3))
-    path, n_steps = cut_and_resume(job, 12, replace(job, num_workers=workers))
+    path, n_steps = cut_and_resume(job, 12, with_options(job, num_workers=workers))
     assert n_steps == 8  # 18 in all, of which 10 are kept
     assert path.read_bytes() == whole
 
@@ -227,7 +170,7 @@ def test_another_recipe_does_not_go_on_from_the_old_run(make_job: Callable[..., 
     (job.run_dir / "checkpoint-3").mkdir()
     (job.run_dir / "checkpoint-3" / "trainer_state.json").write_text("{}")
     changed = make_job(epochs=1, dropout=0.1)
-    expected = load_checkpoint(train_fold(replace(changed, output_dir=changed.output_dir / "fresh")))
+    expected = load_checkpoint(train_fold(with_options(changed, output_dir=changed.options.output_dir / "fresh")))
     assert same_weights(load_checkpoint(train_fold(changed)), expected)
 
 
@@ -250,7 +193,9 @@ def test_the_same_seed_gives_the_same_bytes_with_several_threads(make_job: Calla
     """Where clips of a batch share a reference, their gradients for it are added up by threads."""
     job = make_job("aligntiny", encoder=SHIPPED, batch_size=24, epochs=3, max_tries=1)  # smaller ones need no threads
     job = replace(job, train=job.train.assign(expected_text="she has a red hat", task="sentence_repetition"))
-    written = {train_fold(replace(job, output_dir=job.output_dir / str(run))).read_bytes() for run in range(4)}
+    written = {
+        train_fold(with_options(job, output_dir=job.options.output_dir / str(run))).read_bytes() for run in range(4)
+    }
     assert len(written) == 1
 
 
@@ -275,11 +220,13 @@ def test_a_learnable_difference_is_learnt(make_job: Callable[..., TrainingJob]) 
     import soundfile
 
     job = make_job(epochs=30, schedule_epochs=30, learning_rate=3e-3, dropout=0.0, augment="none", weight_decay=0.0)
-    table = read_training_table(job.data_dir)
+    table = read_training_table(job.options.data_dir)
     for name, score in zip(table["filename"], table["score"], strict=True):
-        wave, _ = soundfile.read(job.data_dir / name)
+        wave, _ = soundfile.read(job.options.data_dir / name)
         soundfile.write(
-            job.data_dir / name, wave if score else np.clip(np.random.default_rng(0).normal(0, 0.3, 4800), -1, 1), 16000
+            job.options.data_dir / name,
+            wave if score else np.clip(np.random.default_rng(0).normal(0, 0.3, 4800), -1, 1),
+            16000,
         )
     found = load_checkpoint(train_fold(job))
     assert log_loss(found.oof.labels, found.oof.predictions) < 0.3

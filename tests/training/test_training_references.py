@@ -4,13 +4,10 @@ Run: .venv/bin/python -m pytest tests/training/test_training_references.py
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import TRAIN
-from test_reference_checksums import change, linked, reference  # noqa: F401  a fixture
-from test_training import forget, make_job, same_weights  # noqa: F401  a fixture
+from fakes import TRAIN, change, forget, reference, same_weights, with_options
 
 from models.base.files import sha256_of_file
 from models.ensemble.checkpoint import load_checkpoint
@@ -21,17 +18,17 @@ from models.training.job import TrainingJob, is_finished
 from models.training.trainer import FoldTrainer
 
 
-def test_a_checkpoint_knows_its_references(make_job: Callable[..., TrainingJob]) -> None:  # noqa: F811
+def test_a_checkpoint_knows_its_references(make_job: Callable[..., TrainingJob]) -> None:
     job = make_job(epochs=1, grouping="1f")
     found = load_checkpoint(train_fold(job))
     assert found.grouping == "1f"
     texts = {*job.train["expected_text"], *job.validation["expected_text"]}
-    assert found.references == {text: sha256_of_file(reference(job.tts_dir, text)) for text in texts}
+    assert found.references == {text: sha256_of_file(reference(job.options.tts_dir, text)) for text in texts}
     assert len(set(found.references.values())) == len(texts)
 
 
 def test_a_run_that_was_cut_off_does_not_go_on_with_other_references(
-    make_job: Callable[..., TrainingJob],  # noqa: F811
+    make_job: Callable[..., TrainingJob],
 ) -> None:
     """It is begun anew, and what it was trained with is what is there then."""
     job = make_job(epochs=2)
@@ -42,10 +39,10 @@ def test_a_run_that_was_cut_off_does_not_go_on_with_other_references(
         with pytest.raises(KeyboardInterrupt):
             train_fold(job)
     assert list(job.run_dir.glob("checkpoint-*"))
-    change(reference(job.tts_dir, "old"))
+    change(reference(job.options.tts_dir, "old"))
     resumed = load_checkpoint(train_fold(job))
     assert differing_texts(resumed.references, first.references) == ["old"]
-    fresh = load_checkpoint(train_fold(replace(job, output_dir=job.output_dir / "fresh")))
+    fresh = load_checkpoint(train_fold(with_options(job, output_dir=job.options.output_dir / "fresh")))
     assert same_weights(resumed, fresh)
     assert not same_weights(resumed, first)
 
@@ -61,21 +58,21 @@ def interrupt_after_saving() -> Callable[..., None]:
 
 
 def test_a_finished_fold_of_other_references_is_no_finished_one(
-    make_job: Callable[..., TrainingJob],  # noqa: F811
+    make_job: Callable[..., TrainingJob],
 ) -> None:
     job = make_job(epochs=1)
     train_fold(job)
     assert is_finished(job)
-    change(reference(job.tts_dir, "cat"))
+    change(reference(job.options.tts_dir, "cat"))
     with pytest.raises(InputError, match=r"model2s_0\.pth.*another reference of 'cat'; .*--overwrite"):
         is_finished(job)
-    reference(job.tts_dir, "cat").unlink()
+    reference(job.options.tts_dir, "cat").unlink()
     assert is_finished(job)  # it would be spoken again
 
 
 def test_a_reference_that_lies_elsewhere_is_refused(
     work: Path,
-    linked: Path,  # noqa: F811
+    linked: Path,
     refused: Callable[..., str],
 ) -> None:
     for path in (work / "assets").glob("*.pth"):

@@ -33,9 +33,17 @@ def voice_files(
 ) -> tuple[PackedFiles, Identity]:
     """The files, and the identity with the `source` by which the voice is found among them.
 
-    options : the voice as it is found here
-    espeak_package : the folder `espeakng_loader` of the package for 64-bit Linux on x86; None means the installed one
-    raises : InputError where the voice is not here, is another one, or can't be carried
+    Parameters
+    ----------
+    options
+        The voice as it is found here.
+    espeak_package
+        The folder `espeakng_loader` of the package for 64-bit Linux on x86; None means the installed one.
+
+    Raises
+    ------
+    InputError
+        Where the voice is not here, is another one, or can't be carried.
     """
     if identity["engine"] == "MeloTTS":
         return {}, identity
@@ -90,7 +98,7 @@ def _package_version(package: Path) -> str:
 
 
 def _check_library(library: Path) -> None:
-    """raises : InputError unless it is a shared library for 64-bit Linux on x86"""
+    """Raises InputError unless it is a shared library for 64-bit Linux on x86."""
     try:
         with open(library, "rb") as file:
             header = file.read(20)

@@ -1,0 +1,106 @@
+"""Clips on a node of a Ray cluster: what the node is told, and what it does, which is what infer.py does with all of them."""
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from models import ensemble, inference
+from models.base.compute import resolve_device, resolve_precision
+from models.base.files import sha256_of_file
+from models.clips.tables import clip_paths
+from models.errors import InputError
+from models.speech.audio import length_or_error
+
+
+@dataclass(frozen=True)
+class NodeOptions:
+    """What every task is told.
+
+    Attributes
+    ----------
+    data_dir, shown_dir
+        Absolute, and as messages name it.
+    config
+        The ensemble's file, absolute.
+    sha256
+        The checksum of each file that must be the same as where the run was started.
+    cpus
+        Of the task: threads, and all but one load audio.
+    """
+
+    data_dir: Path
+    shown_dir: Path
+    config: Path
+    sha256: dict[str, str]
+    folds_per_model: int | None
+    device: str
+    precision: str
+    cpus: int
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    """What a task gives back: a value for each of its clips, or what was wrong with the input."""
+
+    values: list[Any] = field(default_factory=list)
+    error: str | None = None
+
+
+def check_clips(options: NodeOptions, filenames: Sequence[str]) -> ClipResult:
+    """Decode each clip: its length in seconds, or in words why it can't be read."""
+
+    def shown(path: Path, name: str) -> float | str:
+        found = length_or_error(path)
+        return str(found).replace(str(path), str(options.shown_dir / name)) if isinstance(found, InputError) else found
+
+    def work() -> list[float | str]:
+        return [
+            shown(path, name) for path, name in zip(clip_paths(options.data_dir, filenames), filenames, strict=True)
+        ]
+
+    return _answer(options, work)
+
+
+def score_clips(options: NodeOptions, table: pd.DataFrame, references: dict[str, Any]) -> ClipResult:
+    """The ensemble's probability of each clip."""
+    spoken = {text: references[text].copy() for text in set(table["expected_text"])}  # torch wants them writable
+
+    def work() -> list[float]:
+        torch.set_num_threads(options.cpus)
+        device = resolve_device(options.device)
+        precision = resolve_precision(options.precision, device)
+        members = _members(options.config, options.folds_per_model)
+        workers = options.cpus - 1
+        return inference.score_clips(members, table, options.data_dir, spoken, device, precision, workers).tolist()
+
+    return _answer(options, work)
+
+
+def _answer(options: NodeOptions, work: Callable[[], list[Any]]) -> ClipResult:
+    """What the work gives, where this node holds the same files as where the run was started."""
+    try:
+        _check_files(tuple(options.sha256.items()))
+        return ClipResult(work())
+    except InputError as error:
+        return ClipResult(error=f"on node {platform.node()}: {error}")
+
+
+@lru_cache(maxsize=1)
+def _members(config: Path, folds_per_model: int | None) -> list[Any]:
+    """Read once in a process, which does many tasks."""
+    return inference.load_members(ensemble.read_config(config), config.parent, folds_per_model)
+
+
+@lru_cache(maxsize=1)
+def _check_files(sha256: tuple[tuple[str, str], ...]) -> None:
+    for name, expected in sha256:
+        if not Path(name).is_file():
+            raise InputError(f"{name}: no such file; copy the folder to every node, under the same path")
+        if sha256_of_file(Path(name)) != expected:
+            raise InputError(f"{name}: another file than where the run was started; copy the same to every node")

@@ -1,0 +1,459 @@
+"""What tests build instead of the real thing: small data folders, recordings, jobs, voices, checkpoints with made-up predictions;
+and what they share to look at scripts, in this process or in the background."""
+
+import csv
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+
+from models.clips.tables import GRADES, TASKS, read_training_table
+from models.ensemble.checkpoint import Checkpoint, OutOfFold
+from models.network.build import make_network, network_settings
+from models.network.comparison import half_weights
+from models.network.encoder import load_encoder
+from models.recipe import Recipe
+from models.speech.options import VoiceOptions
+from models.speech.references import read_identity, reference_path, speak_references
+from models.training.job import TrainingJob
+from models.training.options import TrainingOptions
+
+VOICE = {"engine": "espeak-ng", "version": "1.52.0", "language": "en-us", "speed": 0.7, "source": "espeak"}
+
+
+def recipe(name: str = "model2s", max_seconds: float = 4.0) -> Recipe:
+    """Named align… for an aligned model, matched… for a matched one, anything else for a plain joint one."""
+    pooling = "alignment" if name.startswith("align") else "mean"
+    joint = "matched" if name.startswith("matched") else "plain"
+    settings = {"pooling": pooling, "joint": joint, "seed": 1, "data_seed": 1, "batch_size": 4}
+    return Recipe(name=name, encoder="somewhere", max_seconds=max_seconds, **settings)
+
+
+def noisy_predictions(labels: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
+    """Probabilities from logits that know the label, more or less."""
+    logits = (2 * labels - 1) * 1.5 + rng.normal(0, noise, len(labels))
+    return 1 / (1 + np.exp(-logits))
+
+
+def checkpoints(
+    name: str = "model2s",
+    n_folds: int = 6,
+    clips_per_fold: int = 200,
+    noise: float = 1.0,
+    seed: int = 0,
+    weights: dict[str, torch.Tensor] | None = None,
+    encoder: dict[str, object] | None = None,
+) -> list[Checkpoint]:
+    """All folds of a model: the same clips and labels for every name and seed, other predictions."""
+    labels = np.random.default_rng(123).integers(0, 2, n_folds * clips_per_fold).astype(float)
+    rng = np.random.default_rng(seed)
+    found = []
+    for fold in range(n_folds):
+        rows = np.arange(fold, n_folds * clips_per_fold, n_folds)
+        oof = OutOfFold(
+            filenames=[f"{row}.wav" for row in rows],
+            tasks=[TASKS[row % 4] for row in rows],
+            grades=[GRADES[row // 4 % 4] for row in rows],
+            labels=labels[rows],
+            predictions=noisy_predictions(labels[rows], noise, rng),
+        )
+        found.append(
+            Checkpoint(
+                recipe=recipe(name),
+                fold=fold,
+                n_folds=n_folds,
+                weights=weights or {"w": torch.zeros(1, dtype=torch.float16)},
+                encoder=encoder or {},
+                oof=oof,
+                voice=VOICE,
+                data_fingerprint="data",
+                options={"encoder": "some where", "epochs": 2},
+                history=[],
+                versions={},
+            )
+        )
+    return found
+
+
+def trained_checkpoint(encoder_dir: Path, name: str = "model2s", fold: int = 0, max_seconds: float = 4.0) -> Checkpoint:
+    """A checkpoint with a real, small network of random weights."""
+    torch.manual_seed(fold)
+    own = recipe(name, max_seconds)
+    network = make_network(load_encoder(str(encoder_dir), round(max_seconds * 100)), own)
+    blank = checkpoints(name, weights=half_weights(network), encoder=network_settings(network))[fold]
+    return replace(blank, recipe=own)
+
+
+def priors() -> dict[str, dict[str, float]]:
+    """Another for each task and grade."""
+    return {
+        task: {grade: 0.1 + 0.2 * column + 0.01 * row for column, grade in enumerate(GRADES)}
+        for row, task in enumerate(TASKS)
+    }
+
+
+class Payload:
+    """Unpickling this leaves a file behind."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.mkdir, (str(self.marker),)
+
+
+STORE_BYTES = 100 << 20
+
+
+NODE = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}  # of Ray
+
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@contextmanager
+def starting(folder: Path, program: list[str], environment: Mapping[str, str]) -> Iterator[Start]:
+    """Gives what starts `program` (arguments of Python's) in `folder` with further arguments, in a session of its own.
+
+    Whatever still runs at the end is killed.
+    """
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: object) -> subprocess.Popen[str]:
+        surroundings = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **environment}
+        with open(folder / "output.log", "w") as log:
+            process = subprocess.Popen(
+                [sys.executable, *program, *map(str, arguments)],
+                cwd=folder, env=surroundings, stdout=log, stderr=log, text=True, start_new_session=True,
+            )  # fmt: skip
+        started.append(process)
+        return process
+
+    try:
+        yield start
+    finally:
+        for process in started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def output(folder: Path) -> str:
+    """What the program printed that was started last there."""
+    return (folder / "output.log").read_text()
+
+
+def wait_for(condition: Callable[[], object], folder: Path, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, output(folder)
+        time.sleep(0.05)
+
+
+LETTERS = " abcdefghijklmnopqrstuvwxyz'"
+
+
+def save_vits(folder: Path, seed: int = 0, phonemize: bool = False, **config: Any) -> Path:
+    """A VITS of width 16 that knows the lower-case letters, as `save_pretrained` lays it out."""
+    from transformers import VitsConfig, VitsModel, VitsTokenizer, set_seed
+
+    set_seed(seed)
+    folder.mkdir(parents=True)
+    vocabulary = {letter: index for index, letter in enumerate(("<pad>", *LETTERS, "<unk>"))}
+    (folder / "letters.json").write_text(json.dumps(vocabulary))
+    VitsTokenizer(str(folder / "letters.json"), phonemize=phonemize).save_pretrained(folder)
+    small = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "ffn_dim": 32,
+        "flow_size": 16,
+        "spectrogram_bins": 17,
+        "prior_encoder_num_flows": 1,
+        "prior_encoder_num_wavenet_layers": 1,
+        "posterior_encoder_num_wavenet_layers": 1,
+        "duration_predictor_num_flows": 1,
+        "duration_predictor_filter_channels": 16,
+        "depth_separable_num_layers": 1,
+        "upsample_initial_channel": 16,
+        "upsample_rates": [8, 8],
+        "upsample_kernel_sizes": [16, 16],
+        "resblock_kernel_sizes": [3],
+        "resblock_dilation_sizes": [[1]],
+    }
+    VitsModel(VitsConfig(vocab_size=len(vocabulary), **{**small, **config})).save_pretrained(folder)
+    return folder
+
+
+MEDIUM, SMALL = "openai/whisper-medium", "openai/whisper-small"
+
+
+DISTIL_MEDIUM, DISTIL_SMALL = "distil-whisper/distil-medium.en", "distil-whisper/distil-small.en"
+
+
+# The design's table: encoder, pooling, head, initialisation, dropout, where, batch, epochs, schedule epochs, cycles,
+# learning rate, weight decay, seed, data seed, augmentation.
+DESIGN = {
+    "model3mapd": (MEDIUM, "attention", "linear", None, 0.4, "pooled", 16, 4, 4, 0.5, 1e-5, 1e-3, 88, 88, "both"),
+    "model3mcp": (MEDIUM, "attention+mean", "hidden-d", None, 0.4, "frames", 16, 4, 4, 0.5, 1e-5, 1e-3, 1, 1, "both"),
+    "model3mb": (MEDIUM, "mean", "linear", None, 0.4, "frames", 8, 4, 4, 0.5, 1e-5, 1e-3, 321, 321, "both"),
+    "model3scp": (
+        SMALL,
+        "attention+mean",
+        "hidden-d",
+        None,
+        0.4,
+        "frames",
+        16,
+        4,
+        4,
+        0.5,
+        1e-5,
+        1e-3,
+        897,
+        897,
+        "both",
+    ),
+    "model3dsap": (
+        DISTIL_SMALL,
+        "attention",
+        "linear",
+        None,
+        0.4,
+        "frames",
+        16,
+        4,
+        4,
+        0.5,
+        1e-5,
+        1e-3,
+        1124,
+        1124,
+        "both",
+    ),
+    "model2m": (MEDIUM, "mean", "linear", None, 0.4, "frames", 16, 4, 5, 0.25, 1e-5, 1e-3, 42, 55, "response"),
+    "model2dm": (
+        DISTIL_MEDIUM,
+        "mean",
+        "hidden-128",
+        0.02,
+        0.4,
+        "frames",
+        16,
+        4,
+        5,
+        0.25,
+        1e-5,
+        1e-3,
+        4221,
+        4221,
+        "response",
+    ),
+    "model2s": (SMALL, "mean", "hidden-128", 0.02, 0.2, "frames", 16, 5, 5, 0.25, 2e-5, 1e-6, 333, 333, "response"),
+    "model2ds": (DISTIL_SMALL, "mean", "linear", None, 0.2, "frames", 16, 5, 5, 0.25, 2e-5, 1e-6, 666, 666, "response"),
+    "model1m": (MEDIUM, "mean", "linear", None, 0.4, "frames", 16, 4, 5, 0.25, 1e-5, 1e-3, 42, 42, "response"),
+}
+
+
+def load(name: str) -> Recipe:
+    return importlib.import_module(f"train_{name}").recipe
+
+
+def jobs_on_tones(data_dir: Path, encoder_dir: Path, folder: Path) -> Callable[..., TrainingJob]:
+    """Makes jobs on the 36 clips of a data folder, whose references are spoken into `folder`."""
+    tts_dir = folder / "tts_data"
+    speak_references(tts_dir, [text for texts in TEXTS.values() for text in texts], VoiceOptions())
+    table = read_training_table(data_dir)
+
+    def make(name: str = "model2s", n_train: int = 24, **changes: object) -> TrainingJob:
+        settings = {
+            "encoder": str(encoder_dir),
+            "max_seconds": 2.5,
+            "batch_size": 4,
+            "epochs": 2,
+            "learning_rate": 1e-3,
+        }
+        options = TrainingOptions(
+            data_dir=data_dir,
+            tts_dir=tts_dir,
+            output_dir=folder / "out",
+            n_folds=3,
+            device="cpu",
+            precision="fp32",
+            max_tries=1,
+        )
+        own = {key: changes.pop(key) for key in list(changes) if key in TrainingOptions.__dataclass_fields__}
+        grouping = str(changes.pop("grouping", ""))
+        job = TrainingJob(
+            recipe=replace(load(name), **{**settings, **changes}),  # type: ignore[arg-type]
+            fold=0,
+            train=table.iloc[:n_train].reset_index(drop=True),
+            validation=table.iloc[24:].reset_index(drop=True),
+            data_fingerprint="data",
+            grouping=grouping,
+            options=options,
+        )
+        return with_options(job, **own)
+
+    return make
+
+
+def with_options(job: TrainingJob, **changes: Any) -> TrainingJob:
+    return replace(job, options=replace(job.options, **changes))
+
+
+def same_weights(one: Checkpoint, other: Checkpoint) -> bool:
+    return all(torch.equal(tensor, other.weights[name]) for name, tensor in one.weights.items())
+
+
+def forget(job: TrainingJob) -> TrainingJob:
+    """The same job, as if it had never been run."""
+    job.checkpoint_path.unlink()
+    shutil.rmtree(job.run_dir)
+    return job
+
+
+def reference(tts_dir: Path, text: str) -> Path:
+    return reference_path(tts_dir, read_identity(tts_dir), text)
+
+
+def change(path: Path) -> None:
+    """It still decodes, and sounds a little softer."""
+    samples, rate_hz = soundfile.read(path, dtype="float32")
+    soundfile.write(path, 0.9 * samples, rate_hz, subtype="PCM_16")
+
+
+def nan_audio(path: Path) -> None:
+    samples = np.zeros(1000)
+    samples[7] = np.nan
+    soundfile.write(path, samples, 16000, subtype="FLOAT")
+
+
+AUDIO_DAMAGE: dict[str, Callable[[Path], object]] = {
+    "missing": lambda path: None,
+    "folder": lambda path: path.mkdir(),
+    "random bytes": lambda path: path.write_bytes(np.random.default_rng(0).bytes(1000)),
+    "truncated header": lambda path: path.write_bytes(b"RIFF\x00\x00\x00\x00WAVEfmt "),
+    "no bytes": lambda path: path.write_bytes(b""),
+    "no samples": lambda path: soundfile.write(path, np.zeros(0), 16000),
+    "NaN": nan_audio,
+    "infinite": lambda path: soundfile.write(path, np.array([0, np.inf]), 16000, subtype="DOUBLE"),
+    "circle of links": lambda path: path.symlink_to(path.name),
+}
+
+
+OLD_TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 6)
+
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+TRAIN, INFER = "train_model2s.py", "infer.py"
+
+
+TEXTS = {
+    "deletion": ("old", "eat", "lap"),
+    "blending": ("cat", "fox", "desk"),
+    "nonword_repetition": ("teevog", "huhmeyf", "kerbohfim"),
+    "sentence_repetition": ("we like to play", "she has a red hat", "it is cold"),
+}
+
+
+def write_part(folder: Path, part: str, n_clips: int, rng: np.random.Generator) -> None:
+    rows = []
+    for index in range(n_clips):
+        task = list(TEXTS)[index % 4]
+        text = TEXTS[task][index // 4 % 3]
+        rows.append(
+            (
+                f"{part}{index}.wav",
+                task,
+                text,
+                ("KG", "1", "2", "3")[index // 2 % 4],
+                float(index % 2),
+                f"s{index // 2 % 6}",
+            )
+        )
+        soundfile.write(folder / rows[-1][0], tone(0.3, 200 + 50 * index, rng), 16000)
+    table = pd.DataFrame(rows, columns=["filename", "task", "expected_text", "grade", "score", "speaker"])
+    table = table.sample(frac=1, random_state=1)
+    table[["filename", "task", "expected_text", "grade"]].to_csv(folder / f"{part}_metadata.csv", index=False)
+    table[["filename", "score"]].to_csv(folder / f"{part}_labels.csv", index=False)
+    table[["filename", "speaker"]].to_csv(folder / f"{part}_source.csv", index=False)
+    if part == "test":
+        table[["filename"]].sample(frac=1, random_state=2).assign(score=0.5).to_csv(
+            folder / "submission_format.csv", index=False
+        )
+
+
+def tone(seconds: float, frequency_hz: float, rng: np.random.Generator) -> np.ndarray:
+    """A tone in noise, float32 at 16 kHz."""
+    times = np.arange(int(seconds * 16000)) / 16000
+    return (0.3 * np.sin(2 * np.pi * frequency_hz * times) + 0.01 * rng.standard_normal(len(times))).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    output: str
+    error: str
+
+
+Script = Callable[..., Outcome]
+
+
+TRAINING = "--n_folds 2 --encoder encoder --epochs 1 --max_seconds 4 --batch_size 4 --num_workers 0".split()
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """Every file and folder, with a checksum of its content."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        for path in folder.rglob("*")
+    }
+
+
+def read_rows(file: Path) -> list[list[str]]:
+    with open(file, newline="", encoding="utf-8") as stream:
+        return list(csv.reader(stream))
+
+
+def write_rows(file: Path, rows: list[list[str]]) -> None:
+    with open(file, "w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream, lineterminator="\n").writerows(rows)
+
+
+def set_cell(file: Path, row: int, column: str, value: str) -> None:
+    rows = read_rows(file)
+    rows[row - 1][rows[0].index(column)] = value
+    write_rows(file, rows)
+
+
+def set_line(file: Path, row: int, line: str) -> None:
+    lines = file.read_text(encoding="utf-8").splitlines()
+    lines[row - 1] = line
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def outside_data(name: str) -> Path:
+    """A folder of recordings or tables that is no part of the project; the test is skipped where it is not there."""
+    folder = Path(os.environ.get("SPEECH_TEXT_COMPARISON_DATA", "not set")) / name
+    if not folder.is_dir():
+        pytest.skip(f"needs {name} in the folder that SPEECH_TEXT_COMPARISON_DATA names")
+    return folder
