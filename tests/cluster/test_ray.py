@@ -16,18 +16,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import NODE, ROOT, Script, Start, output, starting, wait_for, write_part
+from fakes import NODE, ROOT, Script, Start, load, output, starting, wait_for, write_part
 
 from models.clips.tables import fingerprint, read_training_table
 from models.cluster.connection import check_room
 from models.cluster.fold_task import FoldTask, Home, train_here
-from models.cluster.folds import ROOM, add_ray_arguments
 from models.ensemble.checkpoint import load_checkpoint
 from models.errors import InputError
-from models.recipe import Recipe
 from models.speech.options import VoiceOptions
 from models.speech.references import reference_checksums, speak_references
-from models.training.options import add_training_arguments
+from models.training.options import add_training_arguments, training_options
 
 TINY = ROOT / "assets" / "encoders" / "phonetic-tiny"
 FOLDS = "--n_folds 2 --encoder encoder --batch_size 4 --max_seconds 2.5 --max_tries 1 --num_workers 0".split()
@@ -179,27 +177,22 @@ class FakeRay:
 def test_a_fold_that_no_node_could_hold_is_refused() -> None:
     needs = {"CPU": 2.0, "GPU": 0.5, "memory": 8 * 2.0**30}
     room = {"CPU": 4.0, "GPU": 1.0, "memory": 16 * 2.0**30}
-    check_room(FakeRay([{"CPU": 1.0}, room]), needs, *ROOM)
+    check_room(FakeRay([{"CPU": 1.0}, room]), needs, "fold")
     for kind in room:
         with pytest.raises(InputError, match=r"0\.5 GPUs and 8 GB"):
-            check_room(FakeRay([{**room, kind: needs[kind] / 2}]), needs, *ROOM)
+            check_room(FakeRay([{**room, kind: needs[kind] / 2}]), needs, "fold")
 
 
 @pytest.fixture
 def task(folder: Path, tmp_path: Path) -> FoldTask:
     parser = argparse.ArgumentParser()
     add_training_arguments(parser)
-    add_ray_arguments(parser)
-    options = [*FOLDS, "--epochs", "1", "--output_dir", str(tmp_path)]
-    arguments = parser.parse_args(options)
-    from fakes import load
-
-    recipe: Recipe = replace(load("model2s"), encoder=str(folder / "encoder"))
-    arguments.encoder = recipe.encoder
+    words = [*FOLDS, "--epochs", "1", "--output_dir", str(tmp_path), "--encoder", str(folder / "encoder")]
+    options = training_options(parser.parse_args(words), parser)
     home = Home("headnode", tmp_path, folder, ".ray-mark", local_states=False)
     table = read_training_table(folder / "data")
     references = reference_checksums(folder / "tts_data", table["expected_text"])
-    return FoldTask(recipe, 0, arguments, {"num_workers": 0}, fingerprint(table), references, home)
+    return FoldTask(load("model2s"), 0, options, fingerprint(table), references, home, cpus=1)
 
 
 @pytest.mark.parametrize("missing", ["train_metadata.csv", "other data", "other reference", "tts_data"])
@@ -214,7 +207,7 @@ def test_a_node_without_the_data_says_so(
     elif missing == "other reference":
         task = replace(task, references={**task.references, "old": "0" * 64})
     else:
-        task.arguments.tts_dir = Path("no_references")
+        task = replace(task, options=replace(task.options, tts_dir=Path("no_references")))
     result = train_here(task)
     assert result.error is not None
     told = {"other data": "other training data", "other reference": "another reference of", "tts_data": "no_references"}

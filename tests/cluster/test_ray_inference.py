@@ -1,4 +1,4 @@
-"""infer.py --ray: the same bytes as without, over a cluster, which here is two nodes of this machine. Skipped without Ray Data.
+"""infer.py --ray: the same bytes as without, over a cluster, which here is two nodes of this machine. Skipped without Ray.
 
 Run: .venv/bin/python -m pytest tests/cluster/test_ray_inference.py
 """
@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,11 +34,12 @@ from fakes import (
     wait_for,
     write_part,
 )
-from models.cluster.notes import Notes
 
 from models.base.cli import default_workers
 from models.base.files import sha256_of_file
-from models.cluster.clips import count_actors
+from models.clips.tables import read_metadata
+from models.cluster.clip_task import NodeOptions, score_clips
+from models.cluster.clips import ClipCluster
 from models.cluster.connection import MAX_RETRIES
 from models.ensemble.checkpoint import save_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry, write_config
@@ -61,13 +61,11 @@ class Bar(tqdm.tqdm):
     def __init__(self, **options):
         super().__init__(**options | dict(disable=False, mininterval=0))
 
-scoring.CHUNK_CLIPS, scoring.LOADER_CLIPS, clips.READ_CLIPS = 60, 4, 8
+scoring.CHUNK_CLIPS, scoring.LOADER_CLIPS, clips.CHECKED_CLIPS = 60, 4, 30
 clips.tqdm = Bar
-if "--ray" in sys.argv:
-    audio.try_audio_files = None  # the nodes read the clips, not this process
 sys.argv = ["infer.py", *sys.argv[1:]]
 runpy.run_path({str(ROOT / INFER)!r}, run_name="__main__")
-"""  # chunks of 20 clips, read in blocks of 8; the bar is shown although nobody looks
+"""  # chunks of 20 clips, checked in parts of 30; the bar is shown although nobody looks
 
 
 @pytest.fixture(scope="module")
@@ -120,9 +118,8 @@ def starting_infer(folder: Path) -> AbstractContextManager[Start]:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A cluster whose head computes nothing, and two nodes: there is room for two that read beside one that scores."""
-    pytest.importorskip("pyarrow", reason="Ray Data is not installed")
-    pytest.importorskip("ray.data", reason="Ray Data is not installed")
+    """A cluster whose head computes nothing, and two nodes."""
+    pytest.importorskip("ray", reason="Ray is not installed")
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as environment:
@@ -142,9 +139,9 @@ def _two_nodes(make: Any) -> Iterator[Any]:
 
 
 def scorers() -> set[int]:
-    """Processes of Ray that hold the ensemble."""
+    """Processes of Ray that score clips."""
     listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
-    return {int(line.split()[0]) for line in listed if "ray::" in line and "ChunkScorer" in line}
+    return {int(line.split()[0]) for line in listed if "ray::score_clips" in line}
 
 
 def assert_same(folder: Path, found: str) -> None:
@@ -154,16 +151,15 @@ def assert_same(folder: Path, found: str) -> None:
 
 def test_the_same_bytes_as_without_ray(cluster: Any, folder: Path) -> None:
     """With clips that can't be read, some filling a whole block, several chunks, and models that read three forms."""
-    infer(folder, "--ray", cluster.address, "--actors", 1, "--cpus_per_actor", 1, "--output", "ray.csv")
-    assert "scored by 1 actors" in output(folder)
+    infer(folder, "--ray", cluster.address, "--cpus_per_task", 1, "--output", "ray.csv")
     assert "24 clips could not be read" in output(folder)
     assert len(read_rows(folder / "plain.csv.problems.csv")) == 1 + 24
     assert_same(folder, "ray.csv")
 
 
 def test_a_lost_process_and_a_lost_node_cost_nothing(cluster: Any, folder: Path, start: Start) -> None:
-    """In mid-run the process that holds the ensemble is killed; then the node where another has taken its place."""
-    process = start("--ray", cluster.address, "--actors", 1, "--cpus_per_actor", 1, "--output", "killed.csv")
+    """In mid-run a process that scores is killed; then a node on which another does."""
+    process = start("--ray", cluster.address, "--cpus_per_task", 1, "--output", "killed.csv")
     wait_for(lambda: re.search(r"scoring: +[1-9]", output(folder)), folder)
     first = scorers()
     for pid in first:
@@ -192,19 +188,18 @@ def test_strict_writes_nothing(cluster: Any, folder: Path, start: Start) -> None
     shutil.copytree(folder / "data", folder / "spoken")
     rename_texts(folder / "spoken" / "test_metadata.csv", UNSPOKEN, "old")
     options = ("--data_dir", "spoken", "--strict", "--output", "strict.csv")
-    assert start("--ray", cluster.address, *options).wait(120) == 1
+    assert start("--ray", cluster.address, "--cpus_per_task", 1, *options).wait(120) == 1
     last = output(folder).strip().splitlines()[-1]
-    assert last.startswith("error: --strict: a clip can't be read: spoken/test")
+    assert last.startswith("error: --strict: 22 clips can't be scored, the first: spoken/test")
     assert "Traceback" not in output(folder)
     assert not list(folder.glob("strict.csv*"))
 
 
 def test_ctrl_c_leaves_nothing_running(folder: Path, start: Start) -> None:
     """Without an address Ray is started here, and ends with the run."""
-    pytest.importorskip("pyarrow", reason="Ray Data is not installed")
-    pytest.importorskip("ray.data", reason="Ray Data is not installed")
+    pytest.importorskip("ray", reason="Ray is not installed")
     before = raylets()
-    process = start("--ray", "--actors", 1, "--output", "stopped.csv")
+    process = start("--ray", "--cpus_per_task", 1, "--output", "stopped.csv")
     wait_for(lambda: scorers() and raylets() - before, folder)
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(60) == 130, output(folder)
@@ -218,75 +213,65 @@ def raylets() -> set[int]:
     return {int(pid) for pid in listed.stdout.split()}
 
 
-class Node:
-    """A node in this process: an actor's methods are called as they are, what is put in the object store is itself."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        ray = SimpleNamespace(get=lambda value: value)
-        monkeypatch.setitem(sys.modules, "ray", ray)
-        self.notes = Notes()
-        methods = ("add_reasons", "add_error", "begin_chunk")
-        self.actor = SimpleNamespace(**{name: SimpleNamespace(remote=getattr(self.notes, name)) for name in methods})
-
-
-@pytest.fixture
-def node(monkeypatch: pytest.MonkeyPatch) -> Node:
-    pytest.importorskip("pyarrow", reason="Ray Data is not installed")
-    return Node(monkeypatch)
-
-
 @pytest.mark.parametrize("missing", ["model2s_0.pth", "other checkpoint", "test_metadata.csv", "other data"])
-def test_a_node_that_lacks_something_names_it(missing: str, node: Node, work: Path) -> None:
+def test_a_node_that_lacks_something_names_it(missing: str, work: Path) -> None:
     """Its own name, and the path."""
-    import pyarrow
-    from models.cluster.clip_tasks import FEATURES, ChunkScorer, Reading, Scoring, read_clips
-
-    from models.ensemble.config import read_config
-
-    checkpoint, data = work / "assets" / "model2s_0.pth", work / "data"
-    tables = {"test_metadata.csv": sha256_of_file(data / "test_metadata.csv")}
-    path = data / "test_metadata.csv" if "data" in missing else checkpoint
+    checkpoint, metadata = work / "assets" / "model2s_0.pth", work / "data" / "test_metadata.csv"
+    config = work / "model_configs.pkl"
+    same = {str(path): sha256_of_file(path) for path in (config, metadata)}
+    node = NodeOptions(work / "data", Path("data"), config, same, None, "cpu", "fp32", 1)
+    path = metadata if "data" in missing else checkpoint
     path.write_bytes(b"another") if missing.startswith("other") else path.unlink()
-    scoring = Scoring([], read_config(work / "model_configs.pkl"), work, None, "cpu", "fp32", 1, node.actor)
-    rows = pyarrow.table({name: [0] if name == "row" else ["x"] for name in FEATURES.names})
-    reading = Reading(data, data, tables, None, [], None, node.actor, strict=False)
-    use = ChunkScorer(scoring) if path is checkpoint else partial(read_clips, reading=reading)
-    with pytest.raises(InputError) as raised:
-        use(rows)
-    assert f"on node {os.uname().nodename}: {path}: " in str(raised.value)
-    assert node.notes.errors() == [str(raised.value)]
+    table = read_metadata(work / "data" / "train_metadata.csv").iloc[:2]
+    silence = dict.fromkeys(table["expected_text"], np.zeros(1600, np.float32))
+    error = score_clips(node, table, silence).error
+    assert error is not None
+    assert error.startswith(f"on node {os.uname().nodename}: {path}: ")
 
 
-def test_a_chunk_that_kills_every_process_is_given_up(node: Node, work: Path) -> None:
-    import pyarrow
-    from models.cluster.clip_tasks import FEATURES, ChunkScorer, Scoring
+class DyingRay:
+    """Every task dies with its process."""
 
-    from models.ensemble.config import read_config
+    class exceptions:
+        RayError = type("RayError", (Exception,), {})
+        RayTaskError = type("RayTaskError", (Exception,), {})
 
-    for _ in range(1 + MAX_RETRIES):
-        node.notes.begin_chunk(7)
-    scoring = Scoring([], read_config(work / "model_configs.pkl"), work, None, "cpu", "fp32", 1, node.actor)
-    rows = pyarrow.table({name: [7] if name == "row" else ["x"] for name in FEATURES.names})
-    with pytest.raises(InputError, match="have died"):
-        ChunkScorer(scoring)(rows)
+    def __init__(self) -> None:
+        self.begun = 0
+
+    def remote(self, **_: object) -> Callable[..., SimpleNamespace]:
+        return lambda work: SimpleNamespace(remote=self.begin)
+
+    def begin(self, *_: object) -> int:
+        self.begun += 1
+        return self.begun
+
+    def wait(self, handles: list[int], timeout: float) -> tuple[list[int], list[int]]:
+        return handles[:1], handles[1:]
+
+    def get(self, handle: int) -> object:
+        raise self.exceptions.RayError("out of memory")
+
+    def cancel(self, handle: int, force: bool) -> None: ...
 
 
-@pytest.mark.parametrize("missing", ["ray", "pyarrow"])
-def test_without_ray_data_there_is_a_way_out(
-    missing: str, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if missing != "ray":
-        pytest.importorskip("ray", reason="Ray is not installed")
-    monkeypatch.setitem(sys.modules, missing, None)  # as if it were not installed: any import fails
-    refused(SCRIPT, "--ray", mentions=(missing, "pip install 'ray[data]'"))
+def test_a_chunk_that_kills_every_process_is_given_up() -> None:
+    ray, needs = DyingRay(), {"CPU": 1, "GPU": 0, "memory": 0}
+    with pytest.raises(InputError, match=r"have died.*out of memory"):
+        ClipCluster(ray, None, needs).check(["a.wav"])  # type: ignore[arg-type]
+    assert ray.begun == 1 + MAX_RETRIES
+
+
+def test_without_ray_there_is_a_way_out(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not installed: any import fails
+    refused(SCRIPT, "--ray", mentions=("ray", "pip install ray"))
 
 
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (["--actors", 1], "--actors"),
-        (["--gpus_per_actor", 0], "--gpus_per_actor"),
-        (["--cpus_per_actor", 2], "--cpus_per_actor"),
+        (["--gpus_per_task", 0], "--gpus_per_task"),
+        (["--cpus_per_task", 3], "--cpus_per_task"),
         (["--ray", "--num_workers", default_workers() + 1], "--num_workers"),
     ],
 )
@@ -294,21 +279,6 @@ def test_options_that_would_do_nothing_are_refused(
     options: list[object], named: str, refused: Callable[..., str]
 ) -> None:
     refused(SCRIPT, *options, mentions=(f"{named}: ",))
-
-
-def test_how_many_actors_there_is_room_for() -> None:
-    """One core is left for reading, of many one in eight; an actor stays on one node."""
-    small, large = {"CPU": 2.0}, {"CPU": 16.0, "GPU": 4.0}
-    cpu, gpu = {"CPU": 1.0, "GPU": 0.0, "memory": 0.0}, {"CPU": 2.0, "GPU": 0.5, "memory": 0.0}
-    assert count_actors([{"CPU": 1.0}], cpu, 0.125) == 0
-    assert count_actors([small], cpu, 0.125) == 1
-    assert count_actors([small, {"GPU": 8.0}], cpu, 0.125) == 1
-    assert count_actors([large] * 4, cpu, 0.125) == 56
-    assert count_actors([large] * 4, cpu, 0.0) == 63
-    assert count_actors([large], {**cpu, "CPU": 7.0}, 0.125) == 2
-    assert count_actors([small, large], gpu, 0.125) == 7  # 8 would fit the GPUs, and leave 2 cores of 18
-    assert count_actors([{"CPU": 64.0, "GPU": 4.0}], gpu, 0.125) == 8
-    assert count_actors([{"CPU": 64.0, "GPU": 4.0}], {**gpu, "GPU": 3.0}, 0.125) == 1
 
 
 def test_nothing_imports_ray_unless_it_is_asked_for() -> None:
