@@ -27,7 +27,7 @@ from models.inference.submission import (
 )
 from models.speech.audio import Waveform, try_audio_files
 from models.speech.options import add_voice_arguments, trained_voice
-from models.speech.references import complete_references, load_references
+from models.speech.speaking import complete_references
 
 
 def parse_arguments() -> tuple[argparse.Namespace, ClusterOptions | None]:
@@ -78,9 +78,9 @@ def make_references(
     arguments: argparse.Namespace, texts: Sequence[str], config: "ensemble.EnsembleConfig"
 ) -> tuple[dict[str, Waveform], dict[str, str]]:
     """The reference of each distinct text, and why the texts that have none can't be spoken."""
-    options = trained_voice(arguments, config.voice)
-    unspoken = complete_references(arguments.tts_dir, list(texts), config.voice, options, config.references)
-    return load_references(arguments.tts_dir, set(texts) - set(unspoken), config.references), unspoken
+    voice = trained_voice(arguments, config.voice)
+    found, unspoken = complete_references(arguments.tts_dir, list(texts), config.voice, voice, config.references)
+    return found.load(text for text in texts if text not in unspoken), unspoken
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from models.clips.tables import GRADES, TASKS, clip_paths, read_metadata
 from models.errors import InputError
 from models.localize.choice import choose_checkpoint
 from models.speech.audio import read_audio
-from models.speech.options import VoiceOptions, add_voice_arguments
-from models.speech.references import complete_references, load_references
+from models.speech.options import add_voice_arguments, trained_voice
+from models.speech.speaking import complete_references
 
 PROBLEMS_FILE = "problems.json"
 
@@ -103,16 +103,14 @@ def localize_clips(arguments: argparse.Namespace, clips: list[dict[str, Any]]) -
     model = load_model(checkpoint, resolve_device(arguments.device))
     method = choose_method(model, arguments.method)
     voice = checkpoint.voice
-    options = VoiceOptions(
-        arguments.voice or voice["source"], voice["speed"], arguments.speaker_embedding, arguments.vocoder
-    )
+    options = trained_voice(arguments, voice)
     texts = [text for clip in clips for text in texts_to_speak(clip["text"], method)]
-    unspoken = complete_references(arguments.tts_dir, texts, voice, options, checkpoint.references)
+    references, unspoken = complete_references(arguments.tts_dir, texts, voice, options, checkpoint.references)
 
     def speak(text: str) -> Any:
         if text in unspoken:
             raise InputError(unspoken[text])
-        return load_references(arguments.tts_dir, [text], checkpoint.references)[text]
+        return references.load([text])[text]
 
     for clip in tqdm(clips, "localizing", unit=" clips", disable=None):
         try:

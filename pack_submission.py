@@ -7,7 +7,7 @@ from pathlib import Path
 from models import ensemble, packing
 from models.base.cli import add_config_argument, add_tts_argument, make_parser, positive, run
 from models.speech.options import add_voice_arguments, trained_voice
-from models.speech.references import complete_references
+from models.speech.speaking import complete_references
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -6,7 +6,7 @@ from pathlib import Path
 from models.base.cli import add_data_arguments, default_workers, make_parser, positive, run
 from models.clips.tables import read_metadata
 from models.speech.options import VoiceOptions, add_voice_arguments
-from models.speech.references import speak_references
+from models.speech.speaking import speak_references
 
 
 def parse_arguments() -> argparse.Namespace:

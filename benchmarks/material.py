@@ -27,7 +27,7 @@ from models.network.comparison import half_weights
 from models.network.encoder import build_encoder
 from models.recipe import Recipe
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, write_wav
-from models.speech.references import load_references
+from models.speech.references import References
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_SECONDS = 16.0
@@ -79,7 +79,7 @@ def made_clips(folder: Path, n_clips: int, seconds: float = 5.8) -> Clips:
 def read_clips(data_dir: Path, tts_dir: Path, folder: Path, n_clips: int) -> Clips:
     """Some of a training set's, with the references that were spoken for it."""
     table = read_training_table(data_dir).sample(n_clips, random_state=0).reset_index(drop=True)
-    references = dict(load_references(tts_dir, table["expected_text"].tolist()))
+    references = dict(References(tts_dir).load(table["expected_text"].tolist()))
     return Clips(table, data_dir, references, _reference_files(folder, references))
 
 

@@ -30,7 +30,8 @@ from models.network.comparison import half_weights
 from models.network.encoder import load_encoder
 from models.recipe import Recipe
 from models.speech.options import VoiceOptions
-from models.speech.references import read_identity, reference_path, speak_references
+from models.speech.references import read_identity, reference_path
+from models.speech.speaking import speak_references
 from models.training.job import TrainingJob
 from models.training.options import TrainingOptions
 

@@ -17,7 +17,7 @@ from unittest import mock
 import numpy as np
 import soundfile
 
-import models.speech.references
+import models.speech.speaking
 from models.clips.tables import GRADES, TASKS, clip_paths, read_test_table, read_training_table
 from models.ensemble.config import EnsembleConfig, ModelEntry, read_config
 from models.errors import InputError
@@ -26,15 +26,8 @@ from models.packing.archive import submission_files, write_zip
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio
 from models.speech.identity import Identity
 from models.speech.options import VoiceOptions
-from models.speech.references import (
-    PATHS_FILE,
-    VOICE_FILE,
-    complete_references,
-    load_references,
-    reference_checksums,
-    reference_path,
-    speak_references,
-)
+from models.speech.references import PATHS_FILE, VOICE_FILE, References, reference_path
+from models.speech.speaking import complete_references, speak_references
 from tools.fuzz_changes import change_bytes, change_table
 
 SECRET = "secret.wav"  # outside of the folder that is read
@@ -207,7 +200,7 @@ class ToneVoice:
         return (0.3 * np.sin(0.1 * (1 + sum(text.encode()) % 7) * np.arange(SAMPLES))).astype(np.float32)
 
 
-in_tones = mock.patch.object(models.speech.references, "make_voice", return_value=ToneVoice())
+in_tones = mock.patch.object(models.speech.speaking, "make_voice", return_value=ToneVoice())
 TEXTS = ("cat", "old", "we like to play", "teevog", "it's cold", "naïve")
 
 
@@ -226,8 +219,8 @@ def references_case(folder: Path, rng: np.random.Generator) -> Read:
     tts_dir.mkdir()
     for name, content in sound_references().items():
         (tts_dir / name).write_bytes(content)
-    known = reference_checksums(tts_dir, TEXTS)
-    spoken = load_references(tts_dir, TEXTS)
+    known = References(tts_dir).checksums(TEXTS)
+    spoken = References(tts_dir).load(TEXTS)
     files = [reference_path(tts_dir, voice, text) for text in TEXTS]
     others = [tts_dir / VOICE_FILE, tts_dir / PATHS_FILE, tts_dir / ".left.wav.1.tmp"]
     others[2].touch()
@@ -251,12 +244,12 @@ def _ask_for_references(
     """One of the ways in which references are read: loaded, completed and loaded, published, packed."""
 
     def load() -> None:
-        check(load_references(tts_dir, TEXTS, known))
+        check(References(tts_dir, known).load(TEXTS))
 
     def complete() -> None:
         with in_tones:
             complete_references(tts_dir, list(TEXTS), ToneVoice.identity, VoiceOptions(), known)
-        check(load_references(tts_dir, TEXTS, known))
+        check(References(tts_dir, known).load(TEXTS))
 
     def publish() -> None:
         copy_references(tts_dir, folder / "published", ToneVoice.identity, known)

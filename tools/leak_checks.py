@@ -26,7 +26,7 @@ from models.base.cli import run
 from models.clips.tables import clip_paths, read_groups, read_labels, read_test_table, read_training_table
 from models.errors import InputError
 from models.speech.audio import SAMPLE_RATE_HZ
-from models.speech.references import load_references
+from models.speech.references import References
 from tools.chain import run_commands
 from tools.compare import area_under_curve, cell, draw_weights, read_scores
 
@@ -36,7 +36,7 @@ Values = NDArray[np.float64]
 
 def durations(table: pd.DataFrame, data_dir: Path, tts_dir: Path) -> Values:
     """Seconds of response and reference [shape=(clips, 2)]."""
-    references = load_references(tts_dir, table["expected_text"].tolist())
+    references = References(tts_dir).load(table["expected_text"].tolist())
     responses = [soundfile.info(path).duration for path in clip_paths(data_dir, table["filename"])]
     return np.array(
         [

@@ -18,7 +18,7 @@ from models.base.files import sole_writer
 from models.errors import InputError
 from models.recipe import Recipe
 from models.speech.checksums import differing_texts, name_texts
-from models.speech.references import reference_checksums
+from models.speech.references import References
 from models.training.job import TrainingJob
 from models.training.options import TrainingOptions
 
@@ -120,7 +120,7 @@ def _train(task: FoldTask) -> Files:
     job = training.make_job(task.recipe, task.fold, options)
     if job.data_fingerprint != task.fingerprint:
         raise InputError(f"{options.data_dir}: other training data than on {home.host}; copy the same to every node")
-    if other := differing_texts(reference_checksums(options.tts_dir, task.references), task.references):
+    if other := differing_texts(References(options.tts_dir).checksums(task.references), task.references):
         raise InputError(
             f"{options.tts_dir}: another reference of {name_texts(other)} than on {home.host}; copy that folder to every node"
         )

@@ -27,7 +27,7 @@ from models.cluster.connection import (
 )
 from models.cluster.fold_task import FoldResult, FoldTask, Home, train_here
 from models.cluster.options import ClusterOptions
-from models.speech.references import reference_checksums
+from models.speech.references import References
 from models.training.job import TrainingJob
 from models.training.options import TrainingOptions
 
@@ -52,7 +52,7 @@ def train_on_ray(
             stack.enter_context(sole_writer(job.run_dir.with_name(f"{job.run_dir.name}.ray")))
         stack.enter_context(connection(ray, cluster.address, STORE_BYTES))
         home = stack.enter_context(_home(options.output_dir, cluster.local_states))
-        references = reference_checksums(options.tts_dir, jobs[0].texts)  # the folds share their clips, and so these
+        references = References(options.tts_dir).checksums(jobs[0].texts)  # the folds share their clips, and so these
         needs = task_needs(ray, cluster, options.device)
         check_room(ray, needs, "fold")
         train = ray.remote(max_calls=1, max_retries=MAX_RETRIES, scheduling_strategy="SPREAD")(train_here)

@@ -28,9 +28,9 @@ from models.errors import InputError
 from models.inference.scoring import Member
 from models.inference.submission import Priors
 from models.recipe import recipe_from_dict
-from models.speech.checksums import UNKNOWN, Checksums, refuse_changed, refuse_foreign
-from models.speech.identity import Identity, check_identity, describe_voice, same_voice
-from models.speech.references import PATHS_FILE, VOICE_FILE, read_identity, reference_path
+from models.speech.checksums import UNKNOWN, Checksums
+from models.speech.identity import Identity, check_identity, same_voice
+from models.speech.references import PATHS_FILE, VOICE_FILE, References, refuse_foreign
 
 PUBLISHED_FORMAT = "speech-text-comparison published 1"
 CONFIG_FILE, CARD_FILE, REFERENCES_FOLDER = "config.json", "README.md", "references"
@@ -124,19 +124,13 @@ def _publish_references(published: Published, target: Path) -> dict[str, str]:
 
 def copy_references(source: Path, target: Path, voice: Identity, trained_with: Checksums = UNKNOWN) -> dict[str, str]:
     """Every reference that lies in `source`; returns the files' checksums."""
-    found = read_identity(source)
-    if not same_voice(found, voice):
-        raise InputError(
-            f"{source}: spoken by another voice ({describe_voice(found)}) than the models were trained with "
-            f"({describe_voice(voice)}); give the references of that voice, or publish without them"
-        )
-    known = {text: reference_path(source, voice, text) for text in trained_with}
-    refuse_changed(known, trained_with)
+    references = References(source, trained_with, voice)
+    references.check(trained_with)
     target.mkdir()
     (target / VOICE_FILE).write_text(json.dumps(plain(voice), indent=2, sort_keys=True) + "\n", "utf-8")
     names = sorted(path.name for path in source.iterdir() if _REFERENCE_NAME.fullmatch(path.name) and path.is_file())
     copied = [*names, *(name for name in (PATHS_FILE,) if (source / name).is_file())]
-    refuse_foreign({source / name for name in copied} - set(known.values()))
+    refuse_foreign({source / name for name in copied} - {references.path(text) for text in trained_with})
     for name in copied:
         shutil.copyfile(source / name, target / name)
     return {name: sha256_of_file(target / name) for name in names}
@@ -185,10 +179,8 @@ def _from_content(folder: Path, content: Mapping[str, Any]) -> Published:
     members = [_read_member(folder, entry, voice) for entry in content["members"]]
     _check_members(members, voice)
     references = folder / REFERENCES_FOLDER if sha256 else None
-    if references is not None and not same_voice(read_identity(references), voice):
-        raise InputError(
-            f"{references}: spoken by another voice than the models were trained with; copy the folder again"
-        )
+    if references is not None:
+        References(references, voice=voice)  # refuses another voice
     return Published(members, voice, priors, dict(content["figures"]), references, dict(sha256))
 
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from filelock import FileLock
 from filelock import Timeout as LockTimeout
 
 from models.base.compute import resolve_device, resolve_precision
-from models.base.files import sha256_of_file, sole_writer
+from models.base.files import sole_writer
 from models.clips.tables import GRADES, TASKS
 from models.ensemble.blend import group_priors
 from models.ensemble.checkpoint import load_checkpoint
@@ -26,9 +26,11 @@ from models.errors import InputError
 from models.inference.published import CONFIG_FILE, Published, read_published, write_published
 from models.inference.scoring import Member, load_members, score_clips
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, resample
+from models.speech.checksums import differing_texts
 from models.speech.identity import voice_key
 from models.speech.options import VoiceOptions
-from models.speech.references import complete_references, load_references, reference_path
+from models.speech.references import References, reference_path
+from models.speech.speaking import complete_references
 
 CACHE_VARIABLE = (
     "SPEECH_TEXT_COMPARISON_CACHE"  # an environment variable: where references are kept that were spoken on demand
@@ -223,17 +225,14 @@ class Scorer:
     def references(self, texts: Iterable[str]) -> dict[str, Waveform]:
         """What the expected texts sound like: float32 [shape=(n,)] at 16 kHz each; spoken now where they never were."""
         texts = list(dict.fromkeys(texts))
-        shipped, trained_with, paths = self.published.references, self.published.trained_with, self._shipped(texts)
-        for path in paths.values():
-            self._check_reference(path)
-        sha256 = self.published.reference_sha256
-        known = {**trained_with, **{text: sha256[path.name] for text, path in paths.items() if sha256}}
-        found = {} if shipped is None or not paths else load_references(shipped, list(paths), known)
+        shipped, paths = self.published.references, self._shipped(texts)
+        found = {} if shipped is None or not paths else self._load_shipped(shipped, paths)
         missing = [text for text in texts if text not in found]
         if missing:
-            if unspoken := self._speak(missing):
+            spoken, unspoken = self._speak(missing)
+            if unspoken:
                 raise InputError(next(iter(unspoken.values())))
-            found |= load_references(self._cache, missing, trained_with)
+            found |= spoken.load(missing)
         return found
 
     def speak(self, texts: Iterable[str]) -> dict[str, str]:
@@ -241,7 +240,7 @@ class Scorer:
         texts = list(dict.fromkeys(texts))
         shipped = self._shipped(texts)
         missing = [text for text in texts if text not in shipped]
-        return self._speak(missing) if missing else {}
+        return self._speak(missing)[1] if missing else {}
 
     def _shipped(self, texts: Sequence[str]) -> dict[str, Path]:
         """The published references, as far as they are there."""
@@ -249,12 +248,16 @@ class Scorer:
         paths = {} if shipped is None else {text: reference_path(shipped, voice, text) for text in texts}
         return {text: path for text, path in paths.items() if path.is_file()}
 
-    def _check_reference(self, path: Path) -> None:
-        expected = self.published.reference_sha256.get(path.name)
-        if self.published.reference_sha256 and sha256_of_file(path) != expected:
-            raise InputError(f"{path}: is not the file that was published; copy the folder again")
+    def _load_shipped(self, shipped: Path, paths: Mapping[str, Path]) -> dict[str, Waveform]:
+        """Known are the checksums of training, and those of the files that were published."""
+        published = self.published.reference_sha256
+        expected = {text: published[path.name] for text, path in paths.items() if published}
+        references = References(shipped, {**self.published.trained_with, **expected})
+        if changed := differing_texts(references.checksums(paths), expected):
+            raise InputError(f"{paths[changed[0]]}: is not the file that was published; copy the folder again")
+        return references.load(paths)
 
-    def _speak(self, texts: list[str]) -> dict[str, str]:
+    def _speak(self, texts: list[str]) -> tuple[References, dict[str, str]]:
         self._cache.mkdir(parents=True, exist_ok=True)
         try:
             with _speaking, FileLock(self._cache / ".speaking.lock", timeout=_WAIT_SECONDS):

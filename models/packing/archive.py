@@ -24,11 +24,8 @@ from models.base.files import PROJECT_DIR, replace_when_done
 from models.ensemble.blend import spread_folds
 from models.ensemble.checkpoint import checkpoint_name, load_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry, config_bytes
-from models.errors import InputError
 from models.packing.voices import PackedFiles
-from models.speech.checksums import refuse_changed, refuse_foreign
-from models.speech.identity import describe_voice, same_voice
-from models.speech.references import PATHS_FILE, VOICE_FILE, read_identity, reference_path, spoken_references
+from models.speech.references import PATHS_FILE, VOICE_FILE, References, listed_texts, refuse_foreign
 
 MAIN = PROJECT_DIR / "assets" / "submission" / "main.py"
 CONFIG_NAME, ASSETS_NAME, REFERENCES_NAME = "model_configs.pkl", "assets", "tts_data"
@@ -91,18 +88,12 @@ def submission_files(config: EnsembleConfig, config_dir: Path, tts_dir: Path, en
 
 
 def _reference_files(config: EnsembleConfig, tts_dir: Path) -> PackedFiles:
-    identity = read_identity(tts_dir)
-    if not same_voice(identity, config.voice):
-        raise InputError(
-            f"{tts_dir}: spoken by another voice ({describe_voice(identity)}) than the models were trained with "
-            f"({describe_voice(config.voice)}); give the references of that voice as --tts_dir"
-        )
-    known = {text: reference_path(tts_dir, config.voice, text) for text in config.references}
-    refuse_changed(known, config.references)
-    others = [tts_dir / VOICE_FILE, tts_dir / PATHS_FILE, *spoken_references(tts_dir)]
-    refuse_foreign(set(others) - set(known.values()))
-    paths = [*others, *known.values()]
-    return {f"{REFERENCES_NAME}/{path.name}": path for path in paths if path.is_file()}
+    references = References(tts_dir, config.references, config.voice)
+    references.check(config.references)
+    known = [references.path(text) for text in config.references]
+    others = [tts_dir / VOICE_FILE, tts_dir / PATHS_FILE, *map(references.path, listed_texts(tts_dir))]
+    refuse_foreign(set(others) - set(known))
+    return {f"{REFERENCES_NAME}/{path.name}": path for path in [*others, *known] if path.is_file()}
 
 
 def code_files(engine: str) -> list[Path]:

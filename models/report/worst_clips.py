@@ -14,8 +14,8 @@ from models.ensemble.metrics import clip_losses
 from models.errors import InputError
 from models.report.held_out import Clips, Predictions, ResamplingUnits
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio
-from models.speech.identity import Identity, same_voice
-from models.speech.references import read_identity, reference_path
+from models.speech.identity import Identity
+from models.speech.references import References
 
 MOST_SECONDS = 30.0  # of one sound
 MOST_SOUND_BYTES = 6_000_000  # of all sounds, before they become text, which takes a third more
@@ -61,14 +61,13 @@ class ClipFiles:
     """What lies on disk of the clips.
 
     texts : the expected text by file name; empty where `notes` say why
-    voice : who spoke the references; None where there are none to use
+    references : None where there are none to use
     with_sound : whether the page may hold sounds
     """
 
     data_dir: Path
-    tts_dir: Path
     texts: dict[str, str]
-    voice: Identity | None
+    references: References | None
     notes: list[str]
     with_sound: bool = True
 
@@ -104,13 +103,10 @@ def find_files(data_dir: Path, tts_dir: Path, data_fingerprint: str, voice: Iden
     except InputError as error:
         notes.append(f"No expected texts and no players: {error} (--data_dir)")
     try:
-        identity = read_identity(tts_dir)
-        spoken = identity if same_voice(identity, voice) else None
-        if spoken is None:
-            notes.append(f"{tts_dir}: another voice than these models were trained with, so no players of references")
+        spoken = References(tts_dir, voice=voice)
     except InputError as error:
         notes.append(f"No players of references: {error} (--tts_dir)")
-    return ClipFiles(data_dir, tts_dir, texts, spoken, notes, with_sound)
+    return ClipFiles(data_dir, texts, spoken, notes, with_sound)
 
 
 def worst_clips(
@@ -156,9 +152,9 @@ def _sounds(filename: str, text: str | None, files: ClipFiles, box: SoundBox) ->
         response = box.take(clip_paths(files.data_dir, [filename])[0])
     except InputError:
         response = Sound(None, "its name leads out of the data folder")
-    if files.voice is None:
+    if files.references is None:
         return response, Sound(None, "not at hand")
-    return response, box.take(reference_path(files.tts_dir, files.voice, text))
+    return response, box.take(files.references.path(text))
 
 
 def _smallest(waveform: Waveform) -> tuple[str, bytes]:

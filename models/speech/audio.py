@@ -24,22 +24,31 @@ SILENCE_LEVEL = 1e-4  # -80 dB of full scale: what stays below it holds no speec
 Waveform = NDArray[np.float32]
 
 
-def read_audio(path: Path, max_seconds: float | None = None) -> Waveform:
-    """Decode a file to mono at 16 kHz, at most its first `max_seconds`.
+def read_audio(path: Path, max_seconds: float | None = None, content: bytes | None = None) -> Waveform:
+    """Decode a file to mono at 16 kHz, at most its first `max_seconds`; `content` is the file's, where it has been read.
 
-    returns : float32 [shape=(n,)], in [-1, 1] for integer formats
-    raises : InputError naming the file, where it is missing, unreadable, empty, not finite, or so large that it is no answer
+    Returns
+    -------
+    float32 [shape=(n,)]
+        In [-1, 1] for integer formats.
+
+    Raises
+    ------
+    InputError
+        Naming the file, where it is missing, unreadable, empty, not finite, or so large that it is no answer.
     """
-    if not os.path.isfile(path):  # unlike Path.is_file, not disturbed by a name that is too long
+    if content is None and not os.path.isfile(path):  # unlike Path.is_file, not disturbed by a name that is too long
         raise InputError(f"{path}: no such audio file")
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(path if content is None else io.BytesIO(content)) as file:
             rate_hz = file.samplerate
             frames = file.frames if max_seconds is None else min(file.frames, int(np.ceil(max_seconds * rate_hz)))
             _check_size(path, frames, file.channels, rate_hz)
             samples = file.read(frames, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise InputError(f"{path}: not readable as audio ({error}); convert it to WAV or FLAC") from error
+        raise InputError(
+            f"{path}: not readable as audio ({getattr(error, 'error_string', error)}); convert it to WAV or FLAC"
+        ) from error
     if len(samples) == 0:
         raise InputError(f"{path}: the audio is empty (0 samples); record it again or take its row out")
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
@@ -89,7 +98,10 @@ def try_audio_files(paths: Iterable[Path]) -> list[float | InputError]:
 def check_audio_files(paths: Iterable[Path]) -> list[float]:
     """The lengths of files that must all be sound, in seconds.
 
-    raises : InputError naming the first broken file and how many there are
+    Raises
+    ------
+    InputError
+        Naming the first broken file and how many there are.
     """
     results = try_audio_files(paths)
     errors = [result for result in results if isinstance(result, InputError)]

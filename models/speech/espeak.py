@@ -56,8 +56,11 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 class Phone:
     """One phone as espeak-ng names it (its own ASCII mnemonics; `_:` and the like are pauses).
 
-    word_start : where in the text the word begins that it belongs to, in characters; espeak-ng takes some pairs of small words
-        ("of the") for one
+    Attributes
+    ----------
+    word_start
+        Where in the text the word begins that it belongs to, in characters; espeak-ng takes some pairs of small words
+        ("of the") for one.
     """
 
     name: str
@@ -69,8 +72,11 @@ class Phone:
 class Utterance:
     """Speech at `SAMPLE_RATE_HZ`.
 
+    Attributes
+    ----------
     samples : int16 [shape=(n,)]
-    phones : in order of time, each starting where the one before ends
+    phones
+        In order of time, each starting where the one before ends.
     """
 
     samples: NDArray[np.int16]

@@ -7,7 +7,11 @@ Identity = dict[str, Any]
 
 
 def check_identity(value: object) -> Identity:
-    """raises : ValueError unless it names a voice in plain values, as a file of a stranger may not do it"""
+    """Raises
+    ------
+    ValueError
+        Unless it names a voice in plain values, as a file of a stranger may not do it.
+    """
     if not isinstance(value, dict) or not {"engine", "speed", "source"} <= value.keys():
         raise ValueError(f"{repr(value)[:200]} does not name a voice")
     plain = all(isinstance(item, str | int | float | None) for item in value.values())

@@ -1,48 +1,116 @@
-"""The references: one spoken file per distinct expected text, in `tts_data/`.
+"""The references of a folder such as `tts_data/`, as one object: opened once, each file read once.
 
-`<hash of voice and text>.wav` holds the speech, `data_paths.csv` (`path,text`) says which is which, `voice.json` who spoke.
-A file is written whole or not at all, so one that is there is finished, and a run that was cut off goes on.
+`<hash of voice and text>.wav` holds the speech, `voice.json` says who spoke, `data_paths.csv` (`path,text`) which is which.
+Models know the SHA-256 of each file that they were trained with, and are asked with no other.
 """
 
 import csv
 import hashlib
 import io
 import json
-import multiprocessing
-import os
-import signal
-import threading
-import time
-from collections.abc import Generator, Iterable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, suppress
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
-from models.base.files import read_whole, replace_when_done, sole_writer
+from models.base.files import read_whole
 from models.errors import InputError
-from models.speech.audio import SILENCE_LEVEL, Waveform, read_audio, write_wav
-from models.speech.checksums import (
-    MOST_REFERENCE_BYTES,
-    UNKNOWN,
-    Checksums,
-    checksums_of,
-    refuse_changed,
-    refuse_other_speech,
-)
+from models.speech.audio import Waveform, read_audio
+from models.speech.checksums import UNKNOWN, Checksums, differing_texts
 from models.speech.identity import Identity, check_identity, describe_voice, same_voice, voice_key
-from models.speech.options import VoiceOptions
-from models.speech.voices import Voice, make_voice
 
-VOICE_FILE = "voice.json"
-PATHS_FILE = "data_paths.csv"
+VOICE_FILE, PATHS_FILE = "voice.json", "data_paths.csv"
 MOST_IDENTITY_BYTES = 1_000_000
-LEFTOVER_SECONDS = 60  # a temporary file older than this belongs to a run that was killed
-LONGEST_SPOKEN_TEXT = 5_000  # characters: minutes of speech, where inputs are cut after seconds
-PROBE = "one"  # what every voice can say
+MOST_REFERENCE_BYTES = 100_000_000  # of a reference, or of their list
+
+
+class References:
+    """What the expected texts sound like.
+
+    Parameters
+    ----------
+    folder
+        Where they lie.
+    trained_with
+        The checksum of each reference that the models know, by text; a text without one is not compared.
+    voice
+        The models', which must have spoken here.
+
+    Raises
+    ------
+    InputError
+        Where nobody has spoken into the folder, or another voice.
+    """
+
+    def __init__(self, folder: Path, trained_with: Checksums = UNKNOWN, voice: Identity | None = None) -> None:
+        self.folder = folder
+        self.voice = read_identity(folder)
+        self.trained_with = trained_with
+        self._sha256: dict[str, str] = {}
+        self._content: dict[str, bytes] = {}  # of what has been read and not been asked for yet
+        self._waveforms: dict[str, Waveform] = {}
+        if voice is not None and not same_voice(self.voice, voice):
+            raise InputError(
+                f"{folder}: spoken by another voice ({describe_voice(self.voice)}) than the models were trained with "
+                f"({describe_voice(voice)}); give the references of that voice"
+            )
+
+    def path(self, text: str) -> Path:
+        return reference_path(self.folder, self.voice, text)
+
+    def missing(self, texts: Iterable[str]) -> list[str]:
+        """The texts without a reference, each once, in the order given."""
+        return [text for text in dict.fromkeys(texts) if not self.path(text).is_file()]
+
+    def load(self, texts: Iterable[str]) -> dict[str, Waveform]:
+        """The waveform of each distinct text: float32 [shape=(n,)] at 16 kHz.
+
+        Raises
+        ------
+        InputError
+            Where one is missing, broken, or not what the models were trained with.
+        """
+        texts = list(dict.fromkeys(texts))
+        if missing := self.missing(texts):
+            raise InputError(
+                f"{self.folder}: no reference for {len(missing)} of {len(texts)} expected texts, the first {missing[0]!r}; "
+                f"make them: python preprocess.py --tts_dir {self.folder}, with the --data_dir that holds these texts"
+            )
+        self.check(texts)
+        return {text: self._waveform(text) for text in texts}
+
+    def check(self, texts: Iterable[str]) -> None:
+        """Read those that are there. Raises InputError where one is not what the models were trained with."""
+        texts = list(texts)
+        found = self.checksums(texts)
+        if changed := differing_texts(found, self.trained_with):
+            path, asked = self.path(changed[0]), [text for text in texts if text in self.trained_with]
+            raise InputError(
+                f"{path}: not the reference of {changed[0]!r} that the models were trained with: its checksum is another, as of "
+                f"{len(changed)} of the {len(asked)} that were looked at; copy the {self.folder.name} of the training here, or "
+                f"delete {'this file' if len(changed) == 1 else f'the .wav files of {self.folder}'}, so that it is spoken again"
+            )
+
+    def checksums(self, texts: Iterable[str]) -> dict[str, str]:
+        """The SHA-256 of each text's reference that is there."""
+        texts = list(dict.fromkeys(texts))
+        for text in texts:
+            if text not in self._sha256 and self.path(text).is_file():
+                self._read(text)
+        return {text: self._sha256[text] for text in texts if text in self._sha256}
+
+    def _read(self, text: str) -> None:
+        path = self.path(text)
+        if text not in self.trained_with:
+            refuse_foreign([path])
+        content = read_whole(path, MOST_REFERENCE_BYTES)
+        self._sha256[text], self._content[text] = hashlib.sha256(content).hexdigest(), content
+
+    def _waveform(self, text: str) -> Waveform:
+        if text not in self._waveforms:
+            try:
+                self._waveforms[text] = read_audio(self.path(text), content=self._content.pop(text))
+            except InputError as error:
+                raise InputError(f"the reference is broken: {error}. Delete it and run preprocess.py again") from error
+        return self._waveforms[text]
 
 
 def read_identity(tts_dir: Path) -> Identity:
@@ -65,233 +133,7 @@ def reference_path(tts_dir: Path, identity: Identity, text: str) -> Path:
     return tts_dir / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.wav"
 
 
-def missing_texts(tts_dir: Path, identity: Identity, texts: Iterable[str]) -> list[str]:
-    """The texts without a reference, each once, in the order given."""
-    return [text for text in dict.fromkeys(texts) if not reference_path(tts_dir, identity, text).is_file()]
-
-
-def speak_references(
-    tts_dir: Path,
-    texts: list[str],
-    options: VoiceOptions,
-    jobs: int = 1,
-    expected: Identity | None = None,
-    unspoken: dict[str, str] | None = None,
-) -> int:
-    """Make what is missing of the references for `texts`; returns how many were missing.
-
-    expected : the voice that the options must lead to
-    unspoken : where given, takes the texts that a sound voice can't speak, with the reason, and nothing is raised for them; all
-        is spoken by this process then
-    raises : InputError where `tts_dir` holds another voice's references, or the voice says nothing for a text
-    """
-    voice = make_voice(options)
-    if expected is not None and not same_voice(voice.identity, expected):
-        raise InputError(
-            f"the voice '{options.voice}' ({describe_voice(voice.identity)}) is not {describe_voice(expected)}"
-        )
-    with sole_writer(tts_dir):
-        return _speak_missing(tts_dir, texts, voice, options, 1 if unspoken is not None else jobs, unspoken)
-
-
-def complete_references(
-    tts_dir: Path, texts: list[str], voice: Identity, source: VoiceOptions, trained_with: Checksums = UNKNOWN
-) -> dict[str, str]:
-    """Make sure that every text has a reference by the voice that the models know.
-
-    voice : the models'
-    source : where it is, if something has to be spoken
-    trained_with : the models'
-    returns : the texts that the voice can't speak, though it speaks others, and why
-    raises : InputError where `tts_dir` holds another voice's references or others than the models were trained with, or the
-        voice can't speak here, or speaks otherwise
-    """
-    if (tts_dir / VOICE_FILE).exists():
-        found = read_identity(tts_dir)
-        if not same_voice(found, voice):
-            raise InputError(
-                f"{tts_dir}: spoken by another voice ({describe_voice(found)}) than the models were trained with "
-                f"({describe_voice(voice)}); give the references of that voice as --tts_dir"
-            )
-    paths = {text: reference_path(tts_dir, voice, text) for text in texts}
-    refuse_changed(paths, trained_with)
-    missing = missing_texts(tts_dir, voice, texts)
-    unspoken: dict[str, str] = {}
-    if not missing:
-        return unspoken
-    try:
-        speak_references(tts_dir, texts, source, expected=voice, unspoken=unspoken)
-    except InputError as error:
-        raise InputError(
-            f"{len(missing)} expected texts have no reference in {tts_dir}, the first {missing[0]!r}, and the voice can't speak "
-            f"them here: {error}\n"
-            f"Speak them where the voice is (preprocess.py) and copy {tts_dir}, or say where it is with --voice."
-        ) from error
-    refuse_other_speech({text: paths[text] for text in missing}, trained_with, describe_voice(voice))
-    return unspoken
-
-
-def _speak_missing(
-    tts_dir: Path, texts: list[str], voice: Voice, options: VoiceOptions, jobs: int, unspoken: dict[str, str] | None
-) -> int:
-    _claim_folder(tts_dir, voice.identity)
-    _delete_leftovers(tts_dir)
-    paths = {text: reference_path(tts_dir, voice.identity, text) for text in texts}
-    missing = {text: path for text, path in paths.items() if not path.is_file()}
-    here = jobs == 1 or len(missing) < 2
-    made = _make_here(voice, missing, unspoken) if here else _make_in_processes(options, missing, jobs)
-    with closing(made):  # on an error nothing more is spoken
-        for _ in tqdm(made, "speaking", len(missing), unit=" texts", disable=None if missing else True):
-            pass
-    _write_paths(tts_dir, voice.identity, texts)
-    return len(missing)
-
-
-def load_references(tts_dir: Path, texts: Iterable[str], trained_with: Checksums = UNKNOWN) -> dict[str, Waveform]:
-    """The waveform of each distinct text: float32 [shape=(n,)] at 16 kHz.
-
-    raises : InputError where one is missing, broken, or not what the models were trained with
-    """
-    identity = read_identity(tts_dir)
-    texts = list(dict.fromkeys(texts))
-    missing = missing_texts(tts_dir, identity, texts)
-    if missing:
-        raise InputError(
-            f"{tts_dir}: no reference for {len(missing)} of {len(texts)} expected texts, the first {missing[0]!r}; "
-            f"make them: python preprocess.py --tts_dir {tts_dir}, with the --data_dir that holds these texts"
-        )
-    paths = {text: reference_path(tts_dir, identity, text) for text in texts}
-    refuse_changed(paths, trained_with)
-    return {text: _read_reference(path) for text, path in paths.items()}
-
-
-def reference_checksums(tts_dir: Path, texts: Iterable[str]) -> dict[str, str]:
-    """The checksum of each text's reference that is there."""
-    identity = read_identity(tts_dir)
-    return checksums_of({text: reference_path(tts_dir, identity, text) for text in texts})
-
-
-def spoken_references(tts_dir: Path) -> list[Path]:
-    """The files of the texts that `data_paths.csv` lists, as far as they are there."""
-    identity = read_identity(tts_dir)
-    paths = [reference_path(tts_dir, identity, text) for text in _listed_texts(tts_dir)]
-    return [path for path in paths if path.is_file()]
-
-
-def _read_reference(path: Path) -> Waveform:
-    try:
-        return read_audio(path)
-    except InputError as error:
-        raise InputError(f"the reference is broken: {error}. Delete it and run preprocess.py again") from error
-
-
-def _make_here(
-    voice: Voice, paths: dict[str, Path], unspoken: dict[str, str] | None = None
-) -> Generator[None, None, None]:
-    for text, path in paths.items():
-        try:
-            waveform = _speak(voice, text)
-        except Exception as error:  # over an odd text a voice's library can fail in almost any way
-            if unspoken is None:
-                raise
-            if not unspoken:
-                _speak(voice, PROBE)  # an error here is the voice's, not the text's
-            reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-            unspoken[text] = f"the expected text {text[:100]!r} can't be spoken ({reason[:300]})"
-        else:
-            write_wav(path, waveform)
-        yield
-
-
-def _make_in_processes(options: VoiceOptions, paths: dict[str, Path], jobs: int) -> Generator[None, None, None]:
-    """Each process builds its own voice: the synthesisers are not thread-safe, nor safe to fork. It writes its files itself:
-    an executor may wait forever for a process that was killed while it handed over a long waveform."""
-    context = multiprocessing.get_context("spawn")
-    try:
-        with ProcessPoolExecutor(min(jobs, len(paths)), context, _start_worker, (options,)) as pool:
-            yield from pool.map(_make_in_worker, paths.keys(), paths.values())
-    except BrokenProcessPool as error:
-        raise InputError(
-            f"a process that speaks has died, perhaps for want of memory; run again with fewer --jobs than {jobs}: it goes on "
-            "with what is missing"
-        ) from error
-
-
-def _speak(voice: Voice, text: str) -> Waveform:
-    if len(text) > LONGEST_SPOKEN_TEXT:
-        raise InputError(
-            f"an expected text has {len(text)} characters, and {LONGEST_SPOKEN_TEXT} are the most: {text[:50]!r}…; take it out"
-        )
-    waveform = voice.speak(text)
-    if not np.isfinite(waveform).all():
-        raise InputError(
-            f"the voice answers the expected text {text!r} with NaN or infinite samples; choose another --voice"
-        )
-    if np.abs(waveform).max(initial=0) < SILENCE_LEVEL:
-        raise InputError(
-            f"the voice says nothing for the expected text {text!r}; take it out, or choose another --voice"
-        )
-    return waveform
-
-
-_worker_voice: Voice  # of a worker process
-
-
-def _start_worker(options: VoiceOptions) -> None:
-    global _worker_voice
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C it is the main process that ends the work
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker_voice = make_voice(options)
-
-
-def _end_with_parent() -> None:
-    """A worker doesn't notice that the main process was killed, and would wait for texts forever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _make_in_worker(text: str, path: Path) -> None:
-    write_wav(path, _speak(_worker_voice, text))
-
-
-def _delete_leftovers(tts_dir: Path) -> None:
-    """What a killed run was about to write; writing a file takes far less than a minute."""
-    for temporary in tts_dir.glob(".*.tmp"):
-        with suppress(FileNotFoundError):
-            if time.time() - temporary.lstat().st_mtime > LEFTOVER_SECONDS and not temporary.is_dir():
-                temporary.unlink()
-
-
-def _claim_folder(tts_dir: Path, identity: Identity) -> None:
-    """Write down who speaks, or make sure that it is who spoke before."""
-    if (tts_dir / VOICE_FILE).is_file():
-        before = read_identity(tts_dir)
-        if not same_voice(before, identity):
-            raise InputError(
-                f"{tts_dir}: holds references by another voice ({describe_voice(before)}) than the one asked for "
-                f"({describe_voice(identity)}); give another --tts_dir, or delete the folder"
-            )
-        return
-    with replace_when_done(tts_dir / VOICE_FILE) as temporary:
-        temporary.write_text(json.dumps(identity, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _write_paths(tts_dir: Path, identity: Identity, texts: list[str]) -> None:
-    """`data_paths.csv`: what was listed before and is still there, and the texts of this run."""
-    known = dict.fromkeys([*_listed_texts(tts_dir), *texts])
-    rows = [(path.name, text) for text in known if (path := reference_path(tts_dir, identity, text)).is_file()]
-    with (
-        replace_when_done(tts_dir / PATHS_FILE) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(("path", "text"))
-        writer.writerows(rows)
-
-
-def _listed_texts(tts_dir: Path) -> list[str]:
+def listed_texts(tts_dir: Path) -> list[str]:
     file = tts_dir / PATHS_FILE
     if not file.is_file():
         return []
@@ -302,3 +144,22 @@ def _listed_texts(tts_dir: Path) -> list[str]:
         return [row["text"] for row in csv.DictReader(io.StringIO(content, newline="")) if row.get("text")]
     except csv.Error as error:
         raise InputError(f"{file}: not readable as CSV ({error}); delete it and run preprocess.py again") from error
+
+
+def refuse_foreign(paths: Iterable[Path]) -> None:
+    """Files are meant; what else lies in their places is as if it were not there.
+
+    Raises
+    ------
+    InputError
+        Naming the first that is too large, or a link to a file elsewhere, which a copy would give away.
+    """
+    folders: dict[Path, Path] = {}
+    for path in paths:
+        folder = folders.setdefault(path.parent, path.parent.resolve())
+        if not path.is_file():
+            continue
+        if path.is_symlink() and not path.resolve().is_relative_to(folder):
+            raise InputError(f"{path}: is a link that leads out of its folder; put the file itself there, or delete it")
+        if path.stat().st_size > MOST_REFERENCE_BYTES:
+            raise InputError(f"{path}: too large for a file of references; delete it and run preprocess.py again")

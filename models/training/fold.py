@@ -32,7 +32,7 @@ from models.errors import InputError
 from models.network.build import network_settings, pretrained_network
 from models.network.comparison import ComparisonNetwork, half_weights, load_weights
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, check_audio_files
-from models.speech.references import load_references, read_identity
+from models.speech.references import References
 from models.training.job import TrainingJob
 from models.training.run_state import (
     Try,
@@ -79,7 +79,7 @@ class ReadyFold:
     job: TrainingJob
     arguments: TrainingArguments
     network: ComparisonNetwork
-    references: Mapping[str, Waveform]
+    references: References
     clip_seconds: Sequence[float]
     tries: list[Try]
 
@@ -138,12 +138,13 @@ def prepare(job: TrainingJob, restart: bool) -> ReadyFold:
     arguments = _training_arguments(job, resolve_device(job.options.device))
     if arguments.use_cpu:  # several threads would add up the gradients of a shared reference in any order
         torch.use_deterministic_algorithms(True)
-    references = load_references(job.options.tts_dir, job.texts)
-    seconds = first_decides(lambda: _joined_seconds(job, references))
+    references = References(job.options.tts_dir)
+    spoken = references.load(job.texts)
+    seconds = first_decides(lambda: _joined_seconds(job, spoken))
     clip_seconds, held_out_seconds = seconds[: len(job.train)], seconds[len(job.train) :]
     alike_together = np.argsort(held_out_seconds, kind="stable")
     job = replace(job, validation=job.validation.iloc[alike_together])
-    tries = first_decides(lambda: past_tries(job, restart))
+    tries = first_decides(lambda: past_tries(job, references, restart))
     network = _fresh_network(job, arguments, tries)
     return ReadyFold(job, arguments, network, references, clip_seconds, tries)
 
@@ -183,7 +184,7 @@ def finish(ready: ReadyFold, fitted: FittedFold) -> None:
             labels=table["score"].to_numpy(np.float64),
             predictions=fitted.predictions,
         ),
-        voice=read_identity(job.options.tts_dir),
+        voice=ready.references.voice,
         data_fingerprint=job.data_fingerprint,
         options=dict(job.options.given),
         history=fitted.history,
@@ -208,7 +209,7 @@ def _sole_run(ready: ReadyFold, restart: bool) -> Iterator[None]:
         yield
         return
     with sole_writer(ready.job.run_dir):
-        prepare_run_dir(ready.job, restart)
+        prepare_run_dir(ready.job, ready.references, restart)
         yield
 
 
@@ -267,7 +268,7 @@ def _make_trainer(ready: ReadyFold, network: ComparisonNetwork) -> FoldTrainer:
     make_dataset = functools.partial(
         ComparisonDataset,
         data_dir=job.options.data_dir,
-        references=ready.references,
+        references=ready.references.load(job.texts),
         n_mels=network.encoder.config.num_mel_bins,
         max_frames=frames_for_seconds(recipe.max_seconds),
         seed=arguments.seed,

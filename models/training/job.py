@@ -13,7 +13,7 @@ from models.clips.tables import fingerprint, read_groups, read_training_table
 from models.errors import InputError
 from models.recipe import Recipe
 from models.speech.checksums import differing_texts, name_texts
-from models.speech.references import VOICE_FILE, reference_checksums
+from models.speech.references import VOICE_FILE, References
 from models.training.options import TrainingOptions, override_recipe
 
 
@@ -93,7 +93,7 @@ def is_finished(job: TrainingJob) -> bool:
     differences = [name for name, (ours, theirs) in pairs.items() if ours != theirs]
     tts_dir = job.options.tts_dir
     if (tts_dir / VOICE_FILE).is_file():
-        other = differing_texts(reference_checksums(tts_dir, found.references), found.references)
+        other = differing_texts(References(tts_dir).checksums(found.references), found.references)
         differences += [f"reference of {name_texts(other)}"] if other else []
     if differences:
         raise InputError(

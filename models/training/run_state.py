@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models.base.files import replace_when_done
-from models.speech.references import read_identity, reference_checksums
+from models.speech.references import References
 from models.training.job import TrainingJob
 
 _RUN_FILE = "run.json"
@@ -15,18 +15,18 @@ _RUN_FILE = "run.json"
 Try = dict[str, Any]  # `seed` and `outcome` of a run that collapsed
 
 
-def prepare_run_dir(job: TrainingJob, restart: bool) -> None:
+def prepare_run_dir(job: TrainingJob, references: References, restart: bool) -> None:
     """Keep what an earlier run of the very same job left; anything else there is removed."""
-    if restart or not _is_of_job(job):
+    if restart or not _is_of_job(job, references):
         shutil.rmtree(job.run_dir, ignore_errors=True)
         with replace_when_done(job.run_dir / _RUN_FILE) as temporary:
-            temporary.write_text(_description(job), encoding="utf-8")
+            temporary.write_text(_description(job, references), encoding="utf-8")
 
 
-def past_tries(job: TrainingJob, restart: bool) -> list[Try]:
+def past_tries(job: TrainingJob, references: References, restart: bool) -> list[Try]:
     """The tries of an earlier run of the very same job that collapsed, oldest first."""
     file = _tries_file(job.run_dir)
-    if restart or not _is_of_job(job) or not file.is_file():
+    if restart or not _is_of_job(job, references) or not file.is_file():
         return []
     return json.loads(file.read_text(encoding="utf-8"))
 
@@ -45,19 +45,19 @@ def _tries_file(run_dir: Path) -> Path:
     return run_dir / "tries.json"
 
 
-def _is_of_job(job: TrainingJob) -> bool:
+def _is_of_job(job: TrainingJob, references: References) -> bool:
     file = job.run_dir / _RUN_FILE
-    return file.is_file() and file.read_text(encoding="utf-8") == _description(job)
+    return file.is_file() and file.read_text(encoding="utf-8") == _description(job, references)
 
 
-def _description(job: TrainingJob) -> str:
+def _description(job: TrainingJob, references: References) -> str:
     return json.dumps(
         {
             "recipe": job.recipe.to_dict(),
             "n_folds": job.options.n_folds,
             "data": job.data_fingerprint,
-            "voice": read_identity(job.options.tts_dir),
-            "references": reference_checksums(job.options.tts_dir, job.texts),
+            "voice": references.voice,
+            "references": references.checksums(job.texts),
             "held_out": hashlib.sha256("\n".join(sorted(job.validation["filename"])).encode()).hexdigest(),
         },
         indent=2,

@@ -24,7 +24,8 @@ from models.cluster.fold_task import FoldTask, Home, train_here
 from models.ensemble.checkpoint import load_checkpoint
 from models.errors import InputError
 from models.speech.options import VoiceOptions
-from models.speech.references import reference_checksums, speak_references
+from models.speech.references import References
+from models.speech.speaking import speak_references
 from models.training.options import add_training_arguments, training_options
 
 TINY = ROOT / "assets" / "encoders" / "phonetic-tiny"
@@ -191,7 +192,7 @@ def task(folder: Path, tmp_path: Path) -> FoldTask:
     options = training_options(parser.parse_args(words), parser)
     home = Home("headnode", tmp_path, folder, ".ray-mark", local_states=False)
     table = read_training_table(folder / "data")
-    references = reference_checksums(folder / "tts_data", table["expected_text"])
+    references = References(folder / "tts_data").checksums(table["expected_text"])
     return FoldTask(load("model2s"), 0, options, fingerprint(table), references, home, cpus=1)
 
 

@@ -45,7 +45,8 @@ from models.ensemble.checkpoint import save_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry, write_config
 from models.errors import InputError
 from models.speech.options import VoiceOptions
-from models.speech.references import read_identity, speak_references
+from models.speech.references import read_identity
+from models.speech.speaking import speak_references
 
 PROMPT = {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}  # Ray's processes give way to all others unless told so
 SCRIPT = str(ROOT / INFER)  # by its path it gets no options from the fixture `script`

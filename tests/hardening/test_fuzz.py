@@ -93,7 +93,7 @@ def test_what_comes_from_outside_is_noticed(tmp_path: Path, monkeypatch: pytest.
         patch.setattr(fuzz_places, "clip_paths", lambda folder, names: [folder / name for name in names])
         for kind in ("paths", "links"):
             assert any("ReadOutside" in line for line in fuzz(kind, 30, 0, tmp_path)[1]), kind
-    monkeypatch.setattr("models.speech.checksums.refuse_foreign", lambda paths: None)
+    monkeypatch.setattr("models.speech.references.refuse_foreign", lambda paths: None)
     monkeypatch.setattr("models.inference.published.refuse_foreign", lambda paths: None)
     monkeypatch.setattr("models.packing.archive.refuse_foreign", lambda paths: None)
     assert any("ReadOutside" in line for line in fuzz("references", 40, 0, tmp_path)[1])

@@ -193,7 +193,7 @@ def test_a_voice_that_can_not_work_stays_an_error(
     """One that fails over a text and speaks others does work, whatever its library raises."""
     answers = {"one": np.ones(800, np.float32)} if works else {"one": np.zeros(800, np.float32)}
     voice = BrokenVoice(read_identity(work / "tts_data"), answers, error)
-    monkeypatch.setattr("models.speech.references.make_voice", lambda options: voice)
+    monkeypatch.setattr("models.speech.speaking.make_voice", lambda options: voice)
     outcome = script(INFER, "--output", "again.csv")
     assert outcome.code == (0 if works else 1), outcome.error
     assert (work / "again.csv").exists() is works

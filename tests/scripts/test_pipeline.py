@@ -18,7 +18,7 @@ from models.clips.tables import read_metadata
 from models.ensemble.checkpoint import load_checkpoint
 from models.ensemble.config import read_config
 from models.ensemble.rebuild import rebuild_network
-from models.speech.references import load_references
+from models.speech.references import References
 
 MODELS = ("model3mapd", "model2s")
 
@@ -89,7 +89,7 @@ def test_scores_are_the_weighted_mean_over_models_and_folds(work: Path) -> None:
     config = read_config(work / "model_configs.pkl")
     table = read_metadata(work / "data" / "test_metadata.csv")
     dataset = ComparisonDataset(
-        table, work / "data", load_references(work / "tts_data", table["expected_text"]), 80, 250
+        table, work / "data", References(work / "tts_data").load(table["expected_text"]), 80, 250
     )
     expected = np.zeros(len(table))
     for entry in config.models:

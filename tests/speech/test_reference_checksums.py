@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import soundfile
 import torch
-from fakes import INFER, OLD_TORCH, Script, change, checkpoints, read_rows, reference, snapshot
+from fakes import INFER, OLD_TORCH, TRAIN, Script, change, checkpoints, read_rows, reference, snapshot
 
-from models.base.files import sha256_of_file
+from models.base.files import read_whole, sha256_of_file
 from models.clips.tables import read_training_table
 from models.ensemble.blend import gather_references
 from models.ensemble.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -23,7 +24,7 @@ from models.errors import InputError
 from models.inference.scorer import Scorer
 from models.inference.scoring import load_members
 from models.report.checks import find_faulty_folds
-from models.speech.references import reference_checksums
+from models.speech.references import References
 
 needs_new_torch = pytest.mark.skipif(OLD_TORCH, reason="reads checkpoints without their checksums: needs torch 2.6")
 
@@ -31,7 +32,7 @@ needs_new_torch = pytest.mark.skipif(OLD_TORCH, reason="reads checkpoints withou
 def set_known(work: Path, **changes: str) -> dict[str, str]:
     """Let the configuration know the references as they are, but for `changes`; returns what it knows."""
     texts = read_training_table(work / "data")["expected_text"]
-    known = {**reference_checksums(work / "tts_data", texts), **changes}
+    known = {**References(work / "tts_data").checksums(texts), **changes}
     config = read_config(work / "model_configs.pkl")
     write_config(work / "model_configs.pkl", replace(config, references=known))
     return known
@@ -330,3 +331,27 @@ def test_checkpoints_and_configurations_without_checksums_are_read(tmp_path: Pat
     plain.pop("references")
     (work / "model_configs.pkl").write_bytes(pickle.dumps(plain))
     assert read_config(work / "model_configs.pkl").references == {}
+
+
+def test_inference_and_training_read_each_file_once(
+    work: Path, known: dict[str, str], script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bytes that are hashed are those that are decoded, and the voice's file is looked at once."""
+    read: list[str] = []
+
+    def count(path: Path, most_bytes: int) -> bytes:
+        read.append(path.name)
+        return read_whole(path, most_bytes)
+
+    def decode(file: object, *arguments: object, **options: object) -> soundfile.SoundFile:
+        assert "tts_data" not in str(file)
+        return original(file, *arguments, **options)
+
+    original = soundfile.SoundFile
+    monkeypatch.setattr("models.speech.references.read_whole", count)
+    monkeypatch.setattr(soundfile, "SoundFile", decode)
+    for name, *options in ((INFER,), (TRAIN, "--output_dir", "new")):
+        read.clear()
+        assert script(name, *options).code == 0
+        assert len(read) == len(set(read)) > 8
+        assert "voice.json" in read

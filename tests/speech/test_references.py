@@ -24,10 +24,11 @@ import soundfile
 from fakes import ROOT, TEXTS
 
 from models.errors import InputError
-from models.speech import references
+from models.speech import speaking
 from models.speech.audio import Waveform
 from models.speech.options import VoiceOptions
-from models.speech.references import load_references, missing_texts, read_identity, reference_path, speak_references
+from models.speech.references import References, read_identity, reference_path
+from models.speech.speaking import speak_references
 
 ODD_TEXTS = (
     'she said "cat", twice',
@@ -64,7 +65,7 @@ class FakeVoice:
 def voice(monkeypatch: pytest.MonkeyPatch) -> FakeVoice:
     """What `make_voice` builds in this test."""
     fake = FakeVoice()
-    monkeypatch.setattr(references, "make_voice", lambda options: fake)
+    monkeypatch.setattr(speaking, "make_voice", lambda options: fake)
     return fake
 
 
@@ -143,7 +144,7 @@ def test_odd_texts_survive(tts_dir: Path, voice: FakeVoice) -> None:
     speak(tts_dir, "fox")
     assert set(listed(tts_dir)) == {*ODD_TEXTS, "fox"}
     assert len(waves(tts_dir)) == len(ODD_TEXTS) + 1
-    loaded = load_references(tts_dir, ODD_TEXTS)
+    loaded = References(tts_dir).load(ODD_TEXTS)
     for text in ODD_TEXTS:
         np.testing.assert_allclose(loaded[text], np.clip(voice.speak(text), -1, 1), atol=1e-4)
 
@@ -176,7 +177,7 @@ def test_a_run_that_was_cut_off_goes_on(tts_dir: Path, voice: FakeVoice, error: 
     voice.fails_at, voice.error = "eat", error
     with pytest.raises(type(error)):
         speak(tts_dir, *texts)
-    assert missing_texts(tts_dir, voice.identity, texts) == ["eat", "fox", "lap"]
+    assert References(tts_dir).missing(texts) == ["eat", "fox", "lap"]
     assert set(contents(tts_dir)) == {"voice.json", *waves(tts_dir)}  # no temporary files
     before = times(tts_dir)
     voice.fails_at = None
@@ -221,7 +222,7 @@ def run_script(tmp_path: Path) -> Iterator[Callable[[Path, list[str], int], subp
     script = tmp_path / "speak.py"
     script.write_text(
         "import json, sys\nfrom pathlib import Path\n"
-        "from models.speech.references import speak_references\nfrom models.speech.voices import VoiceOptions\n"
+        "from models.speech.speaking import speak_references\nfrom models.speech.options import VoiceOptions\n"
         "if __name__ == '__main__':\n"
         "    speak_references(Path(sys.argv[1]), json.loads(sys.argv[2]), VoiceOptions(), int(sys.argv[3]))\n"
     )
@@ -320,7 +321,7 @@ def test_nothing_more_is_spoken_after_an_error(
 
     texts = [f"number {index}" for index in range(300)]
     if error is KeyboardInterrupt:
-        monkeypatch.setattr(references, "tqdm", interrupt)
+        monkeypatch.setattr(speaking, "tqdm", interrupt)
     else:
         texts[0] = "??"
     with pytest.raises(error) as held:  # a script that ends with the error holds on to it too
@@ -355,7 +356,7 @@ def test_a_worker_that_dies_ends_the_run_with_an_error(tts_dir: Path, monkeypatc
                 child.kill()
             yield item
 
-    monkeypatch.setattr(references, "tqdm", kill_workers_after_the_first)
+    monkeypatch.setattr(speaking, "tqdm", kill_workers_after_the_first)
     with pytest.raises(InputError, match="--jobs"), give_up_after(30):
         speak(tts_dir, *texts, jobs=2)
     made = len(waves(tts_dir))
@@ -372,7 +373,7 @@ def test_another_voice_is_refused_and_nothing_changes(
     speak(tts_dir, "cat")
     before = contents(tts_dir)
     other = FakeVoice("another")
-    monkeypatch.setattr(references, "make_voice", lambda options: other)
+    monkeypatch.setattr(speaking, "make_voice", lambda options: other)
     with pytest.raises(InputError, match=r"fake.*another"):
         speak(tts_dir, "cat", "old")
     assert contents(tts_dir) == before
@@ -384,7 +385,7 @@ def test_the_same_voice_from_another_place_goes_on(
 ) -> None:
     speak(tts_dir, "cat")
     moved = FakeVoice(source="there")
-    monkeypatch.setattr(references, "make_voice", lambda options: moved)
+    monkeypatch.setattr(speaking, "make_voice", lambda options: moved)
     assert speak(tts_dir, "cat", "old") == 1
     assert moved.spoken == ["old"]
 
@@ -406,7 +407,7 @@ def test_a_text_that_is_not_spoken_is_named(tts_dir: Path, voice: FakeVoice, ans
     voice.answers["…?"] = answer.astype(np.float32)
     with pytest.raises(InputError, match="'…\\?'"):
         speak(tts_dir, "cat", "…?", "old")
-    assert missing_texts(tts_dir, voice.identity, ["cat", "…?", "old", "…?"]) == ["…?", "old"]
+    assert References(tts_dir).missing(["cat", "…?", "old", "…?"]) == ["…?", "old"]
 
 
 def test_a_text_that_is_no_answer_is_not_spoken(tts_dir: Path, voice: FakeVoice) -> None:
@@ -431,7 +432,7 @@ def test_a_corrupted_voice_file_is_refused(tts_dir: Path, voice: FakeVoice, cont
     before = contents(tts_dir)
     for call in (
         lambda: speak(tts_dir, "old"),
-        lambda: load_references(tts_dir, ["cat"]),
+        lambda: References(tts_dir).load(["cat"]),
         lambda: read_identity(tts_dir),
     ):
         with pytest.raises(InputError, match=r"voice\.json"):
@@ -445,7 +446,7 @@ def test_a_corrupted_voice_file_is_refused(tts_dir: Path, voice: FakeVoice, cont
 def test_loaded_references_are_what_was_spoken(tts_dir: Path, voice: FakeVoice) -> None:
     voice.answers["cat"] = np.array([0.5, -0.5, 0.25, 1.5, -1.5], np.float32)
     speak(tts_dir, "cat", "old")
-    loaded = load_references(tts_dir, iter(["old", "cat", "old"]))
+    loaded = References(tts_dir).load(iter(["old", "cat", "old"]))
     assert list(loaded) == ["old", "cat"]
     assert loaded["cat"].dtype == np.float32
     np.testing.assert_allclose(loaded["cat"], [0.5, -0.5, 0.25, 1.0, -1.0], atol=1e-4)
@@ -455,10 +456,10 @@ def test_loaded_references_are_what_was_spoken(tts_dir: Path, voice: FakeVoice) 
 
 def test_loading_names_what_is_missing(tts_dir: Path, voice: FakeVoice) -> None:
     with pytest.raises(InputError, match=r"preprocess\.py"):
-        load_references(tts_dir, ["cat"])
+        References(tts_dir).load(["cat"])
     speak(tts_dir, "cat")
     with pytest.raises(InputError, match=r"2 of 3 .*'old'.*preprocess\.py"):
-        load_references(tts_dir, ["cat", "old", "fox", "old"])
+        References(tts_dir).load(["cat", "old", "fox", "old"])
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF....WAVE", b"not a sound"])
@@ -467,10 +468,10 @@ def test_a_broken_reference_is_named_with_the_way_out(tts_dir: Path, voice: Fake
     path = reference_path(tts_dir, voice.identity, "old")
     path.write_bytes(content)
     with pytest.raises(InputError, match=rf"{path.name}.*[Dd]elete it and run preprocess\.py"):
-        load_references(tts_dir, ["cat", "old"])
+        References(tts_dir).load(["cat", "old"])
     path.unlink()
     speak(tts_dir, "cat", "old")
-    load_references(tts_dir, ["cat", "old"])
+    References(tts_dir).load(["cat", "old"])
 
 
 # The script
@@ -494,7 +495,7 @@ def test_preprocess_twice(make_data: Callable[..., Path], tts_dir: Path) -> None
     second = preprocess(*options)
     assert second.returncode == 0, second.stderr
     assert times(tts_dir) == before
-    loaded = load_references(tts_dir, texts)
+    loaded = References(tts_dir).load(texts)
     assert all(len(waveform) > 1600 for waveform in loaded.values())
 
 

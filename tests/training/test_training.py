@@ -17,7 +17,7 @@ from models.clips.tables import read_training_table
 from models.ensemble.checkpoint import load_checkpoint
 from models.ensemble.metrics import log_loss, sigmoid
 from models.ensemble.rebuild import rebuild_network
-from models.speech.references import load_references
+from models.speech.references import References
 from models.training.fold import train_fold
 from models.training.job import TrainingJob
 from models.training.trainer import FoldTrainer, schedule_steps
@@ -46,7 +46,7 @@ def test_oof_predictions_are_those_of_the_saved_weights(make_job: Callable[..., 
     job = make_job(padding=padding)
     found = load_checkpoint(train_fold(job))
     table = job.validation.set_index("filename").loc[found.oof.filenames].reset_index()
-    references = load_references(job.options.tts_dir, table["expected_text"])
+    references = References(job.options.tts_dir).load(table["expected_text"])
     n_frames = frames_for_seconds(job.recipe.max_seconds)
     dataset = ComparisonDataset(table, job.options.data_dir, references, 80, n_frames, padding=padding)
     batch = dataset.collate([dataset[row] for row in range(len(dataset))])
