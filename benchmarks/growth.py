@@ -7,15 +7,12 @@
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import pandas as pd
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.material import SIZES, as_process, made_clips, member_of, recipe_of
 from models.inference.scoring import score_clips

@@ -15,8 +15,6 @@ import pandas as pd
 import soundfile
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from models.clips.dataset import ComparisonDataset
 from models.clips.features import frames_for_seconds
 from models.clips.tables import clip_paths, read_training_table

@@ -25,8 +25,6 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from models.base.cli import positive, run
 from models.base.files import replace_when_done
 from models.errors import InputError

@@ -8,7 +8,6 @@ The predictions are made up: logits that know the label, with a part of the erro
 
 import argparse
 import importlib
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,6 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.clips.folds import split_fold
 from models.clips.tables import GRADES, TASKS, fingerprint, read_training_table

@@ -7,7 +7,6 @@ with the lengths of children's sentences, or those of --data_dir. Weights are ra
 import argparse
 import functools
 import itertools
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,8 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.growth import growth_table
 from benchmarks.material import (

@@ -29,8 +29,6 @@ import numpy as np
 import soundfile
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from models.base.cli import explain
 from models.clips.tables import GRADES, TASKS, clip_paths, read_test_table, read_training_table
 from models.ensemble.checkpoint import Checkpoint, OutOfFold, load_checkpoint, save_checkpoint

@@ -23,8 +23,6 @@ from pathlib import Path
 
 import psutil
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from tools.chain import ROOT
 
 FOLDS = "--encoder encoder --n_folds 2 --epochs 3 --batch_size 4 --max_seconds 8 --max_tries 1"

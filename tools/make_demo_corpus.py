@@ -6,7 +6,6 @@ The same seed gives the same corpus.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import soundfile
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.base.cli import run
 from models.clips.tables import GRADES

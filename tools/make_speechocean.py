@@ -11,7 +11,6 @@ What is asked for is drawn: the same seed gives the same tables.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,6 @@ import numpy as np
 import pandas as pd
 import soundfile
 from tqdm import tqdm
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.base.cli import run
 from models.base.files import replace_when_done

@@ -8,7 +8,6 @@ corpus. `train_source.csv` tells who speaks. The same seed gives the same corpus
 """
 
 import argparse
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -18,8 +17,6 @@ import numpy as np
 import pandas as pd
 import soundfile
 from tqdm import tqdm
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.base.cli import positive, run
 from models.clips.tables import read_labels, read_metadata

@@ -2,10 +2,7 @@
 
 import argparse
 import shutil
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tools.chain import ROOT, run_commands
 

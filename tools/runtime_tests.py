@@ -19,19 +19,20 @@ REQUIREMENTS = ROOT / "requirements-runtime.txt"
 # All that inference imports or reads. What trains, pre-trains, measures or demonstrates is left out: that runs on
 # requirements.txt alone, whose transformers the Trainer's arguments are written for.
 INFERENCE_TESTS = """
-test_alignment test_audio test_bad_files test_bad_input test_checkpoint test_dataset test_encoder test_ensemble test_features
-test_fuzz test_inference test_lock test_network test_packing test_reference_checksums test_references
-test_submission test_tables test_voices
+network/test_alignment speech/test_audio hardening/test_bad_files hardening/test_bad_input ensemble/test_checkpoint clips/test_dataset
+network/test_encoder ensemble/test_ensemble clips/test_features hardening/test_fuzz inference/test_inference base/test_lock
+network/test_network packing/test_packing speech/test_reference_checksums speech/test_references inference/test_submission
+clips/test_tables speech/test_voices
 """.split()
 NO_CHECKSUM = "reads a checkpoint without its checksum, as get_config.py and check_models.py do: needs torch 2.6"
 LEFT_OUT = {
-    "test_lock.py::test_a_second_run_is_refused_while_the_first_is_alive[train_model2s.py]": "trains",
-    "test_checkpoint.py::test_oof_predictions_must_be_whole": NO_CHECKSUM,
-    "test_ensemble.py::test_some_of_the_models_can_be_blended_alone": NO_CHECKSUM,
-    "test_ensemble.py::test_sound_models_have_no_problems": NO_CHECKSUM,
-    "test_ensemble.py::test_a_missing_fold_is_named_with_the_command_that_trains_it": NO_CHECKSUM,
-    "test_ensemble.py::test_a_fold_that_stands_out_is_named": NO_CHECKSUM,
-    "test_ensemble.py::test_strangers_and_broken_files_are_named": NO_CHECKSUM,
+    "base/test_lock.py::test_a_second_run_is_refused_while_the_first_is_alive[train_model2s.py]": "trains",
+    "ensemble/test_checkpoint.py::test_oof_predictions_must_be_whole": NO_CHECKSUM,
+    "ensemble/test_ensemble.py::test_some_of_the_models_can_be_blended_alone": NO_CHECKSUM,
+    "ensemble/test_ensemble.py::test_sound_models_have_no_problems": NO_CHECKSUM,
+    "ensemble/test_ensemble.py::test_a_missing_fold_is_named_with_the_command_that_trains_it": NO_CHECKSUM,
+    "ensemble/test_ensemble.py::test_a_fold_that_stands_out_is_named": NO_CHECKSUM,
+    "ensemble/test_ensemble.py::test_strangers_and_broken_files_are_named": NO_CHECKSUM,
 }
 
 
@@ -70,9 +71,8 @@ def main() -> None:
 
     import pytest
 
-    sys.path.insert(0, str(ROOT))
     left_out = [text for test in LEFT_OUT for text in ("--deselect", f"tests/{test}")]
-    files = [str(ROOT / "tests" / f"{name}.py") for name in INFERENCE_TESTS]
+    files = [str(ROOT / "tests" / f"{name}.py") for name in INFERENCE_TESTS]  # pytest refuses one that is not there
     sys.exit(pytest.main(["--rootdir", str(ROOT), *left_out, *pytest_arguments, *files]))
 
 

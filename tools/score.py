@@ -1,13 +1,10 @@
 """Score a submission against labels: log loss and AUC with bootstrap intervals, beside the prior's."""
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.base.cli import run
 from models.clips.tables import base_rate_loss, read_groups, read_labels

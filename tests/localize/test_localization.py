@@ -13,6 +13,8 @@ import pytest
 import torch
 from fakes import ROOT, Outcome, read_rows, write_rows
 
+from experiments.known_edits import find_change
+from experiments.measure_localization import goodness, hits
 from models.base.files import sha256_of_file
 from models.ensemble.checkpoint import load_checkpoint, save_checkpoint
 from models.ensemble.config import ModelEntry, read_config, write_config
@@ -29,8 +31,6 @@ from models.recipe import Recipe
 from models.speech.audio import Waveform, resample
 from models.speech.espeak import Espeak
 from models.speech.voices import EspeakVoice
-from tools.known_edits import find_change
-from tools.measure_localization import goodness, hits
 
 SHIPPED = "assets/encoders/phonetic-tiny"
 
@@ -421,7 +421,7 @@ def test_the_command_for_one_clip_and_a_joint_model(trained: Path, script: Calla
 
 def test_weights_and_how_they_were_made_are_there() -> None:
     content = json.loads((ROOT / "models" / "localize" / "coefficients.json").read_text(encoding="utf-8"))
-    assert "tools/fit_localization.py" in content["note"]
+    assert "experiments/fit_localization.py" in content["note"]
     assert {
         "word, phones and network",
         "word, network",

@@ -14,8 +14,8 @@ import soundfile
 from fakes import ROOT
 from sklearn.metrics import log_loss, roc_auc_score
 
+from experiments.compare import area_under_curve, draw_weights, mean_loss
 from models.pretrain.synthesis import Synthesizer
-from tools.compare import area_under_curve, draw_weights, mean_loss
 from tools.make_speechocean import NEAR_MISSES, TEST_SPEAKERS, TRAIN_SPEAKERS, main
 
 SENTENCES = (
@@ -125,13 +125,13 @@ def test_tables_of_a_baseline_and_of_a_perfect_answer(corpus: Path, tmp_path: Pa
     kids = tmp_path / "kids"
     labels = pd.read_csv(kids / "test_labels.csv")
     labels.assign(score=labels["score"].clip(0.01, 0.99)).to_csv(tmp_path / "perfect.csv", index=False)
-    baseline = [sys.executable, "tools/likelihood_ratio.py", "--data_dir", str(kids), "--output"]
+    baseline = [sys.executable, "experiments/likelihood_ratio.py", "--data_dir", str(kids), "--output"]
     subprocess.run([*baseline, str(tmp_path / "ratio.csv")], cwd=ROOT, check=True)
     scored = pd.read_csv(tmp_path / "ratio.csv")
     assert scored["filename"].tolist() == read(kids / "test_metadata.csv")["filename"].tolist()
     assert scored["score"].between(0, 1).all()
     names = [f"ratio={tmp_path / 'ratio.csv'}", f"perfect={tmp_path / 'perfect.csv'}"]
-    command = [sys.executable, "tools/compare.py", "--data_dir", str(kids), *names]
+    command = [sys.executable, "experiments/compare.py", "--data_dir", str(kids), *names]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     losses, areas = shown.split("AUC\n")
     assert "| all | 40 |" in losses

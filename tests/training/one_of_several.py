@@ -1,6 +1,6 @@
 """What test_distributed.py starts under torchrun: trains the jobs of a pickle one after the other, some of them disturbed.
 
-Run: torchrun --nproc_per_node 2 tests/one_of_several.py JOBS
+Run: torchrun --nproc_per_node 2 tests/training/one_of_several.py JOBS
 """
 
 import os
@@ -12,8 +12,6 @@ from pathlib import Path
 
 import torch
 from transformers import Trainer
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from models.base.cli import run
 from models.errors import InputError

@@ -45,7 +45,7 @@ def torchrun(*command: object) -> subprocess.CompletedProcess[str]:
     """On two processes of this machine."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     # Two processes write into one pipe: line by line, or what one says is torn by the other.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         [*launch, *map(str, command)], cwd=ROOT, capture_output=True, text=True, env=environment, check=False
     )
@@ -53,7 +53,7 @@ def torchrun(*command: object) -> subprocess.CompletedProcess[str]:
 
 def train(folder: Path, jobs: Sequence[tuple[TrainingJob, str | None]]) -> subprocess.CompletedProcess[str]:
     (folder / "jobs.pickle").write_bytes(pickle.dumps(jobs))
-    return torchrun("tests/one_of_several.py", folder / "jobs.pickle")
+    return torchrun("tests/training/one_of_several.py", folder / "jobs.pickle")
 
 
 @pytest.fixture(scope="module")

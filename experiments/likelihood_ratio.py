@@ -6,7 +6,6 @@ that one number, fitted on the training clips, gives the probability.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,8 +16,6 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from tqdm import tqdm
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.base.cli import run
 from models.base.files import replace_when_done
@@ -70,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python tools/likelihood_ratio.py --data_dir kids --output ratio.csv",
+        epilog="example: python experiments/likelihood_ratio.py --data_dir kids --output ratio.csv",
     )
     parser.add_argument("--data_dir", type=Path, default=Path("data"), help="folder with tables and audio")
     parser.add_argument("--output", type=Path, default=Path("likelihood_ratio.csv"), help="(default: %(default)s)")

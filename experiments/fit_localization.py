@@ -7,7 +7,6 @@ held it out. Every word is then right, missing or different, and every gap betwe
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+from experiments.known_edits import KINDS, Change, find_change
+from experiments.trained_folds import load_folds
 from models.base.cli import run
 from models.base.files import replace_when_done
 from models.clips.tables import read_training_table
@@ -38,8 +37,6 @@ from models.pretrain.real_speech import held_out_speakers
 from models.pretrain.texts import delete_word, insert_word, respell, substitute_word, swap_words
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio
 from models.speech.voices import EspeakVoice
-from tools.known_edits import KINDS, Change, find_change
-from tools.trained_folds import load_folds
 
 EDITS = {"delete": delete_word, "insert": insert_word, "substitute": substitute_word, "swap": swap_words}
 MARGIN_SECONDS = 0.05  # of its neighbours left around a word that is cut out
@@ -221,7 +218,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python tools/fit_localization.py --data_dir speech/kids children/assets/aligntiny_?.pth "
+        epilog="example: python experiments/fit_localization.py --data_dir speech/kids children/assets/aligntiny_?.pth "
         "--joint children/assets/model3mcp_?.pth",
     )
     parser.add_argument("checkpoints", type=Path, nargs="+", help="aligned models, folds apart by speaker")
@@ -245,7 +242,7 @@ def main() -> None:
     tables = fit_tables(collect(clips, options.data_dir, aligned, options.seed))
     tables |= fit_tables(collect_blocks(clips, options.data_dir, joint, options.seed))
     content = {
-        "note": "Coefficients of models/localize/unit_scores.py. Made by tools/fit_localization.py from the speech of "
+        "note": "Coefficients of models/localize/unit_scores.py. Made by experiments/fit_localization.py from the speech of "
         f"{clips['speaker'].nunique()} children of speechocean762 whom neither the encoder nor the model had heard, seed "
         f"{options.seed}.",
         "tables": tables,

@@ -7,7 +7,6 @@ Both durations together may do better than chance: who leaves a word out is done
 
 import argparse
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,15 +19,13 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+from experiments.compare import area_under_curve, cell, draw_weights, read_scores
 from models.base.cli import run
 from models.clips.tables import clip_paths, read_groups, read_labels, read_test_table, read_training_table
 from models.errors import InputError
 from models.speech.audio import SAMPLE_RATE_HZ
 from models.speech.references import References
 from tools.chain import run_commands
-from tools.compare import area_under_curve, cell, draw_weights, read_scores
 
 NOISE_LEVEL = 1e-3  # of full scale: -60 dB
 Values = NDArray[np.float64]
@@ -109,7 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python tools/leak_checks.py --data_dir kids --tts_dir children/tts_data --config children/blend.pkl",
+        epilog="example: python experiments/leak_checks.py --data_dir kids --tts_dir tts_data --config blend.pkl",
     )
     parser.add_argument("--data_dir", type=Path, required=True, help="folder with the tables, *_source.csv and audio")
     parser.add_argument("--tts_dir", type=Path, required=True, help="folder with the references")

@@ -1,7 +1,7 @@
 """Take docs/app.png and docs/report.png: the page judging a synthetic voice, and the head of the report, in a real Chromium.
 
     pip install -r requirements-app.txt playwright
-    python tools/draw_pages.py --config model_configs.pkl --assets_dir assets
+    python experiments/draw_pages.py --config model_configs.pkl --assets_dir assets
 
 No child's recording is in either picture. The page stands on --port while it is taken.
 """
@@ -13,8 +13,6 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import soundfile

@@ -4,10 +4,7 @@ Folds keep speakers apart. The test clips are scored at the end, once; `tools/ma
 """
 
 import argparse
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tools.chain import run_commands
 
@@ -33,7 +30,7 @@ def commands(kids: Path, work: Path) -> list[list[str]]:
         [*train, *TRAIN_JOINT, "--output_dir", str(shipped)],
         [*train, *TRAIN_SCRATCH, "--encoder", str(random), "--output_dir", str(scratch)],
         ["check_models.py", "--assets_dir", str(shipped)],
-        ["tools/likelihood_ratio.py", "--data_dir", str(kids), "--output", str(work / "likelihood_ratio.csv")],
+        ["experiments/likelihood_ratio.py", "--data_dir", str(kids), "--output", str(work / "likelihood_ratio.csv")],
     ]
     runs = {
         SCRATCH: (scratch, [ALIGNED]),
@@ -47,7 +44,7 @@ def commands(kids: Path, work: Path) -> list[list[str]]:
         chain.append(["infer.py", *folders, "--config", config, "--output", output])
     submissions = [f"{name}={work / name}.csv" for name in runs]
     ratio = f"likelihood ratio={work / 'likelihood_ratio.csv'}"
-    return [*chain, ["tools/compare.py", "--data_dir", str(kids), ratio, *submissions]]
+    return [*chain, ["experiments/compare.py", "--data_dir", str(kids), ratio, *submissions]]
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ Speakers are drawn anew in the bootstrap, not clips, since the clips of one chil
 """
 
 import argparse
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.base.cli import run
 from models.clips.tables import read_groups, read_labels, read_metadata
@@ -108,7 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python tools/compare.py --data_dir kids aligned=aligned.csv joint=joint.csv",
+        epilog="example: python experiments/compare.py --data_dir kids aligned=aligned.csv joint=joint.csv",
     )
     parser.add_argument(
         "submissions", nargs="+", type=named_file, metavar="NAME=FILE", help="CSV with filename and score"

@@ -9,7 +9,6 @@ Young 2000), and a pause's summed shortfall as a gap's.
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,8 +19,8 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+from experiments.known_edits import KINDS, Change, find_change
+from experiments.trained_folds import load_folds
 from models.base.cli import positive, run
 from models.clips.tables import read_metadata
 from models.ensemble.checkpoint import load_checkpoint
@@ -36,8 +35,6 @@ from models.recipe import Recipe
 from models.speech.audio import Waveform, read_audio
 from models.speech.options import VoiceOptions
 from models.speech.voices import make_voice
-from tools.known_edits import KINDS, Change, find_change
-from tools.trained_folds import load_folds
 
 SHIPPED = "assets/encoders/phonetic-tiny"
 MAX_SECONDS = 12.0
@@ -163,7 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python tools/measure_localization.py children/assets/aligntiny_?.pth --data_dir speech/kids",
+        epilog="example: python experiments/measure_localization.py children/assets/aligntiny_?.pth --data_dir speech/kids",
     )
     parser.add_argument("checkpoints", type=Path, nargs="+", help="of one model: each measured, and the mean taken")
     parser.add_argument("--data_dir", type=Path, required=True, help="children's speech, with *_source.csv")

@@ -1,13 +1,10 @@
 """Draw docs/localization.png: another synthetic voice says something else than expected, and the shipped encoder says where."""
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.base.cli import run
 from models.base.files import replace_when_done
@@ -34,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python tools/draw_localization.py",
+        epilog="example: python experiments/draw_localization.py",
     )
     parser.add_argument(
         "--expected", default="my brother found a big bone in the old garden", help="(default: %(default)s)"

@@ -1,0 +1,56 @@
+"""One list of what is needed: pyproject.toml. The other files agree with it. Run: python -m pytest tests/tools/test_requirements.py"""
+
+import re
+from pathlib import Path
+
+import pytest
+from fakes import ROOT
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from models.errors import InputError  # noqa: F401 - the package is importable at all
+
+# Where the competition's runtime is older than what training needs: inference runs there too (make runtime).
+OLDER_IN_THE_RUNTIME = {"torch", "torchaudio", "transformers", "accelerate"}
+
+
+def dependencies() -> dict[str, Requirement]:
+    """Of the project, without extras, by name."""
+    block = re.search(r"^dependencies = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL)
+    assert block is not None
+    found = [Requirement(line) for line in re.findall(r'^    "([^"]+)"', block[1], re.MULTILINE)]
+    return {canonicalize_name(item.name): item for item in found}
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = [line.partition("#")[0].strip() for line in (ROOT / name).read_text().splitlines()]
+    pairs = [line.split("==") for line in lines if "==" in line]
+    return {canonicalize_name(package): version.replace("*", "0") for package, version in pairs}
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "constraints.txt", "constraints-lowest.txt"])
+def test_every_pin_is_one_that_the_project_allows(name: str) -> None:
+    for package, version in pins(name).items():
+        if package in dependencies():
+            assert dependencies()[package].specifier.contains(version), (package, version)
+
+
+@pytest.mark.parametrize("name", ["constraints.txt", "constraints-lowest.txt"])
+def test_every_dependency_is_pinned(name: str) -> None:
+    assert dependencies().keys() <= pins(name).keys()
+
+
+def test_the_lowest_versions_are_the_bounds() -> None:
+    for package, version in pins("constraints-lowest.txt").items():
+        (bound,) = [item.version for item in dependencies()[package].specifier if item.operator == ">="]
+        assert version.startswith(bound), package
+
+
+def test_the_runtime_has_what_inference_needs() -> None:
+    for package, version in pins("requirements-runtime.txt").items():
+        if package not in OLDER_IN_THE_RUNTIME:
+            assert dependencies()[package].specifier.contains(version), (package, version)
+
+
+def test_requirements_install_the_project() -> None:
+    assert "-e ." in Path(ROOT / "requirements.txt").read_text().splitlines()
