@@ -73,7 +73,7 @@ def load_scorer(arguments: argparse.Namespace) -> "Scorer":
     from dataclasses import replace
 
     from models.inference.scorer import Scorer
-    from models.report.card_figures import member_figures
+    from models.report.figures import member_figures
 
     options = {"device": arguments.device, "precision": arguments.precision}
     if arguments.model:

@@ -58,7 +58,7 @@ def main() -> None:
 
     from models.inference.scorer import Scorer
     from models.report.card import CardChoices, model_card
-    from models.report.card_figures import member_figures
+    from models.report.figures import member_figures
 
     tts_dir = None if arguments.no_references else arguments.tts_dir
     if arguments.checkpoint:

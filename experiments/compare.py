@@ -17,6 +17,7 @@ from models.base.cli import run
 from models.clips.tables import read_groups, read_labels, read_metadata
 from models.ensemble.metrics import clip_losses
 from models.errors import InputError
+from models.report.bootstrap import Counts, divide, draw_counts, estimate, weighted_auc
 
 RESAMPLES = 2000
 OTHER_SENTENCE = "other sentence"  # the kind of wrong answer that is not a near miss
@@ -55,41 +56,30 @@ def grade_order(grade: str) -> str:
     return grade if grade.isdigit() else ""
 
 
-def draw_weights(speakers: NDArray[np.str_], rng: np.random.Generator) -> Values:
-    """How often each clip is drawn [shape=(resamples, clips)]: as often as its speaker."""
-    names, of_clip = np.unique(speakers, return_inverse=True)
-    return rng.multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)[:, of_clip].astype(np.float64)
+def draws_of(speakers: NDArray[np.str_]) -> Counts:
+    """How often each clip is drawn [shape=(clips, draws)]: as often as its speaker."""
+    return draw_counts(np.unique(speakers, return_inverse=True)[1], RESAMPLES)
 
 
-def area_under_curve(labels: Values, scores: Values, weights: Values) -> Values:
-    """AUC with each clip counted `weights` times [shape=(draws, clips)]: [shape=(draws,)], NaN where one class is missing."""
-    right = labels > 0.5
-    higher = np.sign(scores[right][:, None] - scores[~right][None, :]) / 2 + 0.5
-    pairs = weights[:, right].sum(axis=1) * weights[:, ~right].sum(axis=1)
-    won = ((weights[:, right] @ higher) * weights[:, ~right]).sum(axis=1)
-    return np.divide(won, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
-
-
-def mean_loss(labels: Values, scores: Values, weights: Values) -> Values:
-    """Log loss in the same way."""
-    drawn = weights.sum(axis=1)
-    return np.divide(weights @ clip_losses(labels, scores), drawn, out=np.full(len(drawn), np.nan), where=drawn > 0)
+def mean_loss(labels: Values, scores: Values, counts: Counts) -> Values:
+    """Log loss of each draw [shape=(draws,)], NaN where it holds no clip."""
+    return divide(clip_losses(labels, scores) @ counts, counts.sum(axis=0, dtype=np.float64))
 
 
 def cell(value: float, draws: Values) -> str:
-    low, high = np.nanpercentile(draws, (2.5, 97.5))
-    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+    found = estimate(value, draws)
+    return f"{value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
-def table_of(figure, labels: Values, models: dict[str, Values], parts: list[Part], weights: Values) -> str:  # type: ignore[no-untyped-def]
+def table_of(figure, labels: Values, models: dict[str, Values], parts: list[Part], counts: Counts) -> str:  # type: ignore[no-untyped-def]
     """Markdown: a row for each part, a column for each model."""
     lines = [f"| | clips | {' | '.join(models)} |", "|---" * (2 + len(models)) + "|"]
     for part in parts:
-        own, once = labels[part.chosen], np.ones((1, int(part.chosen.sum())))
+        own, once = labels[part.chosen], np.ones((int(part.chosen.sum()), 1), np.float32)
         cells = []
         for scores in models.values():
             mine = scores[part.chosen]
-            cells.append(cell(float(figure(own, mine, once)[0]), figure(own, mine, weights[:, part.chosen])))
+            cells.append(cell(float(figure(own, mine, once)[0]), figure(own, mine, counts[part.chosen])))
         lines.append(f"| {part.name} | {len(own)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -120,9 +110,9 @@ def main() -> None:
     models = {"prior": np.full(len(labels), labels.mean())}
     models |= {name: read_scores(path, table["filename"]) for name, path in options.submissions}
     parts = list(parts_of(labels, kinds, table["grade"].to_numpy(str)))
-    weights = draw_weights(speakers, np.random.default_rng(0))
-    print(f"Log loss\n\n{table_of(mean_loss, labels, models, parts, weights)}\n")
-    print(f"AUC\n\n{table_of(area_under_curve, labels, models, parts, weights)}")
+    counts = draws_of(speakers)
+    print(f"Log loss\n\n{table_of(mean_loss, labels, models, parts, counts)}\n")
+    print(f"AUC\n\n{table_of(weighted_auc, labels, models, parts, counts)}")
 
 
 if __name__ == "__main__":

@@ -19,10 +19,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from experiments.compare import area_under_curve, cell, draw_weights, read_scores
+from experiments.compare import cell, draws_of, read_scores
 from models.base.cli import run
 from models.clips.tables import clip_paths, read_groups, read_labels, read_test_table, read_training_table
 from models.errors import InputError
+from models.report.bootstrap import weighted_auc
 from models.speech.audio import SAMPLE_RATE_HZ
 from models.speech.references import References
 from tools.chain import run_commands
@@ -123,12 +124,12 @@ def main() -> None:
     scores = by_duration(train, test, options.data_dir, options.tts_dir)
     scores["expected text"] = by_text(train, test)
     scores |= ask_models(test, options, speakers)
-    weights = draw_weights(speakers, np.random.default_rng(0))
-    labels, once = test["score"].to_numpy(np.float64), np.ones((1, len(test)))
+    counts = draws_of(speakers)
+    labels, once = test["score"].to_numpy(np.float64), np.ones((len(test), 1), np.float32)
     print("\n| | AUC |\n|---|---|")
     for name, values in scores.items():
-        draws = area_under_curve(labels, values, weights)
-        print(f"| {name} | {cell(float(area_under_curve(labels, values, once)[0]), draws)} |")
+        draws = weighted_auc(labels, values, counts)
+        print(f"| {name} | {cell(float(weighted_auc(labels, values, once)[0]), draws)} |")
 
 
 if __name__ == "__main__":

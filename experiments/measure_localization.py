@@ -32,6 +32,7 @@ from models.network.aligned import AlignedNetwork
 from models.network.build import pretrained_network
 from models.network.phone_fit import PAUSE, align_phones
 from models.recipe import Recipe
+from models.report.bootstrap import divide, draw_counts, estimate
 from models.speech.audio import Waveform, read_audio
 from models.speech.options import VoiceOptions
 from models.speech.voices import make_voice
@@ -133,12 +134,12 @@ def measure(
     return frame, {name: 1000 * seconds[name] / len(table) / len(several) for name, several in judges.items()}
 
 
-def interval(rows: pd.DataFrame, rng: np.random.Generator) -> str:
+def interval(rows: pd.DataFrame) -> str:
     """Mean and 95 % bootstrap interval over speakers."""
-    by_speaker = rows.groupby("speaker")["hit"].agg(["sum", "count"]).to_numpy(float)
-    draws = by_speaker[rng.integers(0, len(by_speaker), (RESAMPLES, len(by_speaker)))].sum(axis=1)
-    low, high = np.percentile(draws[:, 0] / draws[:, 1], (2.5, 97.5))
-    return f"{rows['hit'].mean():.0%} [{low:.0%}, {high:.0%}]"
+    counts = draw_counts(np.unique(rows["speaker"], return_inverse=True)[1], RESAMPLES)
+    hits = rows["hit"].to_numpy(float)
+    found = estimate(hits.mean(), divide(hits @ counts, counts.sum(axis=0, dtype=float)))
+    return f"{found.value:.0%} [{found.low:.0%}, {found.high:.0%}]"
 
 
 def report(frame: pd.DataFrame, names: Sequence[str]) -> str:
@@ -150,7 +151,7 @@ def report(frame: pd.DataFrame, names: Sequence[str]) -> str:
             rows = of_kind[of_kind["among"] == among]
             if rows.empty:
                 continue
-            cells = [interval(rows[rows["judge"] == name], np.random.default_rng(0)) for name in names]
+            cells = [interval(rows[rows["judge"] == name]) for name in names]
             clips, chance = rows["filename"].nunique(), f"{rows['chance'].mean():.0%}"
             lines.append(f"| {kind} | {among} | {clips} | {chance} | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -19,7 +19,8 @@ REQUIREMENTS = ROOT / "requirements-runtime.txt"
 # All that inference imports or reads. What trains, pre-trains, measures or demonstrates is left out: that runs on
 # requirements.txt alone, whose transformers the Trainer's arguments are written for.
 INFERENCE_TESTS = """
-network/test_alignment speech/test_audio hardening/test_bad_files hardening/test_bad_input ensemble/test_checkpoint clips/test_dataset
+network/test_alignment speech/test_audio hardening/test_bad_files hardening/test_bad_input ensemble/test_checkpoint
+clips/test_dataset
 network/test_encoder ensemble/test_ensemble clips/test_features hardening/test_fuzz inference/test_inference base/test_lock
 network/test_network packing/test_packing speech/test_reference_checksums speech/test_references inference/test_submission
 clips/test_tables speech/test_voices

@@ -10,6 +10,7 @@ from models.base.cli import run
 from models.clips.tables import base_rate_loss, read_groups, read_labels
 from models.ensemble.metrics import clip_losses, figures
 from models.errors import InputError
+from models.report.bootstrap import draw_counts, estimate, weighted_auc
 
 RESAMPLES = 2000
 
@@ -25,20 +26,21 @@ def read_scored(submission: Path, labels: Path) -> pd.DataFrame:
     return table
 
 
-def interval(values: np.ndarray) -> str:
-    """The 95 % interval of bootstrap draws."""
-    low, high = np.nanpercentile(values, (2.5, 97.5))
-    return f"[{low:.4f}, {high:.4f}]"
+def interval(value: float, draws: np.ndarray) -> str:
+    found = estimate(value, draws)
+    return f"{value:.4f} [{found.low:.4f}, {found.high:.4f}]"
 
 
 def describe(name: str, labels: np.ndarray, scores: np.ndarray) -> str:
     """A line of figures with bootstrap intervals over clips; AUC and the prior need both right and wrong answers."""
     found, losses = figures(labels, scores), clip_losses(labels, scores)
-    draws = np.random.default_rng(0).integers(0, len(labels), (RESAMPLES, len(labels)))
-    text = f"{name}: {found.clips} clips, log loss {found.log_loss:.4f} {interval(losses[draws].mean(axis=1))}"
+    counts = draw_counts(np.arange(len(labels)), RESAMPLES)
+    text = f"{name}: {found.clips} clips, log loss {interval(found.log_loss, losses @ counts / len(losses))}"
     if np.isfinite(found.auc):
-        aucs = np.array([figures(labels[draw], scores[draw]).auc for draw in draws])
-        text += f" (prior {base_rate_loss(labels):.4f}), AUC {found.auc:.4f} {interval(aucs)}, accuracy {found.accuracy:.3f}"
+        text += (
+            f" (prior {base_rate_loss(labels):.4f}), AUC {interval(found.auc, weighted_auc(labels, scores, counts))}"
+        )
+        text += f", accuracy {found.accuracy:.3f}"
     return text
 
 

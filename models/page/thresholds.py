@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from models.ensemble.metrics import N_BINS
 from models.errors import InputError
-from models.report.card_figures import N_BINS, review_figures
+from models.report.figures import review_figures
 
 Verdict = Literal["right", "wrong", "review"]
 WORDS: dict[Verdict, str] = {

@@ -56,17 +56,22 @@ def bootstrap(units: Rows, n_draws: int = N_DRAWS, seed: int = 0) -> Bootstrap:
     return Bootstrap(units, draw_counts(units, n_draws, seed))
 
 
-def draw_counts(units: Rows, n_draws: int, seed: int) -> Counts:
+def draw_counts(units: Rows, n_draws: int = N_DRAWS, seed: int = 0) -> Counts:
     """How often each clip is drawn: as often as its unit.
 
-    units : the unit of each clip, from 0 without gaps [shape=(clips,)]
-    returns : whole numbers, as float32 [shape=(clips, draws)]
+    Parameters
+    ----------
+    units
+        The unit of each clip, from 0 without gaps [shape=(clips,)].
+
+    Returns
+    -------
+    Counts
+        Whole numbers, as float32 [shape=(clips, draws)].
     """
-    rng, n_units = np.random.default_rng(seed), int(units.max()) + 1
-    counts = np.empty((len(units), n_draws), np.float32)
-    for draw in range(n_draws):
-        counts[:, draw] = np.bincount(rng.integers(0, n_units, n_units), minlength=n_units)[units]
-    return counts
+    n_units = int(units.max()) + 1
+    drawn = np.random.default_rng(seed).multinomial(n_units, np.full(n_units, 1 / n_units), n_draws)
+    return drawn.T.astype(np.float32)[units]
 
 
 def weighted_sums(columns: Values, counts: Counts | Values) -> Values:

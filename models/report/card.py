@@ -1,31 +1,58 @@
-"""The model card of published models, in the Hugging Face form: README.md with YAML front matter. Every figure is computed."""
+"""The model card of published models, in the Hugging Face form: card.md.jinja, filled with what is published and its figures."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from models.clips.tables import GRADES, TASKS
-from models.ensemble.metrics import ECE_BINS
+from models.ensemble.metrics import N_BINS
 from models.inference.published import Published, plain
 from models.inference.scoring import Member
-from models.report.card_figures import largest_gap, review_figures
-from models.report.card_origin import licences_section, training_section
-from models.report.markdown import number, table
-from models.speech.identity import describe_voice
+from models.report.figures import largest_gap, review_figures
+from models.speech.identity import Identity, describe_voice
 
 TAGS = ["speech-text-comparison", "whisper", "children", "literacy", "pronunciation-assessment"]
 _FEW_CLIPS = 30  # a group of fewer says little, and is left out of the gaps
 _REVIEW = (0.25, 0.75)
-_NAMES = {"by_task": "task", "by_grade": "grade", "by_task_and_grade": "task, grade"}
+_UNKNOWN = "not known to this program; look where it comes from"
+_LICENCES = {  # by the start of a hub id or of a path as recipes name it
+    "openai/whisper-": "MIT (OpenAI)",
+    "distil-whisper/": "MIT",
+    "assets/encoders/phonetic-tiny": "MIT, as this project",
+    "facebook/mms-tts-": "CC BY-NC 4.0: not for commercial use; find out whether that holds for its speech",
+    "microsoft/speecht5_tts": "MIT",
+}
+_METRICS = {
+    "log_loss": ("Log loss", "log_loss"),
+    "roc_auc": ("AUC", "auc"),
+    "accuracy": ("Accuracy at 0.5", "accuracy"),
+    "brier_score": ("Brier score", "brier"),
+    "expected_calibration_error": ("Expected calibration error", "calibration_error"),
+}
+_RECIPE_COLUMNS = {
+    "encoder": "encoder",
+    "pooling": "pooling",
+    "head": "head",
+    "epochs": "epochs",
+    "batch": "batch_size",
+    "learning rate": "learning_rate",
+    "dropout": "dropout",
+    "augments": "augment",
+}
 
 
 @dataclass(frozen=True)
 class CardChoices:
     """What only the one who publishes knows.
 
-    licence : an identifier of the hub, such as mit or cc-by-nc-4.0; None: not chosen yet
+    Attributes
+    ----------
+    licence
+        An identifier of the hub, such as mit or cc-by-nc-4.0; None: not chosen yet.
     """
 
     name: str
@@ -34,33 +61,47 @@ class CardChoices:
 
 
 def model_card(published: Published, choices: CardChoices) -> str:
-    """README.md, from what is published and its figures."""
-    parts = [
-        f"---\n{card_data(published.figures, choices).to_yaml()}\n---",
-        _summary(published, choices),
-        _how_to_load(published),
-        _INTENDED_USE,
-        _data(published, choices),
-        _figures(published.figures),
-        _calibration(published.figures),
-        _bias(published.figures),
-        _limits(published),
-        training_section(published.members),
-        licences_section(published, choices.licence),
-    ]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+    """README.md of a published folder."""
+    figures, members = published.figures, published.members
+    share, accuracy = review_figures(figures["bins"], *_REVIEW)
+    return (
+        _environment()
+        .get_template("card.md.jinja")
+        .render(
+            card_data=card_data(figures, choices).to_yaml(),
+            name=choices.name,
+            dataset=choices.dataset,
+            licence=choices.licence,
+            figures=figures,
+            overall=figures["overall"][0],
+            weakest=max(figures["by_task_and_grade"], key=lambda row: row["log_loss"]),
+            unseen=_unseen(figures),
+            n_bins=N_BINS,
+            few_clips=_FEW_CLIPS,
+            review={"low": _REVIEW[0], "high": _REVIEW[1], "share": share, "accuracy": accuracy},
+            calibration=_calibration(figures["bins"]),
+            gaps=[_gaps(figures, name, told) for name, told in _GROUPINGS.items()],
+            members=members,
+            models=list(dict.fromkeys(member.checkpoint.recipe.name for member in members)),
+            first=members[0].checkpoint,
+            training_columns=["model", *_RECIPE_COLUMNS, "options", "folds", "weight"],
+            training=_training(members),
+            restarts=sum(len(member.checkpoint.tries) for member in members),
+            versions=", ".join(f"{name} {value}" for name, value in members[0].checkpoint.versions.items()),
+            voice=describe_voice(plain(published.voice)),
+            with_references=bool(published.references),
+            seconds=f"{max(member.checkpoint.recipe.max_seconds for member in members):g}",
+            licences=_licences(published),
+            unknown=_UNKNOWN,
+            tasks=TASKS,
+            grades=GRADES,
+        )
+    )
 
 
 def card_data(figures: Mapping[str, Any], choices: CardChoices) -> ModelCardData:
     """The front matter; its metrics are those of all clips together."""
     overall = figures["overall"][0]
-    metrics = {
-        "log_loss": ("Log loss", overall["log_loss"]),
-        "roc_auc": ("AUC", overall["auc"]),
-        "accuracy": ("Accuracy at 0.5", overall["accuracy"]),
-        "brier_score": ("Brier score", overall["brier"]),
-        "expected_calibration_error": ("Expected calibration error", overall["calibration_error"]),
-    }
     results = [
         EvalResult(
             task_type="audio-classification",
@@ -69,10 +110,10 @@ def card_data(figures: Mapping[str, Any], choices: CardChoices) -> ModelCardData
             dataset_name=f"{choices.dataset}, out of fold",
             metric_type=kind,
             metric_name=name,
-            metric_value=round(value, 6),
+            metric_value=round(overall[figure], 6),
         )
-        for kind, (name, value) in metrics.items()
-        if value is not None
+        for kind, (name, figure) in _METRICS.items()
+        if overall[figure] is not None
     ]
     licence = (
         {"license": choices.licence} if choices.licence else {"license": "other", "license_name": "not-chosen-yet"}
@@ -87,186 +128,90 @@ def card_data(figures: Mapping[str, Any], choices: CardChoices) -> ModelCardData
     )
 
 
-def _summary(published: Published, choices: CardChoices) -> str:
-    overall, members = published.figures["overall"][0], published.members
-    low, high = overall["log_loss_interval"]
-    models = ", ".join(dict.fromkeys(member.checkpoint.recipe.name for member in members))
-    return (
-        f"# {choices.name}\n\n"
-        "Given a recording of a child's answer and the text that was expected, the probability that the answer was right.\n"
-        f"{len(members)} trained networks ({models}) compare the recording with the same text spoken by a text-to-speech voice;\n"
-        "their weighted mean is the score.\n\n"
-        f"Log loss on {overall['clips']:,} held-out clips: **{overall['log_loss']:.4f}** [{low:.4f}, {high:.4f}]. "
-        f"Always answering with the share of right answers gives {overall['prior_log_loss']:.4f}."
+_GROUPINGS = {"by_task": "task", "by_grade": "grade", "by_task_and_grade": "task, grade"}
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=False,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
     )
+    environment.filters |= {
+        "number": _number,
+        "count": lambda value: f"{value:,}",
+        "percent": lambda value: f"{value:.1%}",
+        "cell": lambda value: str(value).replace("|", "\\|").replace("\n", " "),
+    }
+    return environment
 
 
-def _how_to_load(published: Published) -> str:
-    seconds = max(member.checkpoint.recipe.max_seconds for member in published.members)
-    task = TASKS[-1]
-    spoken = (
-        "The references, expected texts as the voice has spoken them, are in `references/`;\nother texts are spoken on demand "
-        "by the same voice."
-        if published.references
-        else "The references, expected texts as the voice speaks them, are not included;\nthey are spoken on demand "
-        "by the same voice."
-    )
-    return f"""## How to load it
-
-In a clone of the project, speech–text comparison as speech classification, with its requirements installed:
-
-```python
-from models.inference.scorer import Answer, Scorer
-
-scorer = Scorer.from_pretrained("this folder, or its hub id")
-scorer.score("clip.wav", "we like to play", "{task}", "{GRADES[1]}")  # the probability that the answer was right
-scorer.score_batch([Answer("a.wav", "we like to play", "{task}", "{GRADES[1]}"), Answer("b.flac", "old", "deletion", "KG")])
-```
-
-`python app.py --model FOLDER` opens a page for it. Nothing is pickled: weights are safetensors, checked against the checksums in
-`config.json`. {spoken}
-Voice: {describe_voice(plain(published.voice))}. Another voice is refused.
-Of a recording {seconds:g} s are heard at most, in joint models less what its reference takes."""
+def _number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
-_INTENDED_USE = f"""## Intended use
-
-For research on the scoring of early literacy screening, and for tools that support a teacher who hears the same
-recordings: to order them, to find those that need a second ear.
-Tasks: {", ".join(TASKS)}; grades {", ".join(GRADES)}.
-
-Not for decisions about a child without a person who listens: no placement, no diagnosis, no grade. Not for other
-languages, other tasks or adults without figures of your own on such recordings. Not for telling who speaks."""
-
-
-def _data(published: Published, choices: CardChoices) -> str:
-    first = published.members[0].checkpoint
-    rows = [
-        [row["task"], row["grade"], f"{row['clips']:,}", f"{row['right'] / row['clips']:.3f}"]
-        for row in published.figures["by_task_and_grade"]
-    ]
-    overall = published.figures["overall"][0]
-    total = ["all", "", f"{overall['clips']:,}", f"{overall['right'] / overall['clips']:.3f}"]
-    return f"""## Data
-
-{choices.dataset}: {overall["clips"]:,} clips in the figures below (fingerprint of the training table:
-`{first.data_fingerprint[:12]}`), {_folds(published.members)}
-
-{table(["task", "grade", "clips", "share right"], [*rows, total])}"""
-
-
-def _folds(members: Sequence[Member]) -> str:
-    first = members[0].checkpoint
-    group = first.options.get("group_by")
-    if group:
-        return f"in {first.n_folds} folds that keep each {group} whole."
-    return (
-        f"in {first.n_folds} folds drawn by clip: clips of one child may lie on both sides,\n"
-        "and the figures are then too good for children who were never heard."
-    )
-
-
-def _figures(figures: Mapping[str, Any]) -> str:
-    cross = figures["cross_fitted_log_loss"]
-    weights = (
-        ""
-        if cross is None
-        else f"\nThe blend's weights were fitted on these clips; with weights of the other folds its log loss is {cross:.4f}."
-    )
-    parts = [_group_table(figures, name) for name in _NAMES]
-    return f"""## Figures
-
-Out of fold: each clip is judged by networks that were not trained on it, in the float16 weights that are published.{weights}
-New clips are scored by all networks together, which the figures do not show. Prior: the log loss of always answering with
-the group's share of right answers. Intervals: 95 %, bootstrap over clips; where a child has several clips they are too narrow.
-
-{(chr(10) * 2).join(parts)}"""
-
-
-def _group_table(figures: Mapping[str, Any], grouping: str) -> str:
-    names = _NAMES[grouping].split(", ")
-    rows = [[*(row[name] for name in names), *_figure_cells(row)] for row in figures[grouping]]
-    if grouping == "by_task":
-        rows.append(["all", *_figure_cells(figures["overall"][0])])
-    return table([*names, "clips", "log loss", "prior", "AUC", "accuracy", "calibration error"], rows)
-
-
-def _figure_cells(row: Mapping[str, Any]) -> list[str]:
-    low, high = row["log_loss_interval"]
-    return [
-        f"{row['clips']:,}",
-        f"{row['log_loss']:.3f} [{low:.3f}, {high:.3f}]",
-        f"{row['prior_log_loss']:.3f}",
-        number(row["auc"]),
-        number(row["accuracy"]),
-        number(row["calibration_error"]),
-    ]
-
-
-def _calibration(figures: Mapping[str, Any]) -> str:
-    bins = figures["bins"]
-    rows = []
-    for first, second in zip(bins[::2], bins[1::2], strict=True):
-        clips, right = first["clips"] + second["clips"], first["right"] + second["right"]
-        predicted = first["predicted_sum"] + second["predicted_sum"]
-        share = [f"{predicted / clips:.3f}", f"{right / clips:.3f}"] if clips else ["", ""]
-        rows.append([f"{first['from']:.1f}–{second['to']:.1f}", f"{clips:,}", *share])
-    reviewed, accuracy = review_figures(bins, *_REVIEW)
-    return f"""## Calibration
-
-Expected calibration error, over {ECE_BINS} bins of equal width: {figures["overall"][0]["calibration_error"]:.4f}.
-A person who reviews the answers with a probability from {_REVIEW[0]} to {_REVIEW[1]} hears {reviewed:.1%} of all;
-of the other verdicts {accuracy:.1%} are right.
-
-{table(["probability", "clips", "mean probability", "share right"], rows)}"""
-
-
-def _bias(figures: Mapping[str, Any]) -> str:
-    rows = [[*_error_cells(row, row["task"], row["grade"])] for row in figures["by_task_and_grade"]]
-    return f"""## Bias
-
-At a threshold of 0.5; rejected: right answers that are called wrong; accepted: wrong ones that are called right.
-A gap is the largest less the smallest value among groups of at least {_FEW_CLIPS} clips.
-
-{table(["gap between", "log loss", "rejected", "accepted"], [_gap_cells(figures, name) for name in _NAMES])}
-
-{table(["task", "grade", "clips", "rejected", "accepted", "mean probability", "share right"], rows)}
-
-The training table names task and grade alone. How the models do for girls and boys, for dialects, for children who learn
-English as another language or who speak differently for any other reason is not known from it: measure it on recordings
-of your own before you rely on a score."""
-
-
-def _gap_cells(figures: Mapping[str, Any], grouping: str) -> list[str]:
-    groups = figures[grouping]
-    names = ("log_loss", "false_rejections", "false_acceptances")
-    return [f"{_NAMES[grouping]} groups", *(number(largest_gap(groups, name, _FEW_CLIPS)) for name in names)]
-
-
-def _error_cells(row: Mapping[str, Any], *names: str) -> Iterable[str]:
-    yield from names
-    yield f"{row['clips']:,}"
-    yield number(row["false_rejections"])
-    yield number(row["false_acceptances"])
-    yield number(row["mean_prediction"])
-    yield number(row["right"] / row["clips"])
-
-
-def _limits(published: Published) -> str:
-    weakest = max(published.figures["by_task_and_grade"], key=lambda row: row["log_loss"])
-    seen = {(row["task"], row["grade"]) for row in published.figures["by_task_and_grade"]}
+def _unseen(figures: Mapping[str, Any]) -> list[str]:
+    """Tasks, or grades of a task, that no clip of the figures has."""
+    seen = {(row["task"], row["grade"]) for row in figures["by_task_and_grade"]}
     unseen = {task: [grade for grade in GRADES if (task, grade) not in seen] for task in TASKS}
-    named = [
+    return [
         task if len(grades) == len(GRADES) else f"{task} in grades {', '.join(grades)}"
         for task, grades in unseen.items()
         if grades
     ]
-    never = f"\n- Never seen in training: {'; '.join(named)}." if named else ""
-    return f"""## Limits
 
-- Weakest group: {weakest["task"]}, grade {weakest["grade"]}: log loss {weakest["log_loss"]:.3f}
-  on {weakest["clips"]:,} clips.{never}
-- The answer is compared with one voice's pronunciation of the text. What it mispronounces is held against the child.
-- A score says that an answer differs from the text, not why; noise, a cut recording or a second speaker look like a
-  wrong answer.
-- Where the encoder was pre-trained on the same speakers, out-of-fold figures are too good."""
+
+def _calibration(bins: Sequence[Mapping[str, float]]) -> list[list[str]]:
+    """A row for each two bins: where they lie, clips, mean prediction, share right."""
+    rows = []
+    for first, second in zip(bins[::2], bins[1::2], strict=True):
+        clips, right = first["clips"] + second["clips"], first["right"] + second["right"]
+        predicted = first["predicted_sum"] + second["predicted_sum"]
+        shares = [_number(predicted / clips), _number(right / clips)] if clips else ["", ""]
+        rows.append([f"{first['from']:.1f}–{second['to']:.1f}", f"{clips:,}", *shares])
+    return rows
+
+
+def _gaps(figures: Mapping[str, Any], grouping: str, told: str) -> list[str]:
+    names = ("log_loss", "false_rejections", "false_acceptances")
+    return [f"{told} groups", *(_number(largest_gap(figures[grouping], name, _FEW_CLIPS)) for name in names)]
+
+
+def _training(members: Sequence[Member]) -> list[list[str]]:
+    """A row for each model."""
+    rows = []
+    for name, member in {member.checkpoint.recipe.name: member for member in members}.items():
+        own = [item for item in members if item.checkpoint.recipe.name == name]
+        settings = [_setting(getattr(member.checkpoint.recipe, field)) for field in _RECIPE_COLUMNS.values()]
+        folds = ", ".join(str(item.checkpoint.fold) for item in own)
+        share = sum(item.share for item in own)
+        rows.append([name, *settings, _options(member.checkpoint.options), folds, f"{share:.4f}"])
+    return rows
+
+
+def _setting(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(plain(value))
+
+
+def _options(options: Mapping[str, Any]) -> str:
+    """Those that changed the training; where something lay is left out."""
+    told = {name: value for name, value in plain(options).items() if name not in ("data_dir", "tts_dir", "output_dir")}
+    return ", ".join(f"{name} {value}" for name, value in told.items()) or "none"
+
+
+def _licences(published: Published) -> list[str]:
+    """A line for each encoder, and one for the voice, as far as their licences are known."""
+    encoders = dict.fromkeys(member.checkpoint.recipe.encoder for member in published.members)
+    lines = [f"encoder {plain(name)}: {_licence(name)}" for name in encoders]
+    return [*lines, f"voice {plain(published.voice['source'])}: {_voice_licence(published.voice)}"]
+
+
+def _voice_licence(voice: Identity) -> str:
+    if voice["engine"] == "espeak-ng":
+        return "espeak-ng is GPL-3.0-or-later; it is installed apart, and no part of it is in this folder"
+    return "MIT" if voice["engine"] == "MeloTTS" else _licence(str(voice["source"]))
+
+
+def _licence(name: str) -> str:
+    return next((licence for start, licence in _LICENCES.items() if name.startswith(start)), _UNKNOWN)

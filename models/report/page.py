@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from models.base.files import replace_when_done
-from models.ensemble.metrics import ECE_BINS
+from models.ensemble.metrics import N_BINS
 from models.report.bootstrap import N_DRAWS, Estimate
 from models.report.content import JUDGED, Part, Report
 from models.report.plots import draw_all
@@ -51,7 +51,7 @@ def render_page(report: Report) -> str:
             in_percent=_IN_PERCENT,
             made=datetime.now().strftime("%Y-%m-%d"),
             n_draws=N_DRAWS,
-            ece_bins=ECE_BINS,
+            ece_bins=N_BINS,
             enough_clips=ENOUGH_CLIPS,
             enough_units=ENOUGH_UNITS,
             # Ours, not a stranger's: safe as it is.

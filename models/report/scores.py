@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import norm
-from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
 from models.clips.tables import base_rate_loss
-from models.ensemble.metrics import ECE_BINS, Values, calibration_bins, clip_losses, ece, figures
+from models.ensemble.metrics import N_BINS, Values, calibration_bins, clip_losses, ece, figures
 from models.report.bootstrap import (
     Bootstrap,
     Counts,
@@ -63,7 +62,7 @@ class Bin:
 
 
 def score(predictions: Predictions, draws: Bootstrap, curve: Values | None = None) -> Scores:
-    """curve : for a group, the reliability curve of all clips [shape=(ECE_BINS,)]"""
+    """curve : for a group, the reliability curve of all clips [shape=(N_BINS,)]"""
     labels, scores = predictions.labels, predictions.scores
     own = draws.of(predictions.rows)
     once = _linear_figures(labels, scores, np.ones((len(labels), 1)))
@@ -88,31 +87,31 @@ def expected_ece(scores: Values, rates: Values) -> float:
 
     A bin's gap is about normal, and its absolute value has a mean above 0 even where the gap's own mean is 0.
     """
-    means = np.abs(np.bincount(calibration_bins(scores), weights=scores - rates, minlength=ECE_BINS))
-    deviations = np.sqrt(np.bincount(calibration_bins(scores), weights=rates * (1 - rates), minlength=ECE_BINS))
+    means = np.abs(np.bincount(calibration_bins(scores), weights=scores - rates, minlength=N_BINS))
+    deviations = np.sqrt(np.bincount(calibration_bins(scores), weights=rates * (1 - rates), minlength=N_BINS))
     ratios = divide(means, deviations)
     folded = deviations * np.sqrt(2 / np.pi) * np.exp(-(ratios**2) / 2) + means * (1 - 2 * norm.cdf(-ratios))
     return float(np.where(np.isnan(ratios), means, folded).sum() / len(scores))
 
 
 def reliability_curve(predictions: Predictions) -> Values:
-    """The share of right answers by bin, NaN where it is empty [shape=(ECE_BINS,)]."""
+    """The share of right answers by bin, NaN where it is empty [shape=(N_BINS,)]."""
     bins = calibration_bins(predictions.scores)
-    rights, clips = (np.bincount(bins, of, ECE_BINS) for of in (predictions.labels, np.ones(len(bins))))
+    rights, clips = (np.bincount(bins, of, N_BINS) for of in (predictions.labels, np.ones(len(bins))))
     return divide(np.asarray(rights, np.float64), np.asarray(clips, np.float64))
 
 
 def reliability(predictions: Predictions, draws: Bootstrap) -> list[Bin]:
     """The points of a reliability diagram, bins without clips left out."""
     labels, scores = predictions.labels, predictions.scores
-    rights, means = calibration_curve(labels, scores, n_bins=ECE_BINS)
     in_bin = _one_hot(calibration_bins(scores))
     in_bin = in_bin[:, in_bin.any(axis=0)]
-    own = draws.of(predictions.rows)
+    clips, own = in_bin.sum(axis=0), draws.of(predictions.rows)
+    means, rights = scores @ in_bin / clips, labels @ in_bin / clips
     shares = divide(weighted_sums(in_bin * labels[:, None], own), weighted_sums(in_bin, own))
     return [
-        Bin(int(column.sum()), float(mean), estimate(float(right), share))
-        for column, mean, right, share in zip(in_bin.T, means, rights, shares.T, strict=True)
+        Bin(int(number), float(mean), estimate(float(right), share))
+        for number, mean, right, share in zip(clips, means, rights, shares.T, strict=True)
     ]
 
 
@@ -170,4 +169,4 @@ def _linear_figures(labels: Values, scores: Values, counts: Counts | Values) -> 
 
 
 def _one_hot(bins: Rows) -> Values:
-    return np.eye(ECE_BINS)[bins]
+    return np.eye(N_BINS)[bins]

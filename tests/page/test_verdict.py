@@ -8,7 +8,7 @@ from fakes import checkpoints
 
 from models.errors import InputError
 from models.page.thresholds import Thresholds, explain_thresholds, judge
-from models.report.card_figures import ensemble_figures
+from models.report.figures import ensemble_figures
 
 
 @pytest.mark.parametrize(

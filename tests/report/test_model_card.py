@@ -18,11 +18,11 @@ from sklearn.metrics import roc_auc_score
 from models.clips.tables import GRADES, TASKS
 from models.ensemble.blend import fit_weights, gather_blend
 from models.ensemble.checkpoint import Checkpoint
-from models.ensemble.metrics import ECE_BINS
+from models.ensemble.metrics import N_BINS
 from models.inference.published import Published
 from models.inference.scoring import Member
 from models.report.card import CardChoices, model_card
-from models.report.card_figures import ensemble_figures, largest_gap, review_figures
+from models.report.figures import ensemble_figures, largest_gap, review_figures
 
 CHOICES = CardChoices("some model", "clips of a test", "mit")
 
@@ -88,7 +88,7 @@ def test_a_fold_alone_has_its_own_figures(folds: list[Checkpoint]) -> None:
 
 def test_calibration_error_against_the_definition(folds: list[Checkpoint], weights: dict[str, float]) -> None:
     found, rows = ensemble_figures(folds, weights), blended_rows(folds, weights)
-    places = (rows["prediction"] * ECE_BINS).astype(int)
+    places = (rows["prediction"] * N_BINS).astype(int)
     gaps = [
         len(own) / len(rows) * abs(own["label"].mean() - own["prediction"].mean()) for _, own in rows.groupby(places)
     ]

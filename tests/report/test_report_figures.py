@@ -14,7 +14,7 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 
 from models.clips.tables import GRADES, TASKS
 from models.ensemble.blend import fit_weights
-from models.ensemble.metrics import ECE_BINS, ece
+from models.ensemble.metrics import N_BINS, ece
 from models.report.blending import complete_models, contributions, fit_blend
 from models.report.bootstrap import Bootstrap, Estimate, bootstrap, estimate, simultaneous, weighted_auc
 from models.report.held_out import Predictions, find_units, line_up
@@ -45,9 +45,9 @@ def by_clip(n_clips: int, n_draws: int = 200) -> Bootstrap:
 def ece_of(labels: np.ndarray, scores: np.ndarray) -> float:
     """Bin by bin, as the definition reads."""
     total = 0.0
-    for index in range(ECE_BINS):
-        low, high = index / ECE_BINS, (index + 1) / ECE_BINS
-        own = [row for row, value in enumerate(scores) if low < value <= high or (index == 0 and value == 0)]
+    for index in range(N_BINS):
+        low, high = index / N_BINS, (index + 1) / N_BINS
+        own = [row for row, value in enumerate(scores) if low <= value < high or (high == 1 and value == 1)]
         if own:
             total += len(own) / len(scores) * abs(np.mean(scores[own]) - np.mean(labels[own]))
     return total
@@ -122,9 +122,9 @@ def test_without_both_kinds_of_answers_there_is_no_auc() -> None:
 def test_reliability_is_that_of_a_loop_over_bins() -> None:
     predictions = made(500)
     bins = reliability(predictions, by_clip(500))
-    filled = [index for index in range(ECE_BINS) if np.isfinite(reliability_curve(predictions)[index])]
+    filled = [index for index in range(N_BINS) if np.isfinite(reliability_curve(predictions)[index])]
     for index, found in zip(filled, bins, strict=True):
-        own = (predictions.scores > index / ECE_BINS) & (predictions.scores <= (index + 1) / ECE_BINS)
+        own = (predictions.scores >= index / N_BINS) & (predictions.scores < (index + 1) / N_BINS)
         assert found.clips == own.sum()
         assert found.score == pytest.approx(predictions.scores[own].mean())
         assert found.right.value == pytest.approx(predictions.labels[own].mean())

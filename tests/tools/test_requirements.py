@@ -1,4 +1,4 @@
-"""One list of what is needed: pyproject.toml. The other files agree with it. Run: python -m pytest tests/tools/test_requirements.py"""
+"""One list of what is needed, pyproject.toml, with which other files agree. Run: pytest tests/tools/test_requirements.py"""
 
 import re
 from pathlib import Path

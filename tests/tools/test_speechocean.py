@@ -14,8 +14,9 @@ import soundfile
 from fakes import ROOT
 from sklearn.metrics import log_loss, roc_auc_score
 
-from experiments.compare import area_under_curve, draw_weights, mean_loss
+from experiments.compare import draws_of, mean_loss
 from models.pretrain.synthesis import Synthesizer
+from models.report.bootstrap import weighted_auc
 from tools.make_speechocean import NEAR_MISSES, TEST_SPEAKERS, TRAIN_SPEAKERS, main
 
 SENTENCES = (
@@ -101,23 +102,22 @@ def test_a_download_that_is_not_whole_is_named(corpus: Path, tmp_path: Path) -> 
     assert "Traceback" not in finished.stderr
 
 
-def test_area_under_curve_is_scikit_learns() -> None:
+def test_figures_of_draws_are_scikit_learns() -> None:
     rng = np.random.default_rng(0)
-    labels, weights = rng.integers(0, 2, 60).astype(float), rng.integers(0, 4, (3, 60)).astype(float)
+    labels, counts = rng.integers(0, 2, 60).astype(float), rng.integers(0, 4, (60, 3)).astype(np.float32)
     scores = np.round(rng.random(60) + labels / 3, 1)  # with ties
-    found = area_under_curve(labels, scores, weights)
-    np.testing.assert_allclose(found, [roc_auc_score(labels, scores, sample_weight=row) for row in weights])
-    expected = [log_loss(labels, np.clip(scores, 0.1, 0.9), sample_weight=row) for row in weights]
-    np.testing.assert_allclose(mean_loss(labels, np.clip(scores, 0.1, 0.9), weights), expected)
-    assert np.isnan(area_under_curve(np.ones(60), scores, weights)).all()
-    assert np.isnan(mean_loss(labels, scores, np.zeros((1, 60)))).all()  # none of a part's speakers drawn
+    found = weighted_auc(labels, scores, counts)
+    np.testing.assert_allclose(found, [roc_auc_score(labels, scores, sample_weight=own) for own in counts.T])
+    expected = [log_loss(labels, np.clip(scores, 0.1, 0.9), sample_weight=own) for own in counts.T]
+    np.testing.assert_allclose(mean_loss(labels, np.clip(scores, 0.1, 0.9), counts), expected)
+    assert np.isnan(weighted_auc(np.ones(60), scores, counts)).all()
+    assert np.isnan(mean_loss(labels, scores, np.zeros((60, 1), np.float32))).all()  # none of a part's speakers drawn
 
 
 def test_speakers_are_drawn_whole() -> None:
-    speakers = np.array(["a", "b", "b", "c", "a"])
-    weights = draw_weights(speakers, np.random.default_rng(0))
-    assert (weights[:, 0] == weights[:, 4]).all()
-    assert (weights[:, [0, 1, 3]].sum(axis=1) == 3).all()
+    counts = draws_of(np.array(["a", "b", "b", "c", "a"]))
+    assert (counts[0] == counts[4]).all()
+    assert (counts[[0, 1, 3]].sum(axis=0) == 3).all()
 
 
 def test_tables_of_a_baseline_and_of_a_perfect_answer(corpus: Path, tmp_path: Path) -> None:

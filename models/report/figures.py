@@ -5,7 +5,7 @@ does not say whose clips are one child's, so with several clips by a child they 
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,9 @@ import pandas as pd
 from models.clips.tables import GRADES, TASKS
 from models.ensemble.blend import cross_fitted_loss, gather_blend
 from models.ensemble.checkpoint import Checkpoint
-from models.ensemble.metrics import Values, clip_losses, ece, figures
+from models.ensemble.metrics import N_BINS, Values, calibration_bins, clip_losses, ece, figures
 from models.inference.scoring import Member
-
-N_BINS = 20  # of predictions, 0.05 wide: thresholds at their edges can be judged exactly
-_DRAWS = 1000
+from models.report.bootstrap import Counts, draw_counts, estimate
 
 
 def member_figures(members: Sequence[Member]) -> dict[str, Any]:
@@ -110,16 +108,16 @@ def _describe(rows: pd.DataFrame) -> dict[str, Any]:
     labels, predictions = (rows[name].to_numpy(np.float64) for name in ("label", "prediction"))
     scores = figures(labels, predictions)
     rate, is_right, says_right = float(labels.mean()), labels > 0.5, predictions > 0.5
-    losses = clip_losses(labels, predictions)
+    losses, draws = clip_losses(labels, predictions), draw_counts(np.arange(len(labels)))
     return {
         "clips": scores.clips,
         "right": int(is_right.sum()),
         "prior_log_loss": figures(labels, np.full(len(labels), rate)).log_loss,
         "log_loss": scores.log_loss,
-        "log_loss_interval": _interval(len(losses), lambda drawn: float(losses[drawn].mean())),
+        "log_loss_interval": _interval(losses, draws),
         "auc": _finite(scores.auc),
         "accuracy": scores.accuracy,
-        "accuracy_interval": _interval(len(losses), lambda drawn: float((says_right == is_right)[drawn].mean())),
+        "accuracy_interval": _interval((says_right == is_right).astype(float), draws),
         "mean_prediction": float(predictions.mean()),
         "brier": float(np.square(predictions - labels).mean()),
         "calibration_error": ece(labels, predictions),
@@ -130,7 +128,7 @@ def _describe(rows: pd.DataFrame) -> dict[str, Any]:
 
 def _bins(labels: Values, predictions: Values) -> list[dict[str, float]]:
     """How many clips have a prediction in each bin, how many of them are right, and the sum of their predictions."""
-    places = np.minimum((predictions * N_BINS).astype(int), N_BINS - 1)
+    places = calibration_bins(predictions)
     counts, right, predicted = (
         np.bincount(places, weights, N_BINS) for weights in (np.ones(len(labels)), labels, predictions)
     )
@@ -146,10 +144,10 @@ def _bins(labels: Values, predictions: Values) -> list[dict[str, float]]:
     ]
 
 
-def _interval(n_clips: int, statistic: Callable[[np.ndarray], float]) -> list[float]:
-    rng = np.random.default_rng(0)
-    drawn = [statistic(rng.integers(0, n_clips, n_clips)) for _ in range(_DRAWS)]
-    return [float(value) for value in np.percentile(drawn, [2.5, 97.5])]
+def _interval(values: Values, draws: Counts) -> list[float]:
+    """Of the mean."""
+    found = estimate(float(values.mean()), draws.T @ values / len(values))
+    return [found.low, found.high]
 
 
 def _share(values: np.ndarray) -> float:
