@@ -138,13 +138,13 @@ def ray_cluster() -> Iterator[Any]:
         cluster.shutdown()
 
 
-def add_node(cluster: Any, **settings: object) -> Any:
+def add_node(cluster: Any) -> Any:
     """Add a node, with a folder of its own for the code that travels, as on a machine of its own.
 
     Otherwise nodes on one machine share that folder: what one has no more use for is deleted under the others.
     """
     number = sum(1 for _ in Path(cluster.head_node.get_session_dir_path()).glob("code_*"))
-    return cluster.add_node(**{**NODE, "runtime_env_dir_name": f"code_{number}", **settings})
+    return cluster.add_node(**{**NODE, "runtime_env_dir_name": f"code_{number}"})
 
 
 def session(leader: int) -> list[int]:
