@@ -125,6 +125,34 @@ STORE_BYTES = 100 << 20
 NODE = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}  # of Ray
 
 
+@contextmanager
+def ray_cluster() -> Iterator[Any]:
+    """A cluster of Ray on this machine, of a head that computes nothing; skips the test where Ray is not installed."""
+    pytest.importorskip("ray", reason="Ray is not installed")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0})
+    try:
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+def add_node(cluster: Any) -> Any:
+    """Add a node, with a folder of its own for the code that travels, as on a machine of its own.
+
+    Otherwise nodes on one machine share that folder: what one has no more use for is deleted under the others.
+    """
+    number = sum(1 for _ in Path(cluster.head_node.get_session_dir_path()).glob("code_*"))
+    return cluster.add_node(**{**NODE, "runtime_env_dir_name": f"code_{number}"})
+
+
+def session(leader: int) -> list[int]:
+    """The processes of a session that still run."""
+    listed = subprocess.run(["pgrep", "-s", str(leader)], capture_output=True, text=True, check=False)
+    return [int(pid) for pid in listed.stdout.split()]
+
+
 Start = Callable[..., "subprocess.Popen[str]"]
 
 

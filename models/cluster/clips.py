@@ -1,7 +1,7 @@
 """Inference over a cluster, for millions of clips: `infer.py --ray`.
 
-A task takes the clips of one chunk, which are scored together without Ray too, and does with them on its node what infer.py does
-here. So the scores are the same bytes, and of a lost node its chunks alone are scored again.
+A task takes some chunks of clips, which are scored together without Ray too, and does with them on its node what infer.py does
+here. So the scores are the same bytes, and of a lost node those chunks alone are scored again.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +17,7 @@ from models.clips.tables import METADATA_COLUMNS
 from models.cluster.clip_task import ClipResult, NodeOptions, check_clips, score_clips
 from models.cluster.connection import (
     MAX_RETRIES,
+    alive_nodes,
     as_they_end,
     cancel,
     check_room,
@@ -32,6 +33,9 @@ from models.inference.scoring import Member, chunk_clips
 from models.speech.audio import Waveform
 
 CHECKED_CLIPS = 512  # of a task that only decodes: a few seconds of work
+DECODING = {"CPU": 1.0, "GPU": 0.0, "memory": 0.0}  # what such a task asks for
+MOST_CHUNKS = 4  # of a task: enough to hide what its start costs and to read ahead, few enough to be scored twice
+TASKS_PER_PLACE = 4  # at least, where there are clips enough: the last ones to end keep the others waiting for less
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,8 @@ class ClipCluster:
 
     def check(self, filenames: Sequence[str]) -> list[float | InputError]:
         """As `audio.try_audio_files` of these clips."""
-        shares = [filenames[start : start + CHECKED_CLIPS] for start in range(0, len(filenames), CHECKED_CLIPS)]
-        found = self._run(check_clips, [(share,) for share in shares], len(filenames), "checking audio")
+        shares = [(filenames[at : at + CHECKED_CLIPS],) for at in range(0, len(filenames), CHECKED_CLIPS)]
+        found = self._run(check_clips, shares, DECODING, "checking audio", len(filenames))
         return [InputError(item) if isinstance(item, str) else item for item in found]
 
     def score(self, members: Sequence[Member], table: pd.DataFrame, references: Mapping[str, Waveform]) -> Values:
@@ -56,21 +60,29 @@ class ClipCluster:
         members
             As `load_members` finds them here; the nodes load their own.
         """
-        rows, size = table[list(METADATA_COLUMNS)], chunk_clips(members)
-        spoken = self.ray.put(dict(references))
+        rows, spoken = table[list(METADATA_COLUMNS)], self.ray.put(dict(references))
+        size = share_clips(len(rows), chunk_clips(members), count_places(alive_nodes(self.ray), self.needs))
         shares = [(rows.iloc[at : at + size].reset_index(drop=True), spoken) for at in range(0, len(rows), size)]
-        return np.array(self._run(score_clips, shares, len(rows), "scoring"))
+        return np.array(self._run(score_clips, shares, self.needs, "scoring", len(rows)))
 
     def _run(
-        self, work: Callable[..., ClipResult], shares: Sequence[tuple[Any, ...]], total: int, what: str
+        self,
+        work: Callable[..., ClipResult],
+        shares: Sequence[tuple[Any, ...]],
+        needs: Mapping[str, float],
+        what: str,
+        total: int,
     ) -> list[Any]:
-        """The values of all shares, in order. What dies with its process or node is done again."""
+        """The values of all shares, in order. What dies with its process or node is done again.
+
+        Ray itself would try without end what dies for want of memory, so the tries are counted here.
+        """
         ray, results, tries = self.ray, dict[int, list[Any]](), [0] * len(shares)
-        remote = ray.remote(max_retries=0, scheduling_strategy="SPREAD", **task_settings(self.needs))(work)
+        remote = ray.remote(max_retries=0, scheduling_strategy="SPREAD", **task_settings(needs))(work)
         running = {remote.remote(self.node, *share): place for place, share in enumerate(shares)}
         with ExitStack() as stack, tqdm(total=total, desc=what, unit=" clips", disable=None) as bar:
             stack.callback(cancel, ray, running)
-            for handle, place in as_they_end(ray, running, self.needs, "task"):
+            for handle, place in as_they_end(ray, running, needs, "task"):
                 try:
                     found: ClipResult = ray.get(handle)
                 except ray.exceptions.RayTaskError:
@@ -86,6 +98,16 @@ class ClipCluster:
                 results[place] = found.values
                 bar.update(len(found.values))
         return [value for place in range(len(shares)) for value in results[place]]
+
+
+def share_clips(clips: int, chunk: int, places: int) -> int:
+    """Clips of one task: whole chunks, whose batches then hold the same clips as without Ray."""
+    return chunk * min(max(clips // (chunk * places * TASKS_PER_PLACE), 1), MOST_CHUNKS)
+
+
+def count_places(nodes: Sequence[Mapping[str, float]], needs: Mapping[str, float]) -> int:
+    """How many tasks the nodes hold at once."""
+    return sum(min(int(node.get(kind, 0) // amount) for kind, amount in needs.items() if amount) for node in nodes)
 
 
 @contextmanager

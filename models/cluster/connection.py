@@ -89,6 +89,11 @@ def task_settings(needs: Mapping[str, float]) -> dict[str, Any]:
     return {"num_cpus": needs["CPU"], "num_gpus": needs["GPU"], "memory": needs["memory"] or None}
 
 
+def alive_nodes(ray: Any) -> list[dict[str, float]]:
+    """What each node has, in Ray's terms."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
 def check_room(ray: Any, needs: Mapping[str, float], what: str, wait: bool = False) -> None:
     """Check that some node could hold a task, in an otherwise idle cluster.
 
@@ -106,7 +111,7 @@ def check_room(ray: Any, needs: Mapping[str, float], what: str, wait: bool = Fal
     InputError
         Where none could, unless `wait`.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = alive_nodes(ray)
     if any(all(node.get(kind, 0) >= amount for kind, amount in needs.items()) for node in nodes):
         return
     asked = f"{needs['CPU']:g} CPUs, {needs['GPU']:g} GPUs and {needs['memory'] / 2**30:.0f} GB of memory"

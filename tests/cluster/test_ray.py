@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import NODE, ROOT, Script, Start, load, output, starting, wait_for, write_part
+from fakes import ROOT, Script, Start, add_node, load, output, ray_cluster, session, starting, wait_for, write_part
 
 from models.clips.tables import fingerprint, read_training_table
 from models.cluster.connection import check_room
@@ -46,15 +46,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, encoder_dir: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A cluster whose head computes nothing, and one node."""
-    pytest.importorskip("ray", reason="Ray is not installed")
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0})
-    try:
+    with ray_cluster() as cluster:
         yield cluster
-    finally:
-        cluster.shutdown()
 
 
 @pytest.fixture
@@ -74,13 +67,13 @@ def test_a_fold_goes_on_elsewhere_when_its_node_is_killed(cluster: Any, folder: 
     training = ["--models", "model2s", "--folds", 0, *FOLDS, "--epochs", 20, "--output_dir"]
     plain = start(*training, "plain")
     assert plain.wait() == 0, output(folder)
-    node = cluster.add_node(**NODE)
+    node = add_node(cluster)
     process = start(*training, "out", "--ray", cluster.address, "--cpus_per_fold", 1)
     wait_for(lambda: list(folder.glob("out/runs/model2s_0/checkpoint-*/trainer_state.json")), folder)
     cluster.remove_node(node, allow_graceful=False)
     wait_for(lambda: not trainings(), folder)
     assert not (folder / "out" / "model2s_0.pth").exists()
-    cluster.add_node(**NODE)
+    add_node(cluster)
     assert process.wait(120) == 0, output(folder)
     assert output(folder).count("model2s_0: begins on") == 2
     assert "going on from" in output(folder)
@@ -91,7 +84,7 @@ def test_a_fold_goes_on_elsewhere_when_its_node_is_killed(cluster: Any, folder: 
 def test_results_come_back_and_a_failing_fold_stops_no_other(cluster: Any, folder: Path, start: Start) -> None:
     """From nodes that train in folders of their own; the fold that is finished already is not trained again."""
     while len([node for node in cluster.list_all_nodes() if node is not cluster.head_node]) < 1:
-        cluster.add_node(**NODE)
+        add_node(cluster)
     first, options = folder / "away" / "model2s_0.pth", ["--output_dir", "away", "--epochs", 1, *FOLDS]
     options += [
         "--encoder",
@@ -119,17 +112,14 @@ def test_results_come_back_and_a_failing_fold_stops_no_other(cluster: Any, folde
 def test_ctrl_c_leaves_nothing_running(folder: Path, start: Start) -> None:
     """Without an address Ray is started here, and ends with the run; the fold can go on later."""
     pytest.importorskip("ray", reason="Ray is not installed")
-    listed = subprocess.run(["pgrep", "-f", "raylet"], capture_output=True, text=True, check=False).stdout.split()
     process = start(
         "--models", "model2s", "--output_dir", "stopped", "--epochs", 500, *FOLDS, "--ray", "--cpus_per_fold", 1
     )
     wait_for(lambda: len(list(folder.glob("stopped/runs/model2s_*/checkpoint-*/trainer_state.json"))) > 1, folder)
     os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(30) == 130, output(folder)
+    assert process.wait(60) == 130, output(folder)
     assert output(folder).rstrip().endswith("interrupted")
-    assert not trainings()
-    after = subprocess.run(["pgrep", "-f", "raylet"], capture_output=True, text=True, check=False).stdout.split()
-    assert set(after) <= set(listed)
+    wait_for(lambda: not session(process.pid), folder, 30)
 
 
 def test_without_ray_there_is_a_way_out(script: Script, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

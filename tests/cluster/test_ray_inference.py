@@ -22,13 +22,15 @@ import pytest
 import soundfile
 from fakes import (
     INFER,
-    NODE,
     ROOT,
     TEXTS,
     Start,
+    add_node,
     output,
     priors,
+    ray_cluster,
     read_rows,
+    session,
     starting,
     trained_checkpoint,
     wait_for,
@@ -39,7 +41,7 @@ from models.base.cli import default_workers
 from models.base.files import sha256_of_file
 from models.clips.tables import read_metadata
 from models.cluster.clip_task import NodeOptions, score_clips
-from models.cluster.clips import ClipCluster
+from models.cluster.clips import MOST_CHUNKS, ClipCluster, count_places, share_clips
 from models.cluster.connection import MAX_RETRIES
 from models.ensemble.checkpoint import save_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry, write_config
@@ -53,20 +55,26 @@ SCRIPT = str(ROOT / INFER)  # by its path it gets no options from the fixture `s
 MODELS = {"model2s": 0.5, "alignsmall": 0.3, "matchedmodel": 0.2}
 UNSPOKEN = ("test3.wav", "test60.wav", "test200.wav")  # their expected text
 SMALL = f"""
-import runpy, sys, tqdm
-from models.speech import audio
-from models.inference import scoring
+import runpy, sys, time, tqdm
+from pathlib import Path
 from models.cluster import clips
+from models.inference import scoring
 
 class Bar(tqdm.tqdm):
     def __init__(self, **options):
         super().__init__(**options | dict(disable=False, mininterval=0))
 
+def score_clips(node, table, references):
+    hold = node.data_dir.parent / "hold"
+    while hold.exists() and hold.read_text() not in list(table["filename"]):
+        time.sleep(0.05)
+    return score(node, table, references)
+
 scoring.CHUNK_CLIPS, scoring.LOADER_CLIPS, clips.CHECKED_CLIPS = 60, 4, 30
-clips.tqdm = Bar
+clips.tqdm, score, clips.score_clips = Bar, clips.score_clips, score_clips
 sys.argv = ["infer.py", *sys.argv[1:]]
 runpy.run_path({str(ROOT / INFER)!r}, run_name="__main__")
-"""  # chunks of 20 clips, checked in parts of 30; the bar is shown although nobody looks
+"""  # tasks of 20 clips, which wait while there is a file `hold`, unless it names one of their clips; the bar is always shown
 
 
 @pytest.fixture(scope="module")
@@ -120,29 +128,32 @@ def starting_infer(folder: Path) -> AbstractContextManager[Start]:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A cluster whose head computes nothing, and two nodes."""
-    pytest.importorskip("ray", reason="Ray is not installed")
-    from ray.cluster_utils import Cluster
-
     with pytest.MonkeyPatch.context() as environment:
         for name, value in PROMPT.items():
             environment.setenv(name, value)
-        yield from _two_nodes(Cluster)
+        with ray_cluster() as cluster:
+            for _ in range(2):
+                add_node(cluster)
+            yield cluster
 
 
-def _two_nodes(make: Any) -> Iterator[Any]:
-    cluster = make(initialize_head=True, head_node_args={**NODE, "num_cpus": 0})
-    try:
-        for cpus in (1, 2):
-            cluster.add_node(**{**NODE, "num_cpus": cpus})
-        yield cluster
-    finally:
-        cluster.shutdown()
+@pytest.fixture
+def hold(folder: Path) -> Iterator[Path]:
+    """The tasks that score wait while there is this file, unless it names one of their clips."""
+    file = folder / "hold"
+    yield file
+    file.unlink(missing_ok=True)
 
 
-def scorers() -> set[int]:
-    """Processes of Ray that score clips."""
-    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
-    return {int(line.split()[0]) for line in listed if "ray::score_clips" in line}
+def scorers(*selection: str) -> set[int]:
+    """Processes of Ray that score clips, among those that these options of `ps` select."""
+    listed = subprocess.run(["ps", *selection, "-o", "pid,args"], capture_output=True, text=True, check=False).stdout
+    return {int(line.split()[0]) for line in listed.splitlines() if "ray::score_clips" in line}
+
+
+def scorers_of(*nodes: Any) -> set[int]:
+    raylets = [str(started.process.pid) for node in nodes for started in node.all_processes["raylet"]]
+    return scorers("--ppid", ",".join(raylets))
 
 
 def assert_same(folder: Path, found: str) -> None:
@@ -158,30 +169,24 @@ def test_the_same_bytes_as_without_ray(cluster: Any, folder: Path) -> None:
     assert_same(folder, "ray.csv")
 
 
-def test_a_lost_process_and_a_lost_node_cost_nothing(cluster: Any, folder: Path, start: Start) -> None:
-    """In mid-run a process that scores is killed; then a node on which another does."""
+def test_a_lost_process_and_a_lost_node_cost_nothing(cluster: Any, folder: Path, start: Start, hold: Path) -> None:
+    """In mid-run all processes that score are killed, then one of the nodes where others have taken their place."""
+    hold.write_text(read_rows(folder / "data" / "submission_format.csv")[1][0])
     process = start("--ray", cluster.address, "--cpus_per_task", 1, "--output", "killed.csv")
     wait_for(lambda: re.search(r"scoring: +[1-9]", output(folder)), folder)
-    first = scorers()
+    lost, kept = cluster.worker_nodes
+    wait_for(lambda: len(scorers_of(lost, kept)) == 2, folder)
+    first = scorers_of(lost, kept)
     for pid in first:
         os.kill(pid, signal.SIGKILL)
-    assert process.poll() is None
-    wait_for(lambda: scorers() - first, folder)
-    second = scorers() - first
-    cluster.remove_node(node_of(cluster, second), allow_graceful=False)
-    cluster.add_node(**NODE)
-    wait_for(lambda: scorers() - first - second, folder)
+    wait_for(lambda: len(scorers_of(lost, kept) - first) == 2, folder)
+    cluster.remove_node(lost, allow_graceful=False)
+    new = add_node(cluster)
+    wait_for(lambda: scorers_of(new), folder)
+    assert process.poll() is None, output(folder)
+    hold.unlink()
     assert process.wait(120) == 0, output(folder)
     assert_same(folder, "killed.csv")
-
-
-def node_of(cluster: Any, pids: set[int]) -> Any:
-    """The node whose raylet started a process."""
-    parents = {int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in pids}
-    for node in cluster.worker_nodes:
-        if {started.process.pid for started in node.all_processes["raylet"]} & parents:
-            return node
-    raise AssertionError(f"no node has started {pids}")
 
 
 def test_strict_writes_nothing(cluster: Any, folder: Path, start: Start) -> None:
@@ -196,22 +201,17 @@ def test_strict_writes_nothing(cluster: Any, folder: Path, start: Start) -> None
     assert not list(folder.glob("strict.csv*"))
 
 
-def test_ctrl_c_leaves_nothing_running(folder: Path, start: Start) -> None:
+def test_ctrl_c_leaves_nothing_running(folder: Path, start: Start, hold: Path) -> None:
     """Without an address Ray is started here, and ends with the run."""
     pytest.importorskip("ray", reason="Ray is not installed")
-    before = raylets()
+    hold.touch()
     process = start("--ray", "--cpus_per_task", 1, "--output", "stopped.csv")
-    wait_for(lambda: scorers() and raylets() - before, folder)
+    wait_for(lambda: scorers("-s", str(process.pid)), folder)
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(60) == 130, output(folder)
     assert output(folder).rstrip().endswith("interrupted")
-    wait_for(lambda: raylets() <= before and not scorers(), folder, 10)
+    wait_for(lambda: not session(process.pid), folder, 30)
     assert not list(folder.glob("stopped.csv*"))
-
-
-def raylets() -> set[int]:
-    listed = subprocess.run(["pgrep", "-f", "raylet/raylet"], capture_output=True, text=True, check=False)
-    return {int(pid) for pid in listed.stdout.split()}
 
 
 @pytest.mark.parametrize("missing", ["model2s_0.pth", "other checkpoint", "test_metadata.csv", "other data"])
@@ -261,6 +261,21 @@ def test_a_chunk_that_kills_every_process_is_given_up() -> None:
     with pytest.raises(InputError, match=r"have died.*out of memory"):
         ClipCluster(ray, None, needs).check(["a.wav"])  # type: ignore[arg-type]
     assert ray.begun == 1 + MAX_RETRIES
+
+
+def test_a_task_takes_whole_chunks_few_enough_to_keep_all_places_busy() -> None:
+    for clips in (1, 688, 10**5, 10**7):
+        for places in (1, 3, 40):
+            share = share_clips(clips, 688, places)
+            assert share in [688 * chunks for chunks in range(1, MOST_CHUNKS + 1)]
+            assert share == 688 or -(-clips // share) >= 4 * places
+    assert share_clips(10**7, 688, 40) == 688 * MOST_CHUNKS
+
+
+def test_how_many_tasks_the_nodes_hold_at_once() -> None:
+    small, large = {"CPU": 2.0, "memory": 8.0}, {"CPU": 16.0, "GPU": 4.0, "memory": 64.0}
+    assert count_places([small, large], {"CPU": 3, "GPU": 0.0, "memory": 0.0}) == 5
+    assert count_places([small, large], {"CPU": 1, "GPU": 0.5, "memory": 0.0}) == 8
 
 
 def test_without_ray_there_is_a_way_out(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:

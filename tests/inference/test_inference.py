@@ -28,7 +28,7 @@ from models.ensemble.metrics import sigmoid
 from models.ensemble.rebuild import rebuild_network
 from models.errors import InputError
 from models.inference import scoring
-from models.inference.scoring import Member, load_members, score_clips
+from models.inference.scoring import Member, chunk_clips, load_members, score_clips
 from models.network.aligned import AlignedNetwork
 from models.network.build import pretrained_network
 
@@ -68,6 +68,21 @@ def test_blend_of_members_of_several_lengths_and_kinds(
         monkeypatch.setattr(scoring, "CHUNK_CLIPS", chunk)
         found = score_clips(members, *clips, CPU, "fp32", workers)
         np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_whole_chunks_are_scored_to_the_same_bytes_apart(
+    clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]], encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As over a cluster: what stands in other chunks changes nothing, where a chunk's borders stay."""
+    monkeypatch.setattr(scoring, "CHUNK_CLIPS", 4)
+    monkeypatch.setattr(scoring, "LOADER_CLIPS", 1)
+    table, folder, references = clips
+    members = [Member(trained_checkpoint(encoder_dir, name), 4, 0.5) for name in ("model2s", "alignsmall")]
+    size = 2 * chunk_clips(members)
+    assert size == 4
+    parts = [table.iloc[at : at + size].reset_index(drop=True) for at in range(0, len(table), size)]
+    apart = [score_clips(members, part, folder, references, CPU, "fp32", 0) for part in parts]
+    np.testing.assert_array_equal(np.concatenate(apart), score_clips(members, *clips, CPU, "fp32", 0))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ Run: .venv/bin/python -m pytest tests/packing/test_packing.py
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -107,6 +108,32 @@ def test_only_a_hugging_face_voice_brings_its_module() -> None:
     assert names - {path.relative_to(ROOT).as_posix() for path in code_files("espeak-ng")} == {
         "models/speech/hf_voice.py"
     }
+
+
+IMPORT_ALL = """
+import importlib, pathlib, sys
+for path in sorted(pathlib.Path("models").rglob("*.py")):
+    name = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+    door = importlib.import_module(name)
+    for item in () if name == "models.cluster" else getattr(door, "__all__", ()):
+        getattr(door, item)
+here = [name for name, module in sys.modules.items() if name.startswith("models.") and module.__file__.startswith(sys.argv[1])]
+print(len(here), "ray" in sys.modules)
+"""  # of the cluster nothing is used without --ray
+
+
+def test_what_is_packed_needs_no_module_that_is_not(work: Path, script: Script, tmp_path: Path) -> None:
+    """Each module can be imported where there are no others, and each name that a door gives."""
+    assert script(PACK).code == 0
+    with zipfile.ZipFile(work / "submission.zip") as content:
+        content.extractall(tmp_path / "there")
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_ALL, str(tmp_path)], cwd=tmp_path / "there", capture_output=True, text=True, check=False,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    modules = [name for name in names_in(work / "submission.zip") if re.match("models/.*[.]py$", name)]
+    assert done.stdout.split() == [str(len(modules) - 1), "False"]  # `models` itself is not below `models.`
 
 
 # Which checkpoints
