@@ -91,14 +91,14 @@ def test_speakers_are_drawn_whole_and_widen_the_interval() -> None:
     speakers = np.repeat(np.arange(40), 20)
     labels = np.repeat(np.random.default_rng(0).integers(0, 2, 40), 20).astype(float)
     predictions = Predictions("p", np.arange(800), labels, np.full(800, 0.6))
-    draws = bootstrap(speakers, 500)
+    draws = bootstrap(speakers, 4000)
     assert (draws.counts.reshape(40, 20, -1) == draws.counts[::20, None]).all()
     assert (draws.counts.sum(axis=0) == 800).all()
 
     def width(found: Estimate) -> float:
         return found.high - found.low
 
-    wide, narrow = (score(predictions, drawn).figures["log_loss"] for drawn in (draws, by_clip(800, 500)))
+    wide, narrow = (score(predictions, drawn).figures["log_loss"] for drawn in (draws, by_clip(800, 4000)))
     assert width(wide) / width(narrow) == pytest.approx(np.sqrt(20), rel=0.15)
 
 
