@@ -30,7 +30,8 @@ from models.localize.model import LoadedModel, load_model
 from models.localize.units import pronounce
 from models.network.aligned import AlignedNetwork
 from models.network.build import pretrained_network
-from models.network.phone_fit import PAUSE, align_phones
+from models.network.phone_fit import align_phones
+from models.network.phones import PAUSE
 from models.recipe import Recipe
 from models.report.bootstrap import divide, draw_counts, estimate
 from models.speech.audio import Waveform, read_audio

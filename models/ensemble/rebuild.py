@@ -46,4 +46,6 @@ def check_weights(checkpoint: Checkpoint) -> None:
 
 def _blank_network(checkpoint: Checkpoint) -> ComparisonNetwork:
     encoder = build_encoder(checkpoint.encoder)
-    return make_network(encoder, checkpoint.recipe, checkpoint.encoder.get("phone_classes", 0))
+    network = make_network(encoder, checkpoint.recipe, checkpoint.encoder.get("phone_classes", 0))
+    network.phone_names = tuple(checkpoint.encoder.get("phones", network.phone_names))  # older ones name none
+    return network

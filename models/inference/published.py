@@ -89,7 +89,9 @@ def write_published(folder: Path, published: Published, card: str) -> None:
 
 
 def read_published(folder: Path) -> Published:
-    """Raises
+    """Read and check a published folder.
+
+    Raises
     ------
     InputError
         Where the folder is not complete, was changed, or is not of this project.

@@ -27,7 +27,13 @@ from models.speech.audio import Waveform
 def localize_by_frames(
     model: LoadedModel, text: str, task: str, grade: str, reference: Waveform, response: Waveform
 ) -> Localization:
-    """reference, response : at 16 kHz; raises InputError where the model is not an aligned one"""
+    """Judge every single edit of the text by the frames of an aligned network.
+
+    Parameters
+    ----------
+    reference, response
+        At 16 kHz; raises InputError where the model is not an aligned one.
+    """
     spectrum = model.spectrum(response)
     heard = hear(model, text, clip_scalars(task, grade), model.spectrum(reference), spectrum)
     finding, probabilities = find_departures(heard)

@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 
 
 def choose_checkpoint(checkpoint: Path | None, config_path: Path, method: str) -> "Checkpoint":
-    """
-    checkpoint : a file; None: of the ensemble the model of most weight, its first fold, that has what `method` needs;
-        aligned models are preferred for "auto"
+    """The checkpoint to look into.
+
+    Parameters
+    ----------
+    checkpoint
+        A file; None: of the ensemble the model of most weight, its first fold, that has what `method` needs; aligned
+        models are preferred for "auto".
     """
     from models.ensemble.checkpoint import load_checkpoint
     from models.inference.scoring import load_members

@@ -27,8 +27,12 @@ def logits_without(
 ) -> Tensor:
     """The network's logit after each cut: float32 [shape=(cuts,)], on the CPU.
 
-    reference, response : of one clip, without padding
-    cuts : what is taken out of the reference and of the response
+    Parameters
+    ----------
+    reference, response
+        Of one clip, without padding.
+    cuts
+        What is taken out of the reference and of the response.
     scalars : [shape=(1, 2)]
     """
     found = []

@@ -66,7 +66,10 @@ def _settle(heard: HeardClip, finding: Finding, probabilities: Probabilities, kn
 def _update(before: Probabilities, after: Probabilities, known: Known, floor: float) -> Probabilities:
     """New values for what is not settled. What comes to light later is no surer than what was settled before it.
 
-    floor : the probability of what was settled last
+    Parameters
+    ----------
+    floor
+        The probability of what was settled last.
     """
 
     def keep(old: Values, new: Values, settled: list[int]) -> Values:

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import ctc_loss
 
-from models.network.phone_fit import PAUSE, align_phones
+from models.network.phone_fit import align_phones
+from models.network.phones import PAUSE
 
 STAR = -1  # in a sequence of phone classes: any speech
 _MOST_NATS = 60.0  # of a gain: beyond that, all is said
@@ -28,8 +29,12 @@ Phones = Sequence[int]
 class Gains:
     """Log likelihood of the edited text less that of the text, in nats, within ±60.
 
-    missing, different, swapped : float32 [shape=(units,)]; swapped: with the better of both neighbours
-    inserted : float32 [shape=(units + 1,)], before each unit and after the last
+    Attributes
+    ----------
+    missing, different, swapped : float32 [shape=(units,)]
+        Swapped: with the better of both neighbours.
+    inserted : float32 [shape=(units + 1,)]
+        Before each unit and after the last.
     """
 
     missing: Tensor
@@ -41,8 +46,12 @@ class Gains:
 def edit_gains(log_probabilities: Tensor, units: Sequence[Phones], stars: frozenset[int] = frozenset()) -> Gains:
     """Of every single edit; log_probabilities [shape=(frames, classes)] of one response, on the CPU.
 
-    units : their phones, or what is known of them already: (STAR,) or nothing
-    stars : gaps in which something is known to be inserted
+    Parameters
+    ----------
+    units
+        Their phones, or what is known of them already: (STAR,) or nothing.
+    stars
+        Gaps in which something is known to be inserted.
     """
     n = len(units)
     units = [tuple(unit) for unit in units]
@@ -87,8 +96,15 @@ def with_star(log_probabilities: Tensor) -> Tensor:
 def place_units(log_probabilities: Tensor, units: Sequence[Phones]) -> list[tuple[int, int]] | None:
     """First frame and the one after the last of each unit on the likeliest way through all (Viterbi).
 
-    units : phones or STAR; one of neither is placed where the one before it ends
-    returns : None where there are fewer frames than phones
+    Parameters
+    ----------
+    units
+        Phones or STAR; one of neither is placed where the one before it ends.
+
+    Returns
+    -------
+    list[tuple[int, int]] | None
+        None where there are fewer frames than phones.
     """
     emissions = with_star(log_probabilities)
     targets, counts = _as_targets([join(units)], emissions.shape[1])

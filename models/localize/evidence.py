@@ -22,12 +22,20 @@ from models.network.phones import PHONE_CLASSES
 
 @dataclass(frozen=True)
 class HeardClip:
-    """
-    reads_phones : whether the network has a phone classifier whose classes are known
-    log_probabilities : float32 [shape=(frames, classes)] of the response's phones, on the CPU
-    reference_spans : encoder frames of each unit
-    sounds : whether each encoder frame of the response is loud enough for speech
-    scalars : [shape=(1, 2)], task and grade
+    """One clip as an aligned network hears it.
+
+    Attributes
+    ----------
+    reads_phones
+        Whether the network has a phone classifier whose classes are known.
+    log_probabilities : float32 [shape=(frames, classes)]
+        Of the response's phones, on the CPU.
+    reference_spans
+        Encoder frames of each unit.
+    sounds
+        Whether each encoder frame of the response is loud enough for speech.
+    scalars : [shape=(1, 2)]
+        Task and grade.
     """
 
     network: AlignedNetwork
@@ -64,9 +72,14 @@ class Known:
 
 @dataclass(frozen=True)
 class Finding:
-    """
-    response_spans, gap_spans : encoder frames of each unit, and of what might have been inserted in each gap
-    logit : the network's, of all that is not cut
+    """What a network says of a clip and of every edit of its text.
+
+    Attributes
+    ----------
+    response_spans, gap_spans
+        Encoder frames of each unit, and of what might have been inserted in each gap.
+    logit
+        The network's, of all that is not cut.
     """
 
     response_spans: list[Span]
@@ -82,7 +95,7 @@ def hear(model: LoadedModel, text: str, scalars: Tensor, reference: Tensor, resp
     if network is None:
         raise InputError(f"{model.name}: reads both sides as one input; --method alignment needs an aligned model")
     left, right = (_encode(network, side, model.device) for side in (reference, response))
-    reads_phones = model.reads_phones and network.phone_classes == len(PHONE_CLASSES)
+    reads_phones = model.reads_phones and network.phone_names == PHONE_CLASSES
     pronunciation = _pronounce(text, left if reads_phones else None)
     placed = place_units(_log_probabilities(left), pronunciation.phones) if reads_phones else None
     spans = placed or evenly(pronunciation.phones, 0, left.frames.shape[1])

@@ -26,12 +26,22 @@ def localize(
 ) -> Localization:
     """Score each word of the expected text, or of a single word each phone or syllable, and what was said between.
 
-    model : for many clips, `load_model(checkpoint, device)` once, and give the result here
-    response : float32 [shape=(n,)] at 16 kHz
-    speak : the voice that the model was trained with, on a text; asked for `texts_to_speak`
-    method : "alignment" compares frames and needs an aligned model; "blocks" asks any model about pieces; "auto" takes the
-        first where it can
-    raises : InputError naming what does not fit
+    Parameters
+    ----------
+    model
+        For many clips, `load_model(checkpoint, device)` once, and give the result here.
+    response : float32 [shape=(n,)]
+        At 16 kHz.
+    speak
+        The voice that the model was trained with, on a text; asked for `texts_to_speak`.
+    method
+        "alignment" compares frames and needs an aligned model; "blocks" asks any model about pieces; "auto" takes the
+        first where it can.
+
+    Raises
+    ------
+    InputError
+        Naming what does not fit.
     """
     if not text.split():
         raise InputError("the expected text is empty; give the words that should have been said")
@@ -44,7 +54,13 @@ def localize(
 
 
 def choose_method(model: LoadedModel, method: str) -> str:
-    """raises : InputError where the method is unknown, or not for this model"""
+    """The method for a model.
+
+    Raises
+    ------
+    InputError
+        Where the method is unknown, or not for this model.
+    """
     if method not in METHODS:
         raise InputError(f"method {method!r}: must be one of {', '.join(METHODS)}")
     if method == "alignment" and model.aligned is None:

@@ -26,9 +26,14 @@ Speak = Callable[[str], Waveform]  # the voice that the model knows, on a text
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """
-    name : what messages call it
-    reads_phones : whether its phone classifier is asked, where it has one
+    """A network in memory, with what asking it takes.
+
+    Attributes
+    ----------
+    name
+        What messages call it.
+    reads_phones
+        Whether its phone classifier is asked, where it has one.
     """
 
     name: str

@@ -17,8 +17,12 @@ Seconds = tuple[float, float]
 class Unit:
     """A word, syllable or phone of the expected text; or something inserted, whose text is empty.
 
-    score : probability that it was said as expected; of something inserted, that nothing was
-    start_seconds, end_seconds : in the response; for a missing unit both are the place where it should be
+    Attributes
+    ----------
+    score
+        Probability that it was said as expected; of something inserted, that nothing was.
+    start_seconds, end_seconds
+        In the response; for a missing unit both are the place where it should be.
     """
 
     text: str
@@ -32,8 +36,12 @@ class Unit:
 class Alignment:
     """How reference and response were laid beside each other, for the picture.
 
-    weights : [shape=(rows, columns)] in [0, 1], over the whole of both: rows through the reference, columns through the response
-    row_times : seconds in the reference of each expected unit
+    Attributes
+    ----------
+    weights : [shape=(rows, columns)]
+        In [0, 1], over the whole of both: rows through the reference, columns through the response.
+    row_times
+        Seconds in the reference of each expected unit.
     """
 
     weights: Array
@@ -43,13 +51,22 @@ class Alignment:
 
 @dataclass(frozen=True)
 class Localization:
-    """
-    method : "blocks" or "alignment"
-    unit : what the text was taken apart into: "word", "syllable" or "phone"
-    probability : the model's, that the whole answer was right
-    units : in the order of the text, with what was inserted between
-    gap_scores : probabilities that nothing was inserted, before each expected unit and after the last
-    response_log_mel : [shape=(n_mels, frames)], 100 frames per second
+    """Everything that was found about one answer.
+
+    Attributes
+    ----------
+    method
+        "blocks" or "alignment".
+    unit
+        What the text was taken apart into: "word", "syllable" or "phone".
+    probability
+        The model's, that the whole answer was right.
+    units
+        In the order of the text, with what was inserted between.
+    gap_scores
+        Probabilities that nothing was inserted, before each expected unit and after the last.
+    response_log_mel : [shape=(n_mels, frames)]
+        100 frames per second.
     """
 
     expected_text: str

@@ -37,7 +37,10 @@ def around_gaps(spans: Sequence[Span], n_frames: int) -> list[Span]:
 def widened(spans: Sequence[Span], said: Sequence[Sequence[int]], sounds: Sequence[bool]) -> list[Span]:
     """What stands for any speech takes all the sound up to its neighbours; the likeliest way gives it a few frames only.
 
-    sounds : of each frame, whether it is loud enough to be speech
+    Parameters
+    ----------
+    sounds
+        Of each frame, whether it is loud enough to be speech.
     """
     found = list(spans)
     for index, unit in enumerate(said):

@@ -33,7 +33,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Probabilities:
-    """units : [shape=(units, 3)] of UNIT_CLASSES; gaps : [shape=(units + 1, 2)] of GAP_CLASSES"""
+    """What each unit and each gap is likely to be.
+
+    Attributes
+    ----------
+    units : [shape=(units, 3)]
+        Of UNIT_CLASSES; gaps : [shape=(units + 1, 2)] of GAP_CLASSES.
+    """
 
     units: Values
     gaps: Values
@@ -42,8 +48,12 @@ class Probabilities:
 def phone_features(gains: Gains, phone_counts: Values, gap_frames: Values, known: Values) -> Evidence:
     """Features of the gains of every edit.
 
-    gap_frames : how long what might be inserted is
-    known : bool, of units and gaps, what is settled and explains nothing any more
+    Parameters
+    ----------
+    gap_frames
+        How long what might be inserted is.
+    known : bool
+        Of units and gaps, what is settled and explains nothing any more.
     """
     missing, different, swapped, inserted = (
         gain.double().numpy() for gain in (gains.missing, gains.different, gains.swapped, gains.inserted)
@@ -67,7 +77,13 @@ def phone_features(gains: Gains, phone_counts: Values, gap_frames: Values, known
 
 
 def score_evidence(table: str, evidence: Evidence) -> Probabilities:
-    """table : a key of `coefficients.json`, which says what features it needs"""
+    """Probabilities from evidence, by a table of coefficients.
+
+    Parameters
+    ----------
+    table
+        A key of `coefficients.json`, which says what features it needs.
+    """
     fitted = _tables()[table]
     return Probabilities(_apply(fitted["units"], evidence.units), _apply(fitted["gaps"], evidence.gaps))
 

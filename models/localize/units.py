@@ -11,8 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from models.errors import InputError
-from models.network.phone_fit import PAUSE
-from models.network.phones import PHONE_CLASSES, phone_class
+from models.network.phones import PAUSE, PHONE_CLASSES, phone_class
 from models.speech.espeak import NORMAL_RATE_WPM, Espeak
 
 _RATE_WPM = round(0.7 * NORMAL_RATE_WPM)  # of the references with which the phone classifier was trained
@@ -31,9 +30,14 @@ _IPA = dict(
 class Pronunciation:
     """A text in units.
 
-    unit : "word", or "phone" for a text of one word
-    texts : what each unit is called: the word, or the phone's IPA symbol
-    phones : phone classes of each unit, at least one
+    Attributes
+    ----------
+    unit
+        "word", or "phone" for a text of one word.
+    texts
+        What each unit is called: the word, or the phone's IPA symbol.
+    phones
+        Phone classes of each unit, at least one.
     """
 
     unit: str
@@ -62,7 +66,13 @@ def phone_name(index: int) -> str:
 
 
 def _in_units(text: str, phones: list[list[int]]) -> Pronunciation | None:
-    """phones : of each word; a word without any is joined to the one before it, or else after it"""
+    """Words with their phones as units.
+
+    Parameters
+    ----------
+    phones
+        Of each word; a word without any is joined to the one before it, or else after it.
+    """
     units: list[tuple[str, tuple[int, ...]]] = []
     for word, sounds in zip(text.split(), phones, strict=True):
         if units and not (sounds and units[-1][1]):

@@ -32,7 +32,13 @@ _SYLLABLE = re.compile(r"[^aeiouy]*[aeiouy]+(?:[^aeiouy]+$|[^aeiouy](?=[^aeiouy]
 
 @dataclass(frozen=True)
 class Block:
-    """units : which of the text's; consecutive, or two with one left out between them"""
+    """A piece of the text.
+
+    Attributes
+    ----------
+    units
+        Which of the text's; consecutive, or two with one left out between them.
+    """
 
     text: str
     units: tuple[int, ...]
@@ -84,7 +90,10 @@ def fit_blocks(
 ) -> tuple[float, list[Fit]]:
     """The logit of the whole, and every block against every window.
 
-    references : of `needed_texts`, at 16 kHz
+    Parameters
+    ----------
+    references
+        Of `needed_texts`, at 16 kHz.
     """
     speech = speech_seconds(response)
     whole = speech_seconds(references[text])

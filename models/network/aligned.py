@@ -19,9 +19,13 @@ from models.recipe import Recipe
 class EncodedClips:
     """Clips as the encoder hears them.
 
+    Attributes
+    ----------
     frames : float32 [shape=(clips, frames, d_model)]
-    lengths : int64 [shape=(clips,)], encoder frames of each clip
-    phone_logits : float32 [shape=(clips, frames, classes)], of no classes where there is no phone classifier
+    lengths : int64 [shape=(clips,)]
+        Encoder frames of each clip.
+    phone_logits : float32 [shape=(clips, frames, classes)]
+        Of no classes where there is no phone classifier.
     """
 
     frames: Tensor

@@ -19,7 +19,10 @@ _SECONDS_PER_FRAME = 0.02
 class FrameAlignment(nn.Module):
     """Compares each frame of a reference and of a response with its counterpart on the other side.
 
-    width : of the encoder's frames, any
+    Parameters
+    ----------
+    width
+        Of the encoder's frames, any.
     """
 
     def __init__(self, width: int, inner: int = 128, hidden: int = 160) -> None:
@@ -36,8 +39,12 @@ class FrameAlignment(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The comparison of every frame: two of float32 [shape=(batch, frames, hidden)], 0 at padding.
 
-        reference, response : encoder frames [shape=(batch, frames, width)], of differing numbers of frames
-        reference_mask, response_mask : bool [shape=(batch, frames)], False at padding, which has no effect
+        Parameters
+        ----------
+        reference, response
+            Encoder frames [shape=(batch, frames, width)], of differing numbers of frames.
+        reference_mask, response_mask : bool [shape=(batch, frames)]
+            False at padding, which has no effect.
         """
         left, right = self.project(reference), self.project(response)
         scores = self._scores(left, reference_mask, right, response_mask)
@@ -49,7 +56,10 @@ class FrameAlignment(nn.Module):
     def attention(self, reference: Tensor, response: Tensor) -> Tensor:
         """Where in the reference the counterpart of each frame of the response is: weights that add up to 1 over the reference.
 
-        reference, response : encoder frames of one clip [shape=(frames, width)]; returns [shape=(reference, response frames)]
+        Parameters
+        ----------
+        reference, response
+            Encoder frames of one clip [shape=(frames, width)]; returns [shape=(reference, response frames)].
         """
         sides = [self.project(side)[None] for side in (reference, response)]
         masks = [torch.ones(side.shape[:2], dtype=torch.bool, device=side.device) for side in sides]
@@ -116,8 +126,15 @@ def relative_positions(mask: Tensor) -> Tensor:
 def _course(weights: Tensor, own_mask: Tensor) -> Tensor:
     """Certainty of the counterpart, its distance from the diagonal, and its pace over each lag.
 
-    weights : attention [shape=(batch, own frames, other frames)]
-    returns : [shape=(batch, own frames, 2 + lags)]; the pace is 1 (even) before the first lag
+    Parameters
+    ----------
+    weights
+        Attention [shape=(batch, own frames, other frames)].
+
+    Returns
+    -------
+    [shape=(batch, own frames, 2 + lags)]
+        The pace is 1 (even) before the first lag.
     """
     certainty = weights.square().sum(dim=-1)
     places = torch.arange(weights.shape[2], device=weights.device) * _SECONDS_PER_FRAME

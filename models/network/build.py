@@ -14,6 +14,7 @@ from models.network.aligned import AlignedNetwork, MatchedNetwork
 from models.network.comparison import ComparisonNetwork
 from models.network.encoder import architecture, load_encoder, locate_encoder
 from models.network.joint import JointNetwork
+from models.network.phones import read_phones
 from models.recipe import Recipe
 
 # Beside a pretrained encoder: the weights of an aligned network's other parts, which were pretrained with it.
@@ -38,6 +39,7 @@ def pretrained_network(recipe: Recipe) -> ComparisonNetwork:
         return make_network(encoder, recipe)
     weights = {name: tensor.float() for name, tensor in load_file(file).items()}
     network = make_network(encoder, recipe, len(weights["phone_head.bias"]))
+    network.phone_names = read_phones(Path(source), network.phone_classes)
     if isinstance(network, MatchedNetwork):
         weights = {**_part(weights, "phone_head."), **_part(weights, "pooling.", "matching.")}  # its head is its own
     try:
@@ -60,4 +62,5 @@ def _part(weights: Mapping[str, Tensor], prefix: str, new_prefix: str | None = N
 
 def network_settings(network: ComparisonNetwork) -> dict[str, Any]:
     """Plain values from which, with the recipe, `rebuild_network` makes the same network again."""
-    return {**architecture(network.encoder), "phone_classes": network.phone_classes}
+    phones = {"phone_classes": network.phone_classes, "phones": list(network.phone_names)}
+    return {**architecture(network.encoder), **phones}

@@ -10,6 +10,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from models.network.encoder import lower_precision
 from models.network.phone_fit import N_PHONE_FIT
+from models.network.phones import usual_phones
 from models.recipe import Recipe, head_width
 
 N_SCALARS = 2  # task and grade
@@ -20,8 +21,11 @@ class ComparisonNetwork(nn.Module):
 
     From pooling on everything is computed in float32, whatever precision the encoder runs in.
 
-    phone_classes : of a phone classifier on the encoder's frames (the first class is silence), which tells the head how well
-        the response carries the reference's phones; 0 where there is none
+    Parameters
+    ----------
+    phone_classes
+        Of a phone classifier on the encoder's frames (the first class is silence), which tells the head how well the
+        response carries the reference's phones; 0 where there is none.
     """
 
     def __init__(self, encoder: WhisperEncoder, recipe: Recipe, pooling: Any, phone_classes: int = 0) -> None:
@@ -32,6 +36,7 @@ class ComparisonNetwork(nn.Module):
         self.frame_dropout = nn.Dropout(recipe.dropout if recipe.dropout_on == "frames" else 0.0)
         self.pooled_dropout = nn.Dropout(recipe.dropout if recipe.dropout_on == "pooled" else 0.0)
         self.phone_classes = phone_classes
+        self.phone_names = usual_phones(phone_classes)
         n_scalars = N_SCALARS + (N_PHONE_FIT if phone_classes else 0)
         self.head = _make_head(recipe, pooling.out_features + n_scalars, width)
         self.phone_head = nn.Linear(width, phone_classes) if phone_classes else None
@@ -45,11 +50,20 @@ class ComparisonNetwork(nn.Module):
             lower_precision(self.encoder, dtype)
 
     def answer(self, pooled: Tensor, scalars: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
-        """
+        """Head and loss.
+
+        Parameters
+        ----------
         pooled : [shape=(batch, n)]
-        scalars : [shape=(batch, 2)], and the phones' fit where there is a phone classifier
-        labels : [shape=(batch,)], 0 or 1
-        returns : `logits` [shape=(batch,)] in float32 and, with labels, `loss`, the mean binary cross-entropy
+        scalars : [shape=(batch, 2)]
+            And the phones' fit where there is a phone classifier.
+        labels : [shape=(batch,)]
+            0 or 1.
+
+        Returns
+        -------
+        dict[str, Tensor]
+            `logits` [shape=(batch,)] in float32 and, with labels, `loss`, the mean binary cross-entropy.
         """
         logits = self.head(torch.cat([self.pooled_dropout(pooled), scalars.float()], dim=-1)).squeeze(-1)
         outputs = {"logits": logits}

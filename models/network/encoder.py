@@ -36,8 +36,15 @@ ARCHITECTURE = (
 def load_encoder(source: str, max_frames: int) -> WhisperEncoder:
     """A pretrained encoder in float32 for at most `max_frames` spectrogram frames.
 
-    source : a hub id, or a folder written by `save_pretrained` of any Whisper model or of a bare encoder
-    raises : InputError saying how to get the weights where they can't be reached
+    Parameters
+    ----------
+    source
+        A hub id, or a folder written by `save_pretrained` of any Whisper model or of a bare encoder.
+
+    Raises
+    ------
+    InputError
+        Saying how to get the weights where they can't be reached.
     """
     if not os.path.isdir(source) and (source.count("/") > 1 or source.startswith((".", "/", "~"))):
         raise InputError(f"--encoder {source}: no such folder")
@@ -75,13 +82,21 @@ def encode(
 
     `transformers` runs a Whisper encoder on inputs of one length only; here its own layers are run on what there is.
 
+    Parameters
+    ----------
     log_mel : [shape=(batch, n_mels, n_frames)]
-    lengths : int64 [shape=(batch,)], spectrogram frames of each clip. What lies beyond is shut out of convolutions and
-        attention, so a clip gives the same frames in any batch. None: everything counts, as in the published models,
-        which read the silence that pads a clip.
-    boundaries : int64 [shape=(batch,)], encoder frames (not spectrogram frames) of the first of two sides that each clip
-        joins; needs lengths. Positions start anew with the second side, and each side attends to itself alone.
-    returns : [shape=(batch, ceil(n_frames / 2), d_model)]; frames beyond a clip's end mean nothing
+    lengths : int64 [shape=(batch,)]
+        Spectrogram frames of each clip. What lies beyond is shut out of convolutions and attention, so a clip gives
+        the same frames in any batch. None: everything counts, as in the published models, which read the silence that
+        pads a clip.
+    boundaries : int64 [shape=(batch,)]
+        Encoder frames (not spectrogram frames) of the first of two sides that each clip joins; needs lengths.
+        Positions start anew with the second side, and each side attends to itself alone.
+
+    Returns
+    -------
+    [shape=(batch, ceil(n_frames / 2), d_model)]
+        Frames beyond a clip's end mean nothing.
     """
     n_frames = encoder_frames(log_mel.shape[2])
     places = torch.arange(n_frames, device=log_mel.device)

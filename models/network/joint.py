@@ -70,10 +70,18 @@ class JointNetwork(ComparisonNetwork):
     def forward(
         self, log_mel: Tensor, scalars: Tensor, labels: Tensor | None = None, frames: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """
+        """Encode, pool and answer.
+
+        Parameters
+        ----------
         log_mel : [shape=(batch, n_mels, spectrogram frames)]
-        frames : int64 [shape=(batch,)], of each clip; what lies beyond has no effect. None: all is read
-        returns : what `answer` does
+        frames : int64 [shape=(batch,)]
+            Of each clip; what lies beyond has no effect. None: all is read.
+
+        Returns
+        -------
+        dict[str, Tensor]
+            What `answer` does.
         """
         encoded = encode(self.encoder, log_mel, frames)
         mask = None if frames is None else frame_mask(encoder_lengths(frames), encoded.shape[1])

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import ctc_loss
 from torchaudio.functional import forced_align
 
-PAUSE = 0  # index of the class of pauses, and the CTC blank
+from models.network.phones import PAUSE
+
 WINDOWS_FRAMES = (6, 12, 24, 48)  # of 20 ms: about a phone, a syllable, a word, two words
 N_PHONE_FIT = len(WINDOWS_FRAMES) + 5  # columns of `phone_fit`
 _MOST_NATS = 12.0  # per frame; a shortfall beyond it is as bad as one can be
@@ -18,9 +19,16 @@ _MOST_NATS = 12.0  # per frame; a shortfall beyond it is as bad as one can be
 def greedy_phones(logits: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Best class per frame, runs joined and silence dropped.
 
+    Parameters
+    ----------
     logits : [shape=(batch, frames, classes)]
-    lengths : int64 [shape=(batch,)], frames of each clip
-    returns : phones int64 [shape=(batch, most)], padded with silence, and their numbers [shape=(batch,)]
+    lengths : int64 [shape=(batch,)]
+        Frames of each clip.
+
+    Returns
+    -------
+    tuple[Tensor, Tensor]
+        Phones int64 [shape=(batch, most)], padded with silence, and their numbers [shape=(batch,)].
     """
     best = logits.argmax(dim=-1)
     inside = torch.arange(best.shape[1], device=best.device) < lengths[:, None]
@@ -40,9 +48,17 @@ def negative_log_likelihood(logits: Tensor, lengths: Tensor, phones: Tensor, pho
 def align_phones(log_probabilities: Tensor, lengths: Tensor, phones: Tensor, phone_counts: Tensor) -> Tensor:
     """The class of each frame on the likeliest way through a clip that speaks the given phones (Viterbi; CTC).
 
-    log_probabilities : float32 [shape=(batch, frames, classes)], on the CPU
-    phones : int64 [shape=(batch, most)], with `phone_counts` [shape=(batch,)]
-    returns : int64 [shape=(batch, frames)], silence beyond a clip's end; -1 everywhere in a clip too short for its phones
+    Parameters
+    ----------
+    log_probabilities : float32 [shape=(batch, frames, classes)]
+        On the CPU.
+    phones : int64 [shape=(batch, most)]
+        With `phone_counts` [shape=(batch,)].
+
+    Returns
+    -------
+    int64 [shape=(batch, frames)]
+        Silence beyond a clip's end; -1 everywhere in a clip too short for its phones.
     """
     path = torch.full(log_probabilities.shape[:2], PAUSE)
     repeated = (phones[:, 1:] == phones[:, :-1]) & (torch.arange(phones.shape[1])[1:] < phone_counts[:, None])
@@ -64,10 +80,16 @@ def phone_fit(
     A wrong word is a short stretch of bad fit. Summed over a clip it drowns in a child's pronunciation of all other words,
     so the worst stretches count by themselves, and so does speech where the reference has none.
 
-    logits : phone classifier's [shape=(batch, frames, classes)]; lengths int64 [shape=(batch,)]
-    returns : [shape=(batch, N_PHONE_FIT)], logarithms of 1 + the shortfall in nats: of the worst window of each of
-        `WINDOWS_FRAMES`, of the worst phone (per frame), of the worst three neighbouring phones, of all phones on average,
-        of all pauses, of everything
+    Parameters
+    ----------
+    logits
+        Phone classifier's [shape=(batch, frames, classes)]; lengths int64 [shape=(batch,)].
+
+    Returns
+    -------
+    [shape=(batch, N_PHONE_FIT)]
+        Logarithms of 1 + the shortfall in nats: of the worst window of each of `WINDOWS_FRAMES`, of the worst phone
+        (per frame), of the worst three neighbouring phones, of all phones on average, of all pauses, of everything.
     """
     phones, phone_counts = (values.cpu() for values in greedy_phones(reference_logits, reference_lengths))
     lengths = response_lengths.cpu()

@@ -1,67 +1,51 @@
-"""The classes of the phone classifier, and what espeak-ng calls the phones in each."""
+"""The classes of the phone classifier, and what espeak-ng calls the phones in each.
+
+`phones.json` here is the inventory of the shipped encoder with espeak-ng's mnemonics, stress marks removed; a pretrained encoder
+names its own classes in a `phones.json` beside its weights, and a checkpoint remembers them.
+"""
+
+import json
+from pathlib import Path
+
+from models.errors import InputError
 
 FRAME_SECONDS = 0.02  # one encoder frame: 2 spectrogram frames of 10 ms
+PAUSE = 0  # index of the class of pauses, and the CTC blank
+PHONES_FILE = "phones.json"
 
+_MNEMONICS: dict[str, str] = json.loads(Path(__file__).with_name(PHONES_FILE).read_text(encoding="utf-8"))
+_CLASS_OF_MNEMONIC = {name: index for index, names in enumerate(_MNEMONICS.values()) for name in names.split()}
 
-# class: the espeak-ng mnemonics in it, stress marks (' , %) removed
-_CLASSES: dict[str, str] = {
-    "sil": "_ _: _! _| ?",
-    "p": "p",
-    "b": "b",
-    "t": "t t2 t# t[ t:",
-    "d": "d d[",
-    "k": "k",
-    "g": "g",
-    "tS": "tS",
-    "dZ": "dZ",
-    "f": "f",
-    "v": "v",
-    "T": "T",
-    "D": "D",
-    "s": "s",
-    "z": "z z#",
-    "S": "S",
-    "Z": "Z",
-    "h": "h",
-    "m": "m m-",
-    "n": "n n-",
-    "N": "N",
-    "l": "l l^ @L",
-    "r": "r r- r/ *",
-    "w": "w w#",
-    "j": "j ;",
-    "i:": "i: i",
-    "I": "I I2 I#",
-    "E": "E E2",
-    "a": "a aa & a2",
-    "@": "@ @2 @5 @- a# I#2",
-    "V": "V",
-    "0": "0 0# O2 A:",
-    "O:": "O:",
-    "U": "U",
-    "u:": "u: u",
-    "3:": "3: 3 VR IR",
-    "A@": "A@",
-    "O@": "O@ o@",
-    "e@": "e@",
-    "i@": "i@ i@3",
-    "U@": "U@",
-    "eI": "eI",
-    "aI": "aI aI2 aI@ aI3",
-    "aU": "aU aU@",
-    "OI": "OI",
-    "oU": "oU",
-}
-
-
-PHONE_CLASSES: tuple[str, ...] = tuple(_CLASSES)
-
-
-_CLASS_OF_NAME: dict[str, int] = {
-    name: index for index, names in enumerate(_CLASSES.values()) for name in names.split()
-}
+PHONE_CLASSES: tuple[str, ...] = tuple(_MNEMONICS)
 
 
 def phone_class(name: str) -> int | None:
     """Index of the class of an espeak-ng phone; None for a name outside the inventory (its frames stay unlabelled)."""
-    return _CLASS_OF_NAME.get(name.strip("',%="))
+    return _CLASS_OF_MNEMONIC.get(name.strip("',%="))
+
+
+def usual_phones(n_classes: int) -> tuple[str, ...]:
+    """The classes of a classifier that does not name them: those of the shipped encoder, where it has as many."""
+    return PHONE_CLASSES if n_classes == len(PHONE_CLASSES) else ()
+
+
+def read_phones(encoder: Path, n_classes: int) -> tuple[str, ...]:
+    """The classes that a pretrained encoder's folder names.
+
+    Raises
+    ------
+    InputError
+        Where they are not as many as its classifier has.
+    """
+    file = encoder / PHONES_FILE
+    if not file.is_file():
+        return usual_phones(n_classes)
+    try:
+        names = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file}: not JSON ({error}); copy the encoder again") from error
+    if not isinstance(names, list) or len(names) != n_classes or not all(isinstance(name, str) for name in names):
+        raise InputError(
+            f"{file}: does not name the {n_classes} classes of the phone classifier beside it; copy both again"
+        )
+    return tuple(names)

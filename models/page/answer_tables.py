@@ -29,7 +29,10 @@ Named = tuple[str, Path]  # what the client calls a file, and where it lies
 def batch_from_files(files: Sequence[Named], uploads: Uploads) -> Iterator[AnswerTable]:
     """A CSV and its recordings, or one zip file of them. All files are deleted in the end.
 
-    raises : InputError where there is no such table, or it or the zip file is broken
+    Raises
+    ------
+    InputError
+        Where there is no such table, or it or the zip file is broken.
     """
     paths = [path for _, path in files]
     try:
@@ -47,7 +50,10 @@ def batch_from_files(files: Sequence[Named], uploads: Uploads) -> Iterator[Answe
 def batch_from_folder(root: Path, name: str) -> AnswerTable:
     """`test_metadata.csv` and its recordings in a folder below `root`.
 
-    raises : InputError where the folder leads out of `root` or is not there
+    Raises
+    ------
+    InputError
+        Where the folder leads out of `root` or is not there.
     """
     folder = (root / name.replace("\0", "")).resolve()
     if "\0" in name or not folder.is_relative_to(root.resolve()) or not folder.is_dir():

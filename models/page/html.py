@@ -5,6 +5,7 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from html import escape as escape_html
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,39 +21,7 @@ SHOWN_ROWS = 20  # of a batch; the rest is in the file
 _SIGNS = {"right": "✓", "wrong": "✗", "review": "?"}
 _KINDS = {"right": "as expected", "missing": "missing", "inserted": "said too much", "different": "different"}
 
-CSS = """
-.stc-box { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: 1rem 1.2rem; }
-.stc-verdict { display: inline-block; font-size: 1.4rem; font-weight: 700; padding: .25rem .8rem; border-radius: 8px;
-  margin: 0 0 .6rem; }
-.stc-verdict.stc-right { background: #d7f2df; color: #0b4a20; }
-.stc-verdict.stc-wrong { background: #fbdcd9; color: #7a1410; }
-.stc-verdict.stc-review { background: #ffeeba; color: #5c4200; }
-.stc-scale { position: relative; height: 1.1rem; border-radius: 6px; margin: .4rem 0 1.7rem; border: 1px solid #767676; }
-.stc-scale b { position: absolute; top: -.25rem; bottom: -.25rem; width: 4px; margin-left: -2px; background: #111;
-  outline: 2px solid #fff; }
-.stc-scale span { position: absolute; top: 1.15rem; font-size: .8rem; transform: translateX(-50%); }
-.stc-scale span:first-of-type { transform: none; }
-.stc-scale span:last-of-type { transform: translateX(-100%); }
-.stc-words { line-height: 2.4; font-size: 1.15rem; overflow-wrap: anywhere; }
-.stc-unit { color: #111; padding: .15rem .45rem; border-radius: 6px; margin-right: .25rem; white-space: nowrap; }
-.stc-unit small { font-size: .7rem; margin-left: .3rem; display: inline-block; color: #111; }
-.stc-missing { text-decoration: line-through; }
-.stc-inserted { font-style: italic; border: 1px dashed #111; }
-.stc-different { text-decoration: underline wavy; text-underline-offset: 3px; }
-.stc-sounds { display: flex; flex-wrap: wrap; gap: 1rem; margin-top: .6rem; }
-.stc-sounds figure { margin: 0; flex: 1 1 14rem; }
-.stc-sounds audio { width: 100%; }
-.stc-picture { overflow-x: auto; margin: .6rem 0; }
-.stc-picture img { max-width: 100%; height: auto; background: #fff; border-radius: 6px; }
-.stc-alert { border-left: 5px solid #b3261e; padding: .6rem .9rem; background: #fbdcd9; color: #5c0f0b; border-radius: 6px; }
-.stc-note { border-left: 5px solid #8a6500; padding: .4rem .8rem; background: #ffeeba; color: #4a3600; border-radius: 6px;
-  margin: .5rem 0; }
-.stc-table { overflow-x: auto; }
-.stc-table table { border-collapse: collapse; width: 100%; font-size: .9rem; }
-.stc-table th, .stc-table td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--border-color-primary); }
-.stc-download { display: inline-block; margin: .6rem 0; padding: .5rem 1rem; border-radius: 8px; background: #1f4e8c;
-  color: #fff !important; }
-"""
+CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 
 
 def escape(text: str) -> str:

@@ -23,7 +23,10 @@ _SHORTEST_SECONDS = 0.05
 class Explanation:
     """Where an answer departs from the text.
 
-    picture_png : a picture of it; None where there is none
+    Attributes
+    ----------
+    picture_png
+        A picture of it; None where there is none.
     """
 
     units: Sequence[Unit]
@@ -50,8 +53,12 @@ class Result:
 class AnswerTable:
     """Many answers.
 
-    table : METADATA_COLUMNS
-    sources : the file of each row, or why there is none
+    Attributes
+    ----------
+    table
+        METADATA_COLUMNS.
+    sources
+        The file of each row, or why there is none.
     """
 
     table: pd.DataFrame
@@ -60,7 +67,13 @@ class AnswerTable:
 
 @dataclass(frozen=True)
 class PageSettings:
-    """folder_root : below it visitors may name folders to score; None: they may not"""
+    """What the one who started the page decides.
+
+    Attributes
+    ----------
+    folder_root
+        Below it visitors may name folders to score; None: they may not.
+    """
 
     thresholds: Thresholds
     folder_root: Path | None = None
@@ -69,8 +82,12 @@ class PageSettings:
 class Service:
     """Scores what visitors give.
 
-    max_seconds : the longest recording that is taken
-    explain : says where an answer departs from the text; None: nobody does
+    Parameters
+    ----------
+    max_seconds
+        The longest recording that is taken.
+    explain
+        Says where an answer departs from the text; None: nobody does.
     """
 
     def __init__(self, scorer: Scorer, max_seconds: float, explain: Explain | None = None) -> None:
@@ -81,7 +98,10 @@ class Service:
     def hear(self, path: Path) -> Waveform:
         """Decode a recording: float32 [shape=(n,)] at 16 kHz.
 
-        raises : InputError in words for a visitor, without a path
+        Raises
+        ------
+        InputError
+            In words for a visitor, without a path.
         """
         try:
             waveform = read_audio(path, self.max_seconds + 1)
@@ -91,7 +111,13 @@ class Service:
         return waveform
 
     def score_one(self, waveform: Waveform, text: str, task: str, grade: str, thresholds: Thresholds) -> Result:
-        """raises : InputError where the text, task or grade is wrong, or the voice says nothing for the text"""
+        """Score one recording.
+
+        Raises
+        ------
+        InputError
+            Where the text, task or grade is wrong, or the voice says nothing for the text.
+        """
         answer = Answer(waveform, check_text(text), task, grade)
         probability = float(self.scorer.score_batch([answer])[0])
         explanation, notes = None, list(_doubts(waveform, self.scorer))
@@ -161,7 +187,10 @@ class Service:
 def check_text(text: str) -> str:
     """The expected text, in one line.
 
-    raises : InputError where it is empty, too long, or holds control characters
+    Raises
+    ------
+    InputError
+        Where it is empty, too long, or holds control characters.
     """
     line = " ".join(text.split())
     if not line:

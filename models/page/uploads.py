@@ -22,7 +22,10 @@ _PREFIX, _LOCK = "speech-text-comparison-", ".lock"
 class Uploads:
     """A folder of its own, readable by this user alone, which disappears with `close`.
 
-    max_bytes : of one request, however many files it carries
+    Parameters
+    ----------
+    max_bytes
+        Of one request, however many files it carries.
     """
 
     def __init__(self, max_bytes: int) -> None:

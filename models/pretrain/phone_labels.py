@@ -10,8 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.network.phone_fit import PAUSE
-from models.network.phones import FRAME_SECONDS, phone_class
+from models.network.phones import FRAME_SECONDS, PAUSE, phone_class
 from models.speech.espeak import Phone
 
 
@@ -26,9 +25,17 @@ def frame_labels(
 ) -> NDArray[np.int64]:
     """Phone class at the centre of each encoder frame.
 
-    samples_per_second : rate of the phones' sample positions, after any change of speed
-    start_seconds : silence put before the speech
-    returns : int64 [shape=(n_frames,)], -1 where the phone lies outside the inventory
+    Parameters
+    ----------
+    samples_per_second
+        Rate of the phones' sample positions, after any change of speed.
+    start_seconds
+        Silence put before the speech.
+
+    Returns
+    -------
+    int64 [shape=(n_frames,)]
+        -1 where the phone lies outside the inventory.
     """
     starts_seconds = start_seconds + np.array([phone.start_sample for phone in phones]) / samples_per_second
     classes = [phone_class(phone.name) for phone in phones]

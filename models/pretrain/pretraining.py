@@ -18,12 +18,11 @@ from models.base.files import replace_when_done
 from models.network.aligned import AlignedNetwork, EncodedClips
 from models.network.build import COMPARISON_FILE
 from models.network.phone_fit import negative_log_likelihood
-from models.network.phones import PHONE_CLASSES
+from models.network.phones import PHONE_CLASSES, PHONES_FILE
 from models.pretrain.stream import BatchStream, PairBatch
 from models.pretrain.synthesis import N_MELS
 from models.recipe import Recipe
 
-PHONES_FILE = "phones.json"
 SNAPSHOT_FILE = "snapshot.pt"
 
 _PHONES_ONLY = 0.06  # share of the run in which frames alone are learnt; comparing needs frames that mean something

@@ -29,7 +29,13 @@ _SENTENCE = TASKS.index("sentence_repetition") / 4
 
 @dataclass(frozen=True)
 class Recording:
-    """waveform : int16 [shape=(n,)] at 16 kHz"""
+    """A transcribed recording.
+
+    Attributes
+    ----------
+    waveform : int16 [shape=(n,)]
+        At 16 kHz.
+    """
 
     filename: str
     waveform: NDArray[np.int16]

@@ -20,7 +20,10 @@ def change_speed(samples: Waveform, rate_hz: float, factor: float) -> Waveform:
 def record(waveform: Waveform, rng: np.random.Generator, min_snr_db: float = _MIN_SNR_DB) -> Waveform:
     """The waveform as a random microphone in a random room would hear it; its length stays.
 
-    waveform : float32 [shape=(n,)] at 16 kHz
+    Parameters
+    ----------
+    waveform : float32 [shape=(n,)]
+        At 16 kHz.
     """
     n_fft = _fast_length(len(waveform) + SAMPLE_RATE_HZ // 2)
     spectrum = np.fft.rfft(waveform, n_fft)

@@ -29,10 +29,16 @@ _Arrays = tuple[np.ndarray[Any, Any], ...]  # a batch's fields, as they travel b
 class PairBatch:
     """Groups, padded. Clip c of group g is row 4 g + c; the groups' extra clips come after all of these.
 
-    features : float32 [shape=(clips, 80, frames)]; frames : int64 [shape=(clips,)]
-    labels : int64 [shape=(clips, ceil(frames / 2))], -1 where unknown or padding
-    phones : int64 [shape=(clips, most)]; phone_counts : int64 [shape=(clips,)]
-    scalars : float32 [shape=(groups, 2)], task and grade
+    Attributes
+    ----------
+    features : float32 [shape=(clips, 80, frames)]
+        Frames : int64 [shape=(clips,)].
+    labels : int64 [shape=(clips, ceil(frames / 2))]
+        -1 where unknown or padding.
+    phones : int64 [shape=(clips, most)]
+        Phone_counts : int64 [shape=(clips,)].
+    scalars : float32 [shape=(groups, 2)]
+        Task and grade.
     """
 
     features: Tensor
@@ -47,9 +53,14 @@ class PairBatch:
 class BatchPlan:
     """What a producing process needs to know.
 
-    real_folders : folders of transcribed recordings, with the speakers that must not be heard
-    real_share : share of groups with a real response once real speech is fully mixed in
-    frames_per_batch : spectrogram frames, padding included
+    Attributes
+    ----------
+    real_folders
+        Folders of transcribed recordings, with the speakers that must not be heard.
+    real_share
+        Share of groups with a real response once real speech is fully mixed in.
+    frames_per_batch
+        Spectrogram frames, padding included.
     """
 
     seed: int

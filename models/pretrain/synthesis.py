@@ -54,9 +54,14 @@ _MAX_MASKED_MELS = 14
 class SpokenClip:
     """A spoken text.
 
-    features : float32 [shape=(80, frames)], log-mel at 100 frames per second
-    labels : int64 [shape=(ceil(frames / 2),)], phone class per encoder frame, -1 where unknown
-    phones : int64 [shape=(n,)], phone classes in order: the CTC target
+    Attributes
+    ----------
+    features : float32 [shape=(80, frames)]
+        Log-mel at 100 frames per second.
+    labels : int64 [shape=(ceil(frames / 2),)]
+        Phone class per encoder frame, -1 where unknown.
+    phones : int64 [shape=(n,)]
+        Phone classes in order: the CTC target.
     """
 
     features: Tensor
@@ -68,7 +73,10 @@ class SpokenClip:
 class Group:
     """A text and its near miss: clips 0 and 1 are their references, clips 2 and 3 the responses.
 
-    extra : further speech, to be read but not compared
+    Attributes
+    ----------
+    extra
+        Further speech, to be read but not compared.
     """
 
     clips: tuple[SpokenClip, SpokenClip, SpokenClip, SpokenClip]

@@ -5,60 +5,19 @@ plain word lists. Nonwords are strung together from English-like syllables.
 """
 
 import itertools
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from models.clips.tables import TASKS
 
-_NOUNS = """dog cat bird fish horse cow pig duck hen sheep goat frog mouse rabbit bear lion tiger monkey elephant snake
-turtle bee ant spider butterfly boy girl baby man woman mother father sister brother uncle aunt cousin friend neighbor
-teacher doctor farmer nurse king queen child family class school house home garden yard park street road river lake
-beach farm barn store market kitchen room door window floor wall roof bed chair table lamp clock picture book page
-story letter paper pencil crayon bag box cup plate spoon fork knife bowl bottle apple banana orange grape pear peach
-lemon bread butter cheese milk water juice soup rice egg cake cookie candy ice pizza sandwich chicken meat bean corn
-carrot potato tomato tree leaf flower grass seed rock stone sand mud hill mountain cloud rain snow wind storm sun moon
-star sky night morning day week month year summer winter spring car bus truck train plane boat bike wheel engine ball
-bat game toy doll kite puzzle drum piano guitar song music shirt shoe sock hat coat dress glove pocket button hand foot
-arm leg head hair eye ear nose mouth tooth finger knee fire light shadow bell rope ladder hammer nail money penny phone
-camera computer key lock basket blanket pillow towel soap brush comb mirror party birthday present balloon movie
-library hospital airport playground sidewalk classroom bathroom backpack sunscreen lunchbox railroad toothbrush cowboy
-popcorn pancake cupcake rainbow snowman football baseball sailboat doorbell bedroom raincoat sunflower goldfish
-doghouse mailbox airplane outside inside problem number color animal music circle square question answer""".split()
-_ADJECTIVES = """big little small tall short long old new young good bad happy sad angry tired hungry thirsty hot cold
-warm cool wet dry clean dirty fast slow loud quiet soft hard heavy light dark bright red blue green yellow black white
-brown pink purple orange round flat sharp smooth rough sweet sour funny silly pretty beautiful brave kind nice friendly
-gentle careful strong weak rich poor empty full open broken favorite different same early late busy ready sleepy shiny
-creaky spotted fluffy tiny giant careful wooden""".split()
-_PAST = """saw found took made bought lost kept held liked loved wanted needed washed cleaned opened closed carried
-pushed pulled dropped picked painted cooked baked ate drank fed rode drove read wrote drew cut fixed broke built chased
-watched followed helped hugged called visited heard smelled tasted touched counted hid caught threw kicked gave showed
-sold brought forgot remembered borrowed finished started cleared planted wore packed""".split()
-_BASE = """see find take make buy lose keep hold like love want need wash clean open close carry push pull drop pick
-paint cook bake eat drink feed ride drive read write draw cut fix break build chase watch follow help hug call visit
-hear smell taste touch count hide catch throw kick give show sell bring forget remember borrow finish start plant wear
-pack share move turn stop use know think ask tell play""".split()
-_GOING = """running walking jumping sleeping eating drinking playing singing dancing swimming reading writing cooking
-painting laughing crying talking sitting standing waiting working flying falling hiding climbing shouting looking
-going coming fishing sailing shopping cleaning""".split()
-_ADVERBS = """quickly slowly quietly loudly carefully happily sadly again today yesterday tomorrow now then soon later
-always never often sometimes together outside inside upstairs away home here there early late suddenly already
-finally twice alone""".split()
-_PREPOSITIONS = "in on under over near behind beside with by from to at around across into through after before".split()
-_DETERMINERS = "the a my your his her our their this that every some one two three no another each".split()
-_SUBJECTS = "i you he she we they it anna tom ben sam mia lucy jack lily willie kate max david emma".split()
-_AUXILIARIES = "can will could should would must did does do may might wont cant didnt dont".split()
-_JOINERS = "and but because so when while if until since although or before after whenever however".split()
-_QUESTIONS = "who what where when why how which".split()
-_SMALL = """not very too just only also much many more most up down out off back all both any there is are was were be
-been has have had am of for as than who them him us me zero four five six seven eight nine ten first last next please
-yes well oh ok never even still""".split()
-VOCABULARY: tuple[str, ...] = tuple(
-    dict.fromkeys(
-        _NOUNS + _ADJECTIVES + _PAST + _BASE + _GOING + _ADVERBS + _PREPOSITIONS + _DETERMINERS + _SUBJECTS
-        + _AUXILIARIES + _JOINERS + _QUESTIONS + _SMALL
-    )
-)  # fmt: skip
+_WORDS: dict[str, list[str]] = {
+    kind: words.split()
+    for kind, words in json.loads(Path(__file__).with_name("vocabulary.json").read_text(encoding="utf-8")).items()
+}
+VOCABULARY: tuple[str, ...] = tuple(dict.fromkeys(itertools.chain.from_iterable(_WORDS.values())))
 
 _ONSETS = [
     *"b bl br ch d dr f fl fr g gl gr h j k kl kr l m n p pl pr r s sh sk sl sm sn sp st str sw t th tr tw v w y z "
@@ -85,37 +44,37 @@ def nonword(rng: np.random.Generator) -> str:
 
 
 def _noun_phrase(rng: np.random.Generator) -> list[str]:
-    adjectives = [_pick(_ADJECTIVES, rng)] if rng.random() < 0.45 else []
-    return [_pick(_DETERMINERS, rng), *adjectives, _pick(_NOUNS, rng)]
+    adjectives = [_pick(_WORDS["adjectives"], rng)] if rng.random() < 0.45 else []
+    return [_pick(_WORDS["determiners"], rng), *adjectives, _pick(_WORDS["nouns"], rng)]
 
 
 def _subject(rng: np.random.Generator) -> list[str]:
-    return [_pick(_SUBJECTS, rng)] if rng.random() < 0.5 else _noun_phrase(rng)
+    return [_pick(_WORDS["subjects"], rng)] if rng.random() < 0.5 else _noun_phrase(rng)
 
 
 def _clause(rng: np.random.Generator) -> list[str]:
     """Subject, verb, and mostly an object or a place."""
     draw = rng.random()
     if draw < 0.4:
-        verb = [_pick(_PAST, rng), *_noun_phrase(rng)]
+        verb = [_pick(_WORDS["past"], rng), *_noun_phrase(rng)]
     elif draw < 0.65:
-        verb = [_pick(_AUXILIARIES, rng), _pick(_BASE, rng), *_noun_phrase(rng)]
+        verb = [_pick(_WORDS["auxiliaries"], rng), _pick(_WORDS["base"], rng), *_noun_phrase(rng)]
     elif draw < 0.85:
-        verb = [_pick(("is", "was", "are", "were"), rng), _pick(_GOING, rng)]
+        verb = [_pick(("is", "was", "are", "were"), rng), _pick(_WORDS["going"], rng)]
     else:
         verb = [
             _pick(("is", "was", "are", "were"), rng),
             _pick(("very", "so", "too", "not"), rng),
-            _pick(_ADJECTIVES, rng),
+            _pick(_WORDS["adjectives"], rng),
         ]
-    place = [_pick(_PREPOSITIONS, rng), *_noun_phrase(rng)] if rng.random() < 0.35 else []
-    adverb = [_pick(_ADVERBS, rng)] if rng.random() < 0.25 else []
+    place = [_pick(_WORDS["prepositions"], rng), *_noun_phrase(rng)] if rng.random() < 0.35 else []
+    adverb = [_pick(_WORDS["adverbs"], rng)] if rng.random() < 0.25 else []
     return _subject(rng) + verb + place + adverb
 
 
 def _question(rng: np.random.Generator) -> list[str]:
-    opening = [_pick(_QUESTIONS, rng)] if rng.random() < 0.5 else []
-    return [*opening, _pick(_AUXILIARIES, rng), *_subject(rng), _pick(_BASE, rng), *_noun_phrase(rng)]
+    opening = [_pick(_WORDS["questions"], rng)] if rng.random() < 0.5 else []
+    return [*opening, _pick(_WORDS["auxiliaries"], rng), *_subject(rng), _pick(_WORDS["base"], rng), *_noun_phrase(rng)]
 
 
 def _word_list(rng: np.random.Generator) -> list[str]:
@@ -130,7 +89,7 @@ def sentence(rng: np.random.Generator) -> str:
     if draw < 0.4:
         words = _clause(rng)
     elif draw < 0.55:
-        words = [*_clause(rng), _pick(_JOINERS, rng), *_clause(rng)]
+        words = [*_clause(rng), _pick(_WORDS["joiners"], rng), *_clause(rng)]
     elif draw < 0.7:
         words = _question(rng)
     else:

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 
 def write_report(path: Path, assets: "Mapping[Path, Checkpoint | InputError]", options: "ReportOptions") -> None:
-    """raises : InputError where a library for pages is missing, or where groups that were asked for can't be read"""
+    """Write the page of check_models.py --report.
+
+    Raises
+    ------
+    InputError
+        Where a library for pages is missing, or where groups that were asked for can't be read.
+    """
     if path.is_dir():
         raise InputError(
             f"--report {path}: is a folder; give the name of the file to write, such as {path / 'report.html'}"

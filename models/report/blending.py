@@ -17,9 +17,14 @@ from models.report.bootstrap import Bootstrap, Counts, Estimate, Rows, divide, e
 class FittedBlend:
     """The blend of complete models.
 
-    scores : cross-fitted, each fold blended with weights fitted on the other folds [shape=(clips,)]
-    weights : fitted on all clips, as get_config.py does [shape=(models,)]
-    fold_weights : those that each fold was scored with [shape=(folds, models)]
+    Attributes
+    ----------
+    scores
+        Cross-fitted, each fold blended with weights fitted on the other folds [shape=(clips,)].
+    weights
+        Fitted on all clips, as get_config.py does [shape=(models,)].
+    fold_weights
+        Those that each fold was scored with [shape=(folds, models)].
     """
 
     blend: Blend
@@ -32,8 +37,13 @@ class FittedBlend:
 class Contribution:
     """A model's part in the blend.
 
-    lowest, highest : its weight over the folds of the cross-fitting
-    adds : how much higher the blend's cross-fitted log loss is without it, the others' weights refitted; None where it is alone
+    Attributes
+    ----------
+    lowest, highest
+        Its weight over the folds of the cross-fitting.
+    adds
+        How much higher the blend's cross-fitted log loss is without it, the others' weights refitted; None where it
+        is alone.
     """
 
     model: str
@@ -48,7 +58,10 @@ def complete_models(
 ) -> tuple[list[Checkpoint], dict[str, str]]:
     """The checkpoints of the models that can be blended, and why others can't.
 
-    strangers : file names of checkpoints that were trained otherwise than most
+    Parameters
+    ----------
+    strangers
+        File names of checkpoints that were trained otherwise than most.
     """
     complete: dict[str, list[Checkpoint]] = {}
     left_out: dict[str, str] = {}
@@ -76,7 +89,10 @@ def fit_blend(checkpoints: Sequence[Checkpoint]) -> FittedBlend:
 def contributions(fitted: FittedBlend, rows: Rows, draws: Bootstrap) -> list[Contribution]:
     """Leave each model out of the blend, fit the weights of the others again, and compare on the same draws of clips.
 
-    rows : where the blend's clips stand among all clips of the report [shape=(clips,)]
+    Parameters
+    ----------
+    rows
+        Where the blend's clips stand among all clips of the report [shape=(clips,)].
     """
     blend, n_models = fitted.blend, len(fitted.blend.models)
     rises: list[Estimate | None] = [None] * n_models

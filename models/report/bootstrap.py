@@ -24,7 +24,10 @@ Rows = NDArray[np.intp]
 class Estimate:
     """A figure with its interval; NaN where it is not defined.
 
-    draws : the figure in each draw [shape=(draws,)]
+    Attributes
+    ----------
+    draws
+        The figure in each draw [shape=(draws,)].
     """
 
     value: float
@@ -37,8 +40,12 @@ class Estimate:
 class Bootstrap:
     """Draws of all clips of the report.
 
-    units : the unit of each clip [shape=(clips,)]
-    counts : how often each draw holds it [shape=(clips, draws)]
+    Attributes
+    ----------
+    units
+        The unit of each clip [shape=(clips,)].
+    counts
+        How often each draw holds it [shape=(clips, draws)].
     """
 
     units: Rows
@@ -52,7 +59,13 @@ class Bootstrap:
 
 
 def bootstrap(units: Rows, n_draws: int = N_DRAWS, seed: int = 0) -> Bootstrap:
-    """units : the unit of each clip, from 0 without gaps [shape=(clips,)]"""
+    """Draw all clips of a report.
+
+    Parameters
+    ----------
+    units
+        The unit of each clip, from 0 without gaps [shape=(clips,)].
+    """
     return Bootstrap(units, draw_counts(units, n_draws, seed))
 
 
@@ -77,8 +90,14 @@ def draw_counts(units: Rows, n_draws: int = N_DRAWS, seed: int = 0) -> Counts:
 def weighted_sums(columns: Values, counts: Counts | Values) -> Values:
     """The sum of each column over the clips of each draw.
 
+    Parameters
+    ----------
     columns : [shape=(clips, columns)]
-    returns : [shape=(draws, columns)], to the precision of `counts`
+
+    Returns
+    -------
+    [shape=(draws, columns)]
+        To the precision of `counts`.
     """
     return np.asarray(counts.T @ columns.astype(counts.dtype), np.float64)
 
@@ -86,7 +105,10 @@ def weighted_sums(columns: Values, counts: Counts | Values) -> Values:
 def weighted_auc(labels: Values, predictions: Values, counts: Counts) -> Values:
     """AUC of each draw: the share of pairs of a right and a wrong answer in which the right one scores higher, ties half.
 
-    returns : [shape=(draws,)], NaN where a draw has answers of one kind only
+    Returns
+    -------
+    [shape=(draws,)]
+        NaN where a draw has answers of one kind only.
     """
     order = np.argsort(predictions, kind="stable")
     right, wrong = order[labels[order] > 0.5], order[labels[order] <= 0.5]
@@ -113,7 +135,10 @@ def divide(numerator: Values, denominator: Values) -> Values:
 def estimate(value: float, draws: Values, centred: bool = False) -> Estimate:
     """A figure with the percentiles of its draws.
 
-    centred : move the draws to the figure first, for figures that grow by drawing, such as the calibration error
+    Parameters
+    ----------
+    centred
+        Move the draws to the figure first, for figures that grow by drawing, such as the calibration error.
     """
     undefined = np.isnan(draws).mean()
     if np.isnan(value) or undefined > _MOST_UNDEFINED:
@@ -129,8 +154,11 @@ def simultaneous(values: Values, draws: Values) -> list[Estimate]:
     Each is the value ± c of its standard errors; c is the 95th percentile, over the draws, of the largest deviation of any
     value from its mean in standard errors (max-t; Westfall & Young 1993).
 
+    Parameters
+    ----------
     values : [shape=(n,)]
-    draws : [shape=(n, draws)]; a value with many undefined draws, or draws that never differ, has no interval
+    draws : [shape=(n, draws)]
+        A value with many undefined draws, or draws that never differ, has no interval.
     """
     usable = np.isfinite(values) & (np.isnan(draws).mean(axis=1) <= _MOST_UNDEFINED)
     errors = np.array([np.nanstd(own) if use else 0.0 for own, use in zip(draws, usable, strict=True)])

@@ -29,7 +29,10 @@ _ENOUGH_FOLDS = 3  # other folds of the same model; with fewer, the other models
 class Problem:
     """What is wrong with a fold, and the command that mends it.
 
-    kind : broken, misnamed, stranger, missing or outlier
+    Attributes
+    ----------
+    kind
+        Broken, misnamed, stranger, missing or outlier.
     """
 
     what: str

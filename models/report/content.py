@@ -27,7 +27,10 @@ JUDGED = ("log_loss", "auc", "ece", "bias", "rejected", "accepted")  # figures w
 class ReportOptions:
     """What the user says of the report.
 
-    groups, group_by : a CSV and its column, to draw the bootstrap's units from
+    Attributes
+    ----------
+    groups, group_by
+        A CSV and its column, to draw the bootstrap's units from.
     """
 
     assets_dir: Path
@@ -53,8 +56,12 @@ class Fold:
 class Part:
     """The clips cut by one fact, such as the task.
 
-    gaps : for each figure that is judged, how far each group lies from all clips
-    by_model : the same groups of each model
+    Attributes
+    ----------
+    gaps
+        For each figure that is judged, how far each group lies from all clips.
+    by_model
+        The same groups of each model.
     """
 
     title: str
@@ -67,10 +74,16 @@ class Part:
 class ReportBody:
     """What sound checkpoints tell.
 
-    main : the predictions that most of the page is about: the blend's, or where there is none, one model's
-    is_blend : which of the two
-    scores : of `main` and of each model, in this order
-    models : the predictions of each model
+    Attributes
+    ----------
+    main
+        The predictions that most of the page is about: the blend's, or where there is none, one model's.
+    is_blend
+        Which of the two.
+    scores
+        Of `main` and of each model, in this order.
+    models
+        The predictions of each model.
     """
 
     clips: Clips
@@ -89,7 +102,13 @@ class ReportBody:
 
 @dataclass(frozen=True)
 class Report:
-    """notes : what is missing, and why. evidence is None where no checkpoint is sound."""
+    """All that the page says.
+
+    Attributes
+    ----------
+    notes
+        What is missing, and why. evidence is None where no checkpoint is sound.
+    """
 
     options: ReportOptions
     checkpoints: list[Checkpoint]
@@ -183,7 +202,10 @@ def _parts(clips: Clips, subjects: list[Predictions], overall: Scores, draws: Bo
 def score_groups(predictions: Predictions, groups: Texts, order: Sequence[str], draws: Bootstrap) -> list[Scores]:
     """The figures of each group that has clips: those of `order` first, then any other.
 
-    groups : of all clips [shape=(all clips,)]
+    Parameters
+    ----------
+    groups
+        Of all clips [shape=(all clips,)].
     """
     own, curve = groups[predictions.rows], reliability_curve(predictions)
     present = set(own.tolist())

@@ -31,7 +31,10 @@ def member_figures(members: Sequence[Member]) -> dict[str, Any]:
 def ensemble_figures(checkpoints: Sequence[Checkpoint], weights: Mapping[str, float]) -> dict[str, Any]:
     """All figures of a blend, or of a single fold on its own held-out clips.
 
-    weights : of each model by name, summing to 1
+    Parameters
+    ----------
+    weights
+        Of each model by name, summing to 1.
     """
     rows, cross_fitted = _blended_rows(checkpoints, weights)
     by = {name: _groups(rows, columns) for name, columns in _GROUPINGS.items()}
@@ -54,7 +57,10 @@ _GROUPINGS: dict[str, list[str]] = {
 def review_figures(bins: Sequence[Mapping[str, float]], low: float, high: float) -> tuple[float, float]:
     """The share of clips that lie in [low, high), and the accuracy of the others' verdicts (NaN where there are none).
 
-    low, high : edges of bins
+    Parameters
+    ----------
+    low, high
+        Edges of bins.
     """
     total = sum(row["clips"] for row in bins)
     below = [row for row in bins if row["to"] <= low + 1e-9]

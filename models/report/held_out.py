@@ -29,9 +29,14 @@ class Clips:
 class Predictions:
     """What one model, or the blend, gives for clips that it was not trained on.
 
-    rows : where the clips stand among all clips [shape=(own clips,)]
-    labels : 0 or 1 [shape=(own clips,)]
-    scores : probabilities that the answer is right [shape=(own clips,)]
+    Attributes
+    ----------
+    rows
+        Where the clips stand among all clips [shape=(own clips,)].
+    labels
+        0 or 1 [shape=(own clips,)].
+    scores
+        Probabilities that the answer is right [shape=(own clips,)].
     """
 
     name: str
@@ -48,10 +53,16 @@ class Predictions:
 class ResamplingUnits:
     """What the bootstrap draws.
 
-    name : "clip", or the column that the clips are grouped by, such as "speaker"
-    of_clip : the unit of each clip, from 0 without gaps [shape=(clips,)]
-    groups : the group of each clip; None where clips are drawn
-    note : why clips are drawn though they may belong together; empty where there is nothing to say
+    Attributes
+    ----------
+    name
+        "clip", or the column that the clips are grouped by, such as "speaker".
+    of_clip
+        The unit of each clip, from 0 without gaps [shape=(clips,)].
+    groups
+        The group of each clip; None where clips are drawn.
+    note
+        Why clips are drawn though they may belong together; empty where there is nothing to say.
     """
 
     name: str
@@ -84,7 +95,10 @@ def find_units(
 ) -> ResamplingUnits:
     """The groups that were asked for, else those by which the folds were cut, if they can be read, else clips.
 
-    raises : InputError where the groups that were asked for can't be read
+    Raises
+    ------
+    InputError
+        Where the groups that were asked for can't be read.
     """
     if groups is not None and group_by is not None:
         return _units_of(read_groups(groups, group_by, clips.filenames), group_by)

@@ -28,7 +28,10 @@ def forest(
 ) -> Picture:
     """A dot with its interval for each row, the first one in front of the others.
 
-    mark : where to draw a line to compare with
+    Parameters
+    ----------
+    mark
+        Where to draw a line to compare with.
     """
 
     def paint(axes: Axes) -> None:
@@ -68,7 +71,13 @@ def draw_reliability(name: str, bins: Sequence[Bin], title: str = "") -> Picture
 
 
 def draw_roc(name: str, main: Predictions, others: Sequence[Predictions], scores: Sequence[Scores]) -> Picture:
-    """scores : of `main` and of each of the others"""
+    """ROC curves of the main predictions and of the others.
+
+    Parameters
+    ----------
+    scores
+        Of `main` and of each of the others.
+    """
 
     def paint(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1)

@@ -17,9 +17,14 @@ _BLOCK = 100  # draws at a time
 class Curve:
     """Accuracy by the share of clips that are reviewed.
 
-    shares : share of clips reviewed [shape=(points,)]
-    left, left_low, left_high : accuracy of the marks that are left to the models, with its interval; 1 where none is left
-    all_marks : accuracy of all marks, where the reviewer's are always right
+    Attributes
+    ----------
+    shares
+        Share of clips reviewed [shape=(points,)].
+    left, left_low, left_high
+        Accuracy of the marks that are left to the models, with its interval; 1 where none is left.
+    all_marks
+        Accuracy of all marks, where the reviewer's are always right.
     """
 
     shares: Values
@@ -33,9 +38,14 @@ class Curve:
 class Need:
     """What reaches a target accuracy.
 
-    all_marks : the smallest share of clips to review so that all marks together reach it, where the reviewer is always right
-    left : the smallest share so that the marks left to the models reach it
-    low, high : for `all_marks`, the clips to review are those scored between these
+    Attributes
+    ----------
+    all_marks
+        The smallest share of clips to review so that all marks together reach it, where the reviewer is always right.
+    left
+        The smallest share so that the marks left to the models reach it.
+    low, high
+        For `all_marks`, the clips to review are those scored between these.
     """
 
     target: float
@@ -99,7 +109,13 @@ def review(predictions: Predictions, draws: Bootstrap) -> Review:
 
 
 def _needs(once: _Sums, drawn: Values, certainty: Values, cuts: np.ndarray) -> list[Need]:
-    """drawn : shares needed by target, for all marks and for those left [shape=(targets, 2, draws)]"""
+    """How much review each target needs.
+
+    Parameters
+    ----------
+    drawn
+        Shares needed by target, for all marks and for those left [shape=(targets, 2, draws)].
+    """
     needs = []
     for target, (all_marks, left) in zip(TARGETS, drawn, strict=True):
         share = float(once.share_needed(once.all_marks, target)[0])

@@ -34,13 +34,20 @@ _ROC_POINTS = 200
 class Scores:
     """The figures of a set of predictions.
 
-    units : of the bootstrap, such as speakers
-    right : share of right answers
-    prior : log loss of always answering with that share
-    expected_ece : the calibration error to expect by chance, for want of clips, if the scores were the true probabilities; of
-        a group, if its answers followed the reliability curve of all clips
-    figures : each of FIGURES; bias is the mean score minus the share of right answers, rejected the share of right answers
-        scored at most 0.5, accepted the share of wrong answers scored above
+    Attributes
+    ----------
+    units
+        Of the bootstrap, such as speakers.
+    right
+        Share of right answers.
+    prior
+        Log loss of always answering with that share.
+    expected_ece
+        The calibration error to expect by chance, for want of clips, if the scores were the true probabilities; of a
+        group, if its answers followed the reliability curve of all clips.
+    figures
+        Each of FIGURES; bias is the mean score minus the share of right answers, rejected the share of right answers
+        scored at most 0.5, accepted the share of wrong answers scored above.
     """
 
     name: str
@@ -62,7 +69,13 @@ class Bin:
 
 
 def score(predictions: Predictions, draws: Bootstrap, curve: Values | None = None) -> Scores:
-    """curve : for a group, the reliability curve of all clips [shape=(N_BINS,)]"""
+    """All figures of some predictions, with intervals.
+
+    Parameters
+    ----------
+    curve
+        For a group, the reliability curve of all clips [shape=(N_BINS,)].
+    """
     labels, scores = predictions.labels, predictions.scores
     own = draws.of(predictions.rows)
     once = _linear_figures(labels, scores, np.ones((len(labels), 1)))

@@ -44,14 +44,26 @@ WIDTH_INCHES = 4.6  # at 96 pixels to the inch a little more than a phone is wid
 
 @dataclass(frozen=True)
 class Picture:
-    """svg : an element for the page; it needs nothing from outside. alt : what it shows, in words."""
+    """A drawing as part of the page.
+
+    Attributes
+    ----------
+    svg
+        An element for the page; it needs nothing from outside. alt : what it shows, in words.
+    """
 
     svg: str
     alt: str
 
 
 def draw(name: str, alt: str, paint: Callable[[Axes], None], height_inches: float = 3.4) -> Picture:
-    """name : tells the picture's elements from those of others"""
+    """Paint axes, and give them as SVG.
+
+    Parameters
+    ----------
+    name
+        Tells the picture's elements from those of others.
+    """
     with matplotlib.rc_context(_STYLE):
         figure, content = Figure(figsize=(WIDTH_INCHES, height_inches)), io.StringIO()
         paint(figure.add_subplot())

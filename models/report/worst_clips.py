@@ -25,8 +25,12 @@ MOST_SOUND_BYTES = 6_000_000  # of all sounds, before they become text, which ta
 class Sound:
     """A sound for an HTML player.
 
-    uri : holds the sound itself; None where there is none
-    note : why there is none, or what was cut
+    Attributes
+    ----------
+    uri
+        Holds the sound itself; None where there is none.
+    note
+        Why there is none, or what was cut.
     """
 
     uri: str | None
@@ -37,10 +41,16 @@ class Sound:
 class WorstClip:
     """A clip and what is known of it.
 
-    score, loss : of the predictions that the clips are judged by
-    by_model : the score that each model gives
-    group : such as the speaker; None where it is not known
-    text : the expected text; None where the metadata are not there
+    Attributes
+    ----------
+    score, loss
+        Of the predictions that the clips are judged by.
+    by_model
+        The score that each model gives.
+    group
+        Such as the speaker; None where it is not known.
+    text
+        The expected text; None where the metadata are not there.
     """
 
     filename: str
@@ -60,9 +70,14 @@ class WorstClip:
 class ClipFiles:
     """What lies on disk of the clips.
 
-    texts : the expected text by file name; empty where `notes` say why
-    references : None where there are none to use
-    with_sound : whether the page may hold sounds
+    Attributes
+    ----------
+    texts
+        The expected text by file name; empty where `notes` say why.
+    references
+        None where there are none to use.
+    with_sound
+        Whether the page may hold sounds.
     """
 
     data_dir: Path

@@ -7,7 +7,9 @@ Identity = dict[str, Any]
 
 
 def check_identity(value: object) -> Identity:
-    """Raises
+    """Check what a file of a stranger says of a voice.
+
+    Raises
     ------
     ValueError
         Unless it names a voice in plain values, as a file of a stranger may not do it.

@@ -101,6 +101,9 @@ class FittedFold:
 
     Attributes
     ----------
+
+    Attributes
+    ----------
     predictions : float64 [shape=(held-out clips,)]
         Probabilities by these weights.
     """

@@ -155,7 +155,9 @@ class CollapseWatch(TrainerCallback):
 
 
 def check_learnt(loss: float, train_labels: NDArray[np.float64], labels: NDArray[np.float64]) -> None:
-    """Raises
+    """Check that a run has learnt something.
+
+    Raises
     ------
     Collapse
         Where the best validation log loss is that of always answering with the training's base rate.

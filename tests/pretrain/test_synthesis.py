@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.network.phone_fit import PAUSE
-from models.network.phones import PHONE_CLASSES, phone_class
+from models.network.phones import PAUSE, PHONE_CLASSES, phone_class
 from models.pretrain import texts
 from models.pretrain.phone_labels import frame_labels
 from models.pretrain.room import change_speed, record, surround
