@@ -3,14 +3,12 @@
 import argparse
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from models import inference, page, report
 from models.base.cli import add_compute_arguments, make_parser, positive, run
 from models.errors import InputError
-
-if TYPE_CHECKING:
-    from models.inference.scorer import Scorer
 
 DEFAULT_CONFIGS = (Path("model_configs.pkl"), Path("demo/blend.pkl"))
 
@@ -65,31 +63,23 @@ def find_config(given: Path | None) -> Path:
     wanted = given or " or ".join(str(path) for path in DEFAULT_CONFIGS)
     raise InputError(
         f"{wanted}: no such ensemble. Give one as --config or a published folder as --model, or make one: "
-        "`make demo` trains on synthetic voices in 7 minutes, offline; then run app.py again"
+        "`make demo` trains on synthetic voices in minutes, offline; then run app.py again"
     )
 
 
-def load_scorer(arguments: argparse.Namespace) -> "Scorer":
-    from dataclasses import replace
-
-    from models.inference.scorer import Scorer
-    from models.report.figures import member_figures
-
+def load_scorer(arguments: argparse.Namespace) -> "inference.Scorer":
     options = {"device": arguments.device, "precision": arguments.precision}
     if arguments.model:
-        return Scorer.from_pretrained(arguments.model, **options)
+        return inference.Scorer.from_pretrained(arguments.model, **options)
     config = find_config(arguments.config)
-    scorer = Scorer.from_config(config, arguments.tts_dir or config.parent / "tts_data", **options)
-    scorer.published = replace(scorer.published, figures=member_figures(scorer.published.members))
+    scorer = inference.Scorer.from_config(config, arguments.tts_dir or config.parent / "tts_data", **options)
+    scorer.published = replace(scorer.published, figures=report.member_figures(scorer.published.members))
     return scorer
 
 
 def main() -> None:
     arguments = parse_arguments()
-    from models.page.service import PageSettings, Service
-    from models.page.thresholds import Thresholds
-
-    settings = PageSettings(Thresholds(arguments.review_from, arguments.review_to), arguments.folder_root)
+    settings = page.PageSettings(page.Thresholds(arguments.review_from, arguments.review_to), arguments.folder_root)
     if arguments.folder_root and not arguments.folder_root.is_dir():
         raise InputError(f"--folder_root {arguments.folder_root}: no such folder")
     if not arguments.model:
@@ -97,19 +87,19 @@ def main() -> None:
     try:
         import uvicorn
 
-        from models.page.server import build_app, free_socket
+        build_app = page.build_app  # imports Gradio
     except ImportError as error:
-        raise InputError(f"the page needs a package ({error}): pip install 'gradio>=6.16'") from error
-    from models.page.explain import make_explain
-    from models.page.uploads import Uploads
-
+        raise InputError(f"the page needs a package ({error}): pip install -e '.[page]'") from error
     scorer = load_scorer(arguments)
-    uploads = Uploads(arguments.max_upload_mb * 1_000_000)
+    uploads = page.Uploads(arguments.max_upload_mb * 1_000_000)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what was sent is deleted
     try:
-        with free_socket(arguments.host, arguments.port) as listening:
+        with page.free_socket(arguments.host, arguments.port) as listening:
             app = build_app(
-                Service(scorer, arguments.max_seconds, make_explain(scorer)), uploads, settings, arguments.host
+                page.Service(scorer, arguments.max_seconds, page.make_explain(scorer)),
+                uploads,
+                settings,
+                arguments.host,
             )
             print(
                 f"{len(scorer.published.members)} networks on {scorer.device}; open http://{arguments.host}:{arguments.port}"

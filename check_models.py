@@ -3,13 +3,9 @@
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from models import ensemble, report
 from models.base.cli import make_parser, non_negative, run
-
-if TYPE_CHECKING:
-    from models.ensemble.checkpoint import Checkpoint
-    from models.errors import InputError
 
 PAGE_OPTIONS = ("data_dir", "tts_dir", "groups", "group_by", "worst_clips", "no_audio")
 
@@ -59,31 +55,28 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def write_page(arguments: argparse.Namespace, assets: "Mapping[Path, Checkpoint | InputError]") -> None:
-    from models.report import write_report
-    from models.report.content import ReportOptions
+def write_page(arguments: argparse.Namespace, assets: Mapping[Path, object]) -> None:
 
     given = {name: getattr(arguments, name) for name in PAGE_OPTIONS if getattr(arguments, name) is not None}
     with_sound = not given.pop("no_audio", False)
-    write_report(arguments.report, assets, ReportOptions(arguments.assets_dir, with_sound=with_sound, **given))
+    report.write_report(
+        arguments.report, assets, report.ReportOptions(arguments.assets_dir, with_sound=with_sound, **given)
+    )
     print(f"wrote {arguments.report}")
 
 
 def main() -> int:
     arguments = parse_arguments()
-    from models.ensemble.blend import read_assets
-    from models.ensemble.checkpoint import Checkpoint
-    from models.report.checks import describe_tries, figure_table, find_faulty_folds, oof_table
 
-    assets = read_assets(arguments.assets_dir)
-    checkpoints = [item for item in assets.values() if isinstance(item, Checkpoint)]
+    assets = ensemble.read_assets(arguments.assets_dir)
+    checkpoints = [item for item in assets.values() if isinstance(item, ensemble.Checkpoint)]
     if checkpoints:
-        rows = oof_table(checkpoints)
+        rows = report.oof_table(checkpoints)
         for by in (["model", "fold"], ["model"], ["task"], ["grade"]):
-            print(f"per {by[-1]}\n{figure_table(rows, by).to_string(index=False, float_format='%.4f')}\n")
-    for text in describe_tries(checkpoints):
+            print(f"per {by[-1]}\n{report.figure_table(rows, by).to_string(index=False, float_format='%.4f')}\n")
+    for text in report.describe_tries(checkpoints):
         print(text)
-    problems = find_faulty_folds(assets, arguments.assets_dir)
+    problems = report.find_faulty_folds(assets, arguments.assets_dir)
     for problem in problems:
         print(f"{problem.what}\n    {problem.command}")
     print(f"{len(checkpoints)} checkpoints read, {len(problems)} problems")

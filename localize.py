@@ -9,11 +9,12 @@ from typing import Any
 
 from tqdm import tqdm
 
+from models import base
+from models import localize as room
 from models.base.cli import make_parser, run
 from models.base.files import replace_when_done
 from models.clips.tables import GRADES, TASKS, clip_paths, read_metadata
 from models.errors import InputError
-from models.localize.choice import choose_checkpoint
 from models.speech.audio import read_audio
 from models.speech.options import add_voice_arguments, trained_voice
 from models.speech.speaking import complete_references
@@ -82,29 +83,21 @@ def read_clips(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def write_result(target: Path, found: Any, picture: bool) -> None:
-    from models.localize.result import to_json
-
     with replace_when_done(Path(f"{target}.json")) as temporary:
-        temporary.write_text(json.dumps(to_json(found), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(room.to_json(found), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if picture:
-        from models.localize.picture import as_png, draw
-
         with replace_when_done(Path(f"{target}.png")) as temporary:
-            temporary.write_bytes(as_png(draw(found)))
+            temporary.write_bytes(room.as_png(room.draw(found)))
 
 
 def localize_clips(arguments: argparse.Namespace, clips: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     """Writes each clip's files; yields the name of each clip that could not be done, and why."""
-    from models.base.compute import resolve_device
-    from models.localize.localize import choose_method, localize, texts_to_speak
-    from models.localize.model import load_model
-
-    checkpoint = choose_checkpoint(arguments.checkpoint, arguments.config, arguments.method)
-    model = load_model(checkpoint, resolve_device(arguments.device))
-    method = choose_method(model, arguments.method)
+    checkpoint = room.choose_checkpoint(arguments.checkpoint, arguments.config, arguments.method)
+    model = room.load_model(checkpoint, base.resolve_device(arguments.device))
+    method = room.choose_method(model, arguments.method)
     voice = checkpoint.voice
     options = trained_voice(arguments, voice)
-    texts = [text for clip in clips for text in texts_to_speak(clip["text"], method)]
+    texts = [text for clip in clips for text in room.texts_to_speak(clip["text"], method)]
     references, unspoken = complete_references(arguments.tts_dir, texts, voice, options, checkpoint.references)
 
     def speak(text: str) -> Any:
@@ -115,7 +108,7 @@ def localize_clips(arguments: argparse.Namespace, clips: list[dict[str, Any]]) -
     for clip in tqdm(clips, "localizing", unit=" clips", disable=None):
         try:
             response = read_audio(clip["path"], model.recipe.max_seconds)
-            found = localize(model, clip["text"], clip["task"], clip["grade"], response, speak, method)
+            found = room.localize(model, clip["text"], clip["task"], clip["grade"], response, speak, method)
         except InputError as error:
             yield clip["name"], str(error)
             continue

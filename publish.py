@@ -1,8 +1,10 @@
 """Write trained models as a folder that others load with one line, with a model card: model_configs.pkl -> published/."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
+from models import inference, report
 from models.base.cli import add_config_argument, make_parser, positive, run
 
 
@@ -54,23 +56,19 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse_arguments()
-    from dataclasses import replace
-
-    from models.inference.scorer import Scorer
-    from models.report.card import CardChoices, model_card
-    from models.report.figures import member_figures
-
     tts_dir = None if arguments.no_references else arguments.tts_dir
     if arguments.checkpoint:
-        every = scorer = Scorer.from_checkpoint(arguments.checkpoint, tts_dir, device="cpu")
+        every = scorer = inference.Scorer.from_checkpoint(arguments.checkpoint, tts_dir, device="cpu")
     else:
-        every = Scorer.from_config(arguments.config, tts_dir, device="cpu")
-        scorer = Scorer.from_config(arguments.config, tts_dir, folds_per_model=arguments.folds_per_model, device="cpu")
-    choices = CardChoices(
+        every = inference.Scorer.from_config(arguments.config, tts_dir, device="cpu")
+        scorer = inference.Scorer.from_config(
+            arguments.config, tts_dir, folds_per_model=arguments.folds_per_model, device="cpu"
+        )
+    choices = report.CardChoices(
         arguments.name or arguments.output_dir.resolve().name, arguments.dataset_name, arguments.license
     )
-    scorer.published = replace(scorer.published, figures=member_figures(every.published.members))
-    scorer.save_pretrained(arguments.output_dir, model_card(scorer.published, choices))
+    scorer.published = replace(scorer.published, figures=report.member_figures(every.published.members))
+    scorer.save_pretrained(arguments.output_dir, report.model_card(scorer.published, choices))
     size_mb = sum(file.stat().st_size for file in arguments.output_dir.rglob("*") if file.is_file()) / 1e6
     print(f"wrote {arguments.output_dir}: {len(scorer.published.members)} networks, {size_mb:.0f} MB")
     if not arguments.license:

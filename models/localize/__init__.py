@@ -1,1 +1,14 @@
 """Which part of the expected text was not said as expected."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "choice": ["choose_checkpoint", "choose_member"],
+        "localize": ["choose_method", "localize", "texts_to_speak"],
+        "model": ["load_model"],
+        "picture": ["as_png", "draw"],
+        "result": ["to_json"],
+    },
+)

@@ -2,17 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from models.ensemble.checkpoint import Checkpoint, load_checkpoint
 from models.ensemble.config import read_config
 from models.errors import InputError
-
-if TYPE_CHECKING:
-    from models.ensemble.checkpoint import Checkpoint
-    from models.inference.scoring import Member
+from models.inference.scoring import Member, load_members
 
 
-def choose_checkpoint(checkpoint: Path | None, config_path: Path, method: str) -> "Checkpoint":
+def choose_checkpoint(checkpoint: Path | None, config_path: Path, method: str) -> Checkpoint:
     """The checkpoint to look into.
 
     Parameters
@@ -21,16 +18,13 @@ def choose_checkpoint(checkpoint: Path | None, config_path: Path, method: str) -
         A file; None: of the ensemble the model of most weight, its first fold, that has what `method` needs; aligned
         models are preferred for "auto".
     """
-    from models.ensemble.checkpoint import load_checkpoint
-    from models.inference.scoring import load_members
-
     if checkpoint is not None:
         return load_checkpoint(checkpoint)
     members = load_members(read_config(config_path), config_path.parent, folds_per_model=1)
     return choose_member(members, method, str(config_path)).checkpoint
 
 
-def choose_member(members: "Sequence[Member]", method: str, source: str) -> "Member":
+def choose_member(members: Sequence[Member], method: str, source: str) -> Member:
     """Of an ensemble the one of most weight that has what `method` needs; source : what messages call the ensemble"""
     by_share = sorted(members, key=lambda member: -member.share)
     aligned = [member for member in by_share if member.checkpoint.recipe.layout == "apart"]

@@ -1,6 +1,7 @@
 """The page: figures and pictures put into the template. Whatever comes from files is escaped there."""
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -8,9 +9,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from models.base.files import replace_when_done
+from models.ensemble.checkpoint import Checkpoint
 from models.ensemble.metrics import N_BINS
+from models.errors import InputError
 from models.report.bootstrap import N_DRAWS, Estimate
-from models.report.content import JUDGED, Part, Report
+from models.report.content import JUDGED, Part, Report, ReportOptions, gather_report
 from models.report.plots import draw_all
 from models.report.scores import ENOUGH_CLIPS, ENOUGH_UNITS
 from models.report.svg import Picture
@@ -30,9 +33,19 @@ NOTHING = "–"
 _PERCENT = "\N{NO-BREAK SPACE}%"
 
 
-def write_page(path: Path, report: Report) -> None:
-    """One file that needs nothing else; it appears whole or not at all."""
-    text = render_page(report)
+def write_report(path: Path, assets: Mapping[Path, Checkpoint | InputError], options: ReportOptions) -> None:
+    """Write the page of check_models.py --report: one file that needs nothing else; it appears whole or not at all.
+
+    Raises
+    ------
+    InputError
+        Where the path is a folder's, or groups that were asked for can't be read.
+    """
+    if path.is_dir():
+        raise InputError(
+            f"--report {path}: is a folder; give the name of the file to write, such as {path / 'report.html'}"
+        )
+    text = render_page(gather_report(assets, options))
     with replace_when_done(path) as temporary:
         temporary.write_bytes(text.encode("utf-8", "replace"))
 
