@@ -1,6 +1,6 @@
 """Take docs/app.png and docs/report.png: the page judging a synthetic voice, and the head of the report, in a real Chromium.
 
-    pip install -r requirements-app.txt playwright
+    pip install -e '.[page]' playwright
     python experiments/draw_pages.py --config model_configs.pkl --assets_dir assets
 
 No child's recording is in either picture. The page stands on --port while it is taken.

@@ -1,4 +1,4 @@
-"""Children's speech from training to the table in the README: models from the shipped encoder, and three baselines.
+"""Children's speech from training to the table in docs/results.md: models from the shipped encoder, and three baselines.
 
 Folds keep speakers apart. The test clips are scored at the end, once; `tools/make_speechocean.py` makes the folder.
 """

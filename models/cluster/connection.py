@@ -34,7 +34,7 @@ def import_ray() -> Any:
         return importlib.import_module("ray")
     except ImportError as error:
         raise InputError(
-            f"--ray: {error.name or 'Ray'} is not installed here; pip install ray, on every machine that is to work, "
+            f"--ray: {error.name or 'Ray'} is not installed here; pip install 'ray>=2.60', on every machine that is to work, "
             "or leave --ray out"
         ) from error
 

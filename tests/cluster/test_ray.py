@@ -126,7 +126,7 @@ def test_without_ray_there_is_a_way_out(script: Script, work: Path, monkeypatch:
     monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not installed: any import fails
     outcome = script("train.py", "--models", "model2s", *FOLDS, "--output_dir", "new", "--ray")
     assert outcome.code == 1
-    assert "pip install ray" in outcome.error
+    assert "pip install" in outcome.error
     assert not list(work.glob("new/*.pth"))
 
 
