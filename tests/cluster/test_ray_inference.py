@@ -78,7 +78,7 @@ small_chunks()
 clips.tqdm, clips.CHECKED_CLIPS, score, clips.score_clips = Bar, 30, clips.score_clips, score_clips
 sys.argv = ["infer.py", *sys.argv[1:]]
 runpy.run_path({str(ROOT / INFER)!r}, run_name="__main__")
-"""  # chunks of 20 clips, two to a task; tasks wait while there is a file `hold`, unless it names one of their clips; the bar is always shown
+"""  # chunks of 20 clips, two to a task; tasks wait while there is a file `hold` that names none of their clips; the bar is shown
 
 
 @pytest.fixture(scope="module")
