@@ -64,17 +64,21 @@ class Bar(tqdm.tqdm):
     def __init__(self, **options):
         super().__init__(**options | dict(disable=False, mininterval=0))
 
+def small_chunks():
+    scoring.CHUNK_CLIPS, scoring.LOADER_CLIPS = 60, 4
+
 def score_clips(node, table, references):
+    small_chunks()  # on the node too
     hold = node.data_dir.parent / "hold"
     while hold.exists() and hold.read_text() not in list(table["filename"]):
         time.sleep(0.05)
     return score(node, table, references)
 
-scoring.CHUNK_CLIPS, scoring.LOADER_CLIPS, clips.CHECKED_CLIPS = 60, 4, 30
-clips.tqdm, score, clips.score_clips = Bar, clips.score_clips, score_clips
+small_chunks()
+clips.tqdm, clips.CHECKED_CLIPS, score, clips.score_clips = Bar, 30, clips.score_clips, score_clips
 sys.argv = ["infer.py", *sys.argv[1:]]
 runpy.run_path({str(ROOT / INFER)!r}, run_name="__main__")
-"""  # tasks of 20 clips, which wait while there is a file `hold`, unless it names one of their clips; the bar is always shown
+"""  # chunks of 20 clips, two to a task; tasks wait while there is a file `hold` that names none of their clips; the bar is shown
 
 
 @pytest.fixture(scope="module")
