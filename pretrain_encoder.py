@@ -47,7 +47,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="for training; synthesis takes one more process")
     parser.add_argument("--real_speech", type=Path, nargs="*", default=[], metavar="DIR", help="transcribed recordings")
     parser.add_argument("--real_share", type=float, default=0.6, help="of responses, once all is mixed in")
-    parser.add_argument("--validation", type=Path, metavar="DIR", help="labelled recordings, in the layout that tools/make_speechocean.py writes")
+    parser.add_argument(
+        "--validation",
+        type=Path,
+        metavar="DIR",
+        help="labelled recordings, in the layout that tools/make_speechocean.py writes",
+    )
     parser.add_argument("--validation_speakers", type=int, default=10, help="of that folder, kept out of training")
     parser.add_argument("--pause_minutes", type=float, default=5.0, help="between snapshots")
     parser.add_argument("--frames", type=int, default=8000, help="spectrogram frames in a batch")
