@@ -54,3 +54,9 @@ def test_the_runtime_has_what_inference_needs() -> None:
 
 def test_requirements_install_the_project() -> None:
     assert "-e ." in Path(ROOT / "requirements.txt").read_text().splitlines()
+
+
+def test_the_version_is_the_same_wherever_it_stands() -> None:
+    (version,) = re.findall(r'^version = "([^"]+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert f"version: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
