@@ -15,8 +15,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import INFER, ROOT, TRAIN, TRAINING, Outcome, Script, jobs_on_tones, reference, snapshot, write_part
+from hypothesis import HealthCheck, settings
 
 from models.training.job import TrainingJob
+
+# The same examples in every run, none timed or remembered: a run tells of the code alone. Each overwrites its file in one folder.
+settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session", autouse=True)

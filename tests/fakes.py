@@ -1,5 +1,5 @@
 """What tests build instead of the real thing: small data folders, recordings, jobs, voices, checkpoints with made-up predictions;
-and what they share to look at scripts, in this process or in the background."""
+and how they look at folders and tables before and after a script."""
 
 import csv
 import hashlib
@@ -7,12 +7,7 @@ import importlib
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -119,82 +114,6 @@ class Payload:
         return os.mkdir, (str(self.marker),)
 
 
-STORE_BYTES = 100 << 20
-
-
-NODE = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}  # of Ray
-
-
-@contextmanager
-def ray_cluster() -> Iterator[Any]:
-    """A cluster of Ray on this machine, of a head that computes nothing; skips the test where Ray is not installed."""
-    pytest.importorskip("ray", reason="Ray is not installed")
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0})
-    try:
-        yield cluster
-    finally:
-        cluster.shutdown()
-
-
-def add_node(cluster: Any) -> Any:
-    """Add a node, with a folder of its own for the code that travels, as on a machine of its own.
-
-    Otherwise nodes on one machine share that folder: what one has no more use for is deleted under the others.
-    """
-    number = sum(1 for _ in Path(cluster.head_node.get_session_dir_path()).glob("code_*"))
-    return cluster.add_node(**{**NODE, "runtime_env_dir_name": f"code_{number}"})
-
-
-def session(leader: int) -> list[int]:
-    """The processes of a session that still run."""
-    listed = subprocess.run(["pgrep", "-s", str(leader)], capture_output=True, text=True, check=False)
-    return [int(pid) for pid in listed.stdout.split()]
-
-
-Start = Callable[..., "subprocess.Popen[str]"]
-
-
-@contextmanager
-def starting(folder: Path, program: list[str], environment: Mapping[str, str]) -> Iterator[Start]:
-    """Gives what starts `program` (arguments of Python's) in `folder` with further arguments, in a session of its own.
-
-    Whatever still runs at the end is killed.
-    """
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: object) -> subprocess.Popen[str]:
-        surroundings = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **environment}
-        with open(folder / "output.log", "w") as log:
-            process = subprocess.Popen(
-                [sys.executable, *program, *map(str, arguments)],
-                cwd=folder, env=surroundings, stdout=log, stderr=log, text=True, start_new_session=True,
-            )  # fmt: skip
-        started.append(process)
-        return process
-
-    try:
-        yield start
-    finally:
-        for process in started:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-
-
-def output(folder: Path) -> str:
-    """What the program printed that was started last there."""
-    return (folder / "output.log").read_text()
-
-
-def wait_for(condition: Callable[[], object], folder: Path, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, output(folder)
-        time.sleep(0.05)
-
-
 LETTERS = " abcdefghijklmnopqrstuvwxyz'"
 
 
@@ -231,73 +150,23 @@ def save_vits(folder: Path, seed: int = 0, phonemize: bool = False, **config: An
 
 
 MEDIUM, SMALL = "openai/whisper-medium", "openai/whisper-small"
-
-
 DISTIL_MEDIUM, DISTIL_SMALL = "distil-whisper/distil-medium.en", "distil-whisper/distil-small.en"
 
 
 # The design's table: encoder, pooling, head, initialisation, dropout, where, batch, epochs, schedule epochs, cycles,
 # learning rate, weight decay, seed, data seed, augmentation.
 DESIGN = {
-    "model3mapd": (MEDIUM, "attention", "linear", None, 0.4, "pooled", 16, 4, 4, 0.5, 1e-5, 1e-3, 88, 88, "both"),
-    "model3mcp": (MEDIUM, "attention+mean", "hidden-d", None, 0.4, "frames", 16, 4, 4, 0.5, 1e-5, 1e-3, 1, 1, "both"),
-    "model3mb": (MEDIUM, "mean", "linear", None, 0.4, "frames", 8, 4, 4, 0.5, 1e-5, 1e-3, 321, 321, "both"),
-    "model3scp": (
-        SMALL,
-        "attention+mean",
-        "hidden-d",
-        None,
-        0.4,
-        "frames",
-        16,
-        4,
-        4,
-        0.5,
-        1e-5,
-        1e-3,
-        897,
-        897,
-        "both",
-    ),
-    "model3dsap": (
-        DISTIL_SMALL,
-        "attention",
-        "linear",
-        None,
-        0.4,
-        "frames",
-        16,
-        4,
-        4,
-        0.5,
-        1e-5,
-        1e-3,
-        1124,
-        1124,
-        "both",
-    ),
-    "model2m": (MEDIUM, "mean", "linear", None, 0.4, "frames", 16, 4, 5, 0.25, 1e-5, 1e-3, 42, 55, "response"),
-    "model2dm": (
-        DISTIL_MEDIUM,
-        "mean",
-        "hidden-128",
-        0.02,
-        0.4,
-        "frames",
-        16,
-        4,
-        5,
-        0.25,
-        1e-5,
-        1e-3,
-        4221,
-        4221,
-        "response",
-    ),
+    "model3mapd": (MEDIUM, "attention", "linear", None, 0.4, "pooled", 16, 4, 4, 0.5, 1e-5, 0.001, 88, 88, "both"),
+    "model3mcp": (MEDIUM, "attention+mean", "hidden-d", None, 0.4, "frames", 16, 4, 4, 0.5, 1e-5, 0.001, 1, 1, "both"),
+    "model3mb": (MEDIUM, "mean", "linear", None, 0.4, "frames", 8, 4, 4, 0.5, 1e-5, 0.001, 321, 321, "both"),
+    "model3scp": (SMALL, "attention+mean", "hidden-d", None, 0.4, "frames", 16, 4, 4, 0.5, 1e-5, 0.001, 897, 897, "both"),
+    "model3dsap": (DISTIL_SMALL, "attention", "linear", None, 0.4, "frames", 16, 4, 4, 0.5, 1e-5, 0.001, 1124, 1124, "both"),
+    "model2m": (MEDIUM, "mean", "linear", None, 0.4, "frames", 16, 4, 5, 0.25, 1e-5, 0.001, 42, 55, "response"),
+    "model2dm": (DISTIL_MEDIUM, "mean", "hidden-128", 0.02, 0.4, "frames", 16, 4, 5, 0.25, 1e-5, 0.001, 4221, 4221, "response"),
     "model2s": (SMALL, "mean", "hidden-128", 0.02, 0.2, "frames", 16, 5, 5, 0.25, 2e-5, 1e-6, 333, 333, "response"),
     "model2ds": (DISTIL_SMALL, "mean", "linear", None, 0.2, "frames", 16, 5, 5, 0.25, 2e-5, 1e-6, 666, 666, "response"),
-    "model1m": (MEDIUM, "mean", "linear", None, 0.4, "frames", 16, 4, 5, 0.25, 1e-5, 1e-3, 42, 42, "response"),
-}
+    "model1m": (MEDIUM, "mean", "linear", None, 0.4, "frames", 16, 4, 5, 0.25, 1e-5, 0.001, 42, 42, "response"),
+}  # fmt: skip
 
 
 def load(name: str) -> Recipe:

@@ -2,9 +2,10 @@
 
     python tools/fuzz.py --cases 1000          # of each kind; `make fuzz`
 
-Good files of each kind are changed at random: bytes replaced, cut out, doubled, or set to what often breaks readers, and CSV
-cells and pickles in ways of their own. Folders are spoilt by names that lead elsewhere, by links, devices and pipes. Pickles get
-payloads that leave a mark if they run; it is looked for after each case, and that they do run under pickle.load is shown before.
+Good files of each kind are changed at random: bytes replaced, cut out, doubled, or set to what often breaks readers, and the
+values of configurations. Folders are spoilt by names that lead elsewhere, by links, devices and pipes. Checkpoints get payloads
+that leave a mark if they run; it is looked for after each case, and that they do run under pickle.load is shown before.
+(Tables are tested in tests/clips/test_any_table.py, the opcodes of configurations in tests/ensemble/test_checkpoint.py.)
 Each kind runs in a process of its own that may take two more gigabytes, and ten seconds for a case, so that a crash of the
 interpreter, a hang or a flood of memory is seen too.
 """
@@ -30,14 +31,14 @@ import soundfile
 import torch
 
 from models.base.cli import explain
-from models.clips.tables import GRADES, TASKS, clip_paths, read_test_table, read_training_table
+from models.clips.tables import GRADES, TASKS
 from models.ensemble.checkpoint import Checkpoint, OutOfFold, load_checkpoint, save_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry, read_config, write_config
 from models.recipe import Recipe
 from models.speech.audio import read_audio
 from tools.chain import ROOT
-from tools.fuzz_changes import change_bytes, change_table
-from tools.fuzz_payloads import checkpoints_case, configurations_case, embed, run_freely, ways
+from tools.fuzz_changes import change_bytes
+from tools.fuzz_payloads import checkpoints_case, embed, run_freely, ways
 from tools.fuzz_places import links_case, paths_case, references_case
 
 SECONDS_PER_CASE = 10
@@ -91,23 +92,6 @@ def make_audio(folder: Path) -> Files:
     return paths
 
 
-def make_tables(folder: Path) -> Files:
-    names = [f"clip{index}.wav" for index in range(12)]
-    metadata = "filename,task,expected_text,grade\n" + "".join(
-        f'{name},{TASKS[index % 4]},"well, text {index}",{GRADES[index % 4]}\n' for index, name in enumerate(names)
-    )
-    scores = "filename,score\n" + "".join(f"{name},{index % 2}.0\n" for index, name in enumerate(names))
-    contents = {
-        "train_metadata.csv": metadata,
-        "test_metadata.csv": metadata,
-        "train_labels.csv": scores,
-        "submission_format.csv": scores,
-    }
-    for name, content in contents.items():
-        (folder / name).write_text(content, encoding="utf-8")
-    return [folder / name for name in contents]
-
-
 def make_config(folder: Path) -> Files:
     entry = ModelEntry("model2s", 1.0, ["assets/model2s_0.pth"], [0], ["0" * 64], 16.0, 16)
     priors = {task: dict.fromkeys(GRADES, 0.5) for task in TASKS}
@@ -124,15 +108,8 @@ def make_checkpoint(folder: Path) -> Files:
     return [folder / "model2s_0.pth"]
 
 
-def read_tables(path: Path) -> None:
-    read = read_training_table if path.name.startswith("train") else read_test_table
-    table = read(path.parent)
-    clip_paths(path.parent, table["filename"])
-
-
 KINDS: dict[str, tuple[Callable[[Path], Files], Change, Callable[[Path], object]]] = {
     "audio": (make_audio, change_bytes, read_audio),
-    "tables": (make_tables, change_table, read_tables),
     "configurations": (make_config, change_pickle, read_config),
     "checkpoints": (make_checkpoint, change_bytes, load_checkpoint),
 }
@@ -159,11 +136,6 @@ def too_long(*_: object) -> None:
     raise TimeoutError(f"more than {SECONDS_PER_CASE} s")
 
 
-def payload_in_config(folder: Path, rng: np.random.Generator) -> Read:
-    (path,) = make_config(folder)
-    return configurations_case(pickle.loads(path.read_bytes()), folder, folder / MARK, rng)
-
-
 def payload_in_checkpoint(folder: Path, rng: np.random.Generator) -> Read:
     (path,) = make_checkpoint(folder)
     return checkpoints_case(path.read_bytes(), folder, folder / MARK, rng)
@@ -174,8 +146,7 @@ FOLDERS: dict[str, Callable[[Path, np.random.Generator], Read]] = {
     "paths": paths_case,
     "links": links_case,
     "references": references_case,
-    "payloads in configurations": payload_in_config,
-    "payloads in checkpoints": payload_in_checkpoint,
+    "payloads": payload_in_checkpoint,
 }
 ALL_KINDS = (*KINDS, *FOLDERS)
 
@@ -266,7 +237,7 @@ def main() -> None:
     limit_memory()
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        silent = payloads_that_do_not_run(Path(folder)) if "payloads" in options.only else []
+        silent = payloads_that_do_not_run(Path(folder)) if options.only == "payloads" else []
         accepted, wrong = fuzz(options.only, options.cases, options.seed, Path(folder))
     wrong = [f"a payload that never runs: {name}" for name in silent] + wrong
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

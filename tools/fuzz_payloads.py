@@ -1,4 +1,4 @@
-"""Pickles with payloads for the fuzzer: configurations and checkpoints that would run something if they were unpickled freely.
+"""Pickles with payloads for the fuzzer: checkpoints that would run something if they were unpickled freely.
 
 The payload makes the folder that it is told. Every way that a pickle has of calling something is tried: GLOBAL, STACK_GLOBAL,
 INST and extension codes to name it, REDUCE, OBJ, INST, NEWOBJ and NEWOBJ_EX to call it, BUILD, through a call of another pickle,
@@ -20,7 +20,6 @@ import torch
 
 from models.base.files import sha256_of_file
 from models.ensemble.checkpoint import load_checkpoint
-from models.ensemble.config import read_config
 
 EXTENSION_CODE = 0xF0  # of those that are free for private use
 Read = Callable[[], object]
@@ -124,17 +123,6 @@ def hostile_sizes(rng: np.random.Generator) -> bytes:
         b"\x80\x02]q\0h\0a" + pickle.STOP,  # a list that holds itself
         b"\x80\x02(" + b"I" + b"9" * deep + b"\nl" + pickle.STOP,
     )[rng.integers(10)]  # fmt: skip
-
-
-def configurations_case(values: dict[str, Any], folder: Path, mark: Path, rng: np.random.Generator) -> Read:
-    register_extension()
-    forms = ways(str(mark))
-    path = folder / "model_configs.pkl"
-    if rng.random() < 0.15:
-        path.write_bytes(hostile_sizes(rng))
-    else:
-        path.write_bytes(embed(values, forms[str(rng.choice(list(forms)))], rng))
-    return lambda: read_config(path)
 
 
 def checkpoints_case(whole: bytes, folder: Path, mark: Path, rng: np.random.Generator) -> Read:

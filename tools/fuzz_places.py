@@ -28,7 +28,7 @@ from models.speech.identity import Identity
 from models.speech.options import VoiceOptions
 from models.speech.references import PATHS_FILE, VOICE_FILE, References, reference_path
 from models.speech.speaking import complete_references, speak_references
-from tools.fuzz_changes import change_bytes, change_table
+from tools.fuzz_changes import change_bytes
 
 SECRET = "secret.wav"  # outside of the folder that is read
 SECRET_SAMPLES = 4321  # by which it is known
@@ -233,8 +233,7 @@ def references_case(folder: Path, rng: np.random.Generator) -> Read:
         if rng.random() < 0.5:
             put_odd_thing(path, folder / SECRET, rng)
         else:
-            change = change_table if path.name == PATHS_FILE else change_bytes
-            path.write_bytes(change(path.read_bytes(), rng))
+            path.write_bytes(change_bytes(path.read_bytes(), rng))
     return _ask_for_references(folder, tts_dir, known if rng.random() < 0.7 else {}, spoken, rng)
 
 

@@ -34,7 +34,7 @@ print(before - held_mb())
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="reads the memory held from /proc")
 def test_gaps_between_blocks_are_given_back() -> None:
     process = subprocess.run(
-        [sys.executable, "-c", GAPS], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", GAPS], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
     )
     assert float(process.stdout) > 100
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import ROOT, Script, Start, add_node, load, output, ray_cluster, session, starting, wait_for, write_part
+from background import Start, add_node, output, ray_cluster, session, starting, wait_for
+from fakes import ROOT, TEXTS, Script, load, write_part
 
 from models.clips.tables import fingerprint, read_training_table
 from models.cluster.connection import check_room
@@ -34,8 +35,6 @@ FOLDS = "--n_folds 2 --encoder encoder --batch_size 4 --max_seconds 2.5 --max_tr
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, encoder_dir: Path) -> Path:
-    from fakes import TEXTS
-
     folder = tmp_path_factory.mktemp("ray")
     (folder / "data").mkdir()
     write_part(folder / "data", "train", 24, np.random.default_rng(0))

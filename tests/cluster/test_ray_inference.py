@@ -20,22 +20,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from fakes import (
-    INFER,
-    ROOT,
-    TEXTS,
-    Start,
-    add_node,
-    output,
-    priors,
-    ray_cluster,
-    read_rows,
-    session,
-    starting,
-    trained_checkpoint,
-    wait_for,
-    write_part,
-)
+from background import Start, add_node, output, ray_cluster, session, starting, wait_for
+from fakes import INFER, ROOT, TEXTS, priors, read_rows, trained_checkpoint, write_part
 
 from models.base.cli import default_workers
 from models.base.files import sha256_of_file

@@ -87,9 +87,9 @@ def test_certain_and_wrong_predictions_stay_finite() -> None:
 
 def test_ten_models_of_the_real_size_take_seconds() -> None:
     labels, predictions = simulated(38_095, 10)
-    start = time.monotonic()
+    start = time.process_time()
     weights = fit_weights(labels, predictions)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
     assert optimality_gap(labels, predictions, weights) < 1e-6
 
 

@@ -102,7 +102,7 @@ def test_the_number_of_threads_changes_no_score(
     """Each batch is one thread's work; several batches are scored at the same time."""
     monkeypatch.setattr(scoring, "CPU_BATCH_FRAMES", 1)
     members = [Member(trained_checkpoint(encoder_dir, name), 4, 0.5) for name in ("model2s", "alignsmall")]
-    meeting, original = threading.Barrier(3, timeout=60), scoring._arguments
+    meeting, original = threading.Barrier(3, timeout=180), scoring._arguments
     met = iter([True] * 3)
     monkeypatch.setattr(scoring, "_arguments", lambda *a: (next(met, None) and meeting.wait(), original(*a))[1])
     several = score_clips(members, *clips, CPU, "fp32", 0)

@@ -60,7 +60,7 @@ def server(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             yield f"http://127.0.0.1:{port}", folder
         finally:
             running.send_signal(signal.SIGTERM)
-            running.wait(30)
+            running.wait(120)
     assert not list(folder.glob("speech-text-comparison-*"))  # nothing is left behind
 
 

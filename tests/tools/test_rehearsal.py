@@ -132,7 +132,7 @@ def test_the_commands_of_a_step_run_at_the_same_time(tmp_path: Path, monkeypatch
     """Each waits for what the other writes."""
     monkeypatch.setattr(rehearsal, "ROOT", tmp_path)
     waits = "import sys, time, pathlib; mine, other = sys.argv[1:]; pathlib.Path(mine).touch()\n"
-    waits += "for _ in range(300):\n    if pathlib.Path(other).exists(): sys.exit()\n    time.sleep(0.1)\nsys.exit(1)"
+    waits += "for _ in range(1200):\n    if pathlib.Path(other).exists(): sys.exit()\n    time.sleep(0.1)\nsys.exit(1)"
     (tmp_path / "wait.py").write_text(waits)
     use = rehearsal.measure("wait", ["wait.py a b", "wait.py b a"], 4, tmp_path)
     assert use.core_seconds > 0
