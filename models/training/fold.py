@@ -98,14 +98,8 @@ class FittedFold:
         In float16, as they are saved.
     encoder
         Of `network_settings`.
-
-    Attributes
-    ----------
-
-    Attributes
-    ----------
-    predictions : float64 [shape=(held-out clips,)]
-        Probabilities by these weights.
+    predictions
+        Probabilities by these weights: float64 [shape=(held-out clips,)].
     """
 
     weights: dict[str, Tensor]

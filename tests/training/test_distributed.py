@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +112,7 @@ def test_a_killed_process_ends_all_and_the_run_goes_on_to_the_same_bytes(
     runs: dict[str, TrainingJob], folder: Path
 ) -> None:
     """Killed while a state is being saved, which then is not whole: it lacks a part. The one before was saved in mid-epoch."""
-    job = replace(runs["whole"], output_dir=folder / "killed")
+    job = with_options(runs["whole"], output_dir=folder / "killed")
     started = time.monotonic()
     assert train(folder, [(job, "kill")]).returncode != 0
     assert time.monotonic() - started < 60
@@ -134,7 +133,7 @@ def test_an_error_of_one_process_ends_all_with_one_message(make_job: Callable[..
 
 
 def test_a_second_run_is_refused_with_one_message(runs: dict[str, TrainingJob], folder: Path) -> None:
-    job = replace(runs["whole"], output_dir=folder / "held")
+    job = with_options(runs["whole"], output_dir=folder / "held")
     with sole_writer(job.run_dir):
         done = train(folder, [(job, None)])
     assert done.returncode != 0
