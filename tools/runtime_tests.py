@@ -32,6 +32,7 @@ speech/test_audio speech/test_reference_checksums speech/test_references speech/
 NO_CHECKSUM = "reads a checkpoint without its checksum, as get_config.py and check_models.py do: needs torch 2.6"
 LEFT_OUT = {
     "base/test_lock.py::test_a_second_run_is_refused_while_the_first_is_alive[train_model2s.py]": "trains",
+    "speech/test_reference_checksums.py::test_inference_and_training_read_each_file_once": "trains",
     "ensemble/test_checkpoint.py::test_oof_predictions_must_be_whole": NO_CHECKSUM,
     "ensemble/test_ensemble.py::test_some_of_the_models_can_be_blended_alone": NO_CHECKSUM,
     "ensemble/test_ensemble.py::test_sound_models_have_no_problems": NO_CHECKSUM,
