@@ -103,7 +103,7 @@ def _unit(unit: Unit) -> str:
     label = "" if kind == "right" else f"<small>{escape(_KINDS[kind])}</small>"
     return (
         f'<span class="stc-unit stc-{kind}" style="background: hsl({hue}, 75%, 80%)" '
-        f'title="{escape(_time(unit))}score {unit.score:.2f}">{escape(unit.text or "＋")}{label}</span>'
+        f'title="{escape(_time(unit))}score {unit.score:.2f}">{escape(unit.text or "+")}{label}</span>'
     )
 
 
