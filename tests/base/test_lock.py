@@ -47,6 +47,7 @@ def hold() -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
         process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MADE)
 def test_a_second_run_is_refused_while_the_first_is_alive(
     name: str, work: Path, script: Script, hold: Callable[[Path], subprocess.Popen[str]]

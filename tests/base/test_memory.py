@@ -31,6 +31,7 @@ print(before - held_mb())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="reads the memory held from /proc")
 def test_gaps_between_blocks_are_given_back() -> None:
     process = subprocess.run(

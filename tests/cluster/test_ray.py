@@ -29,6 +29,8 @@ from models.speech.references import References
 from models.speech.speaking import speak_references
 from models.training.options import add_training_arguments, training_options
 
+pytestmark = pytest.mark.slow
+
 TINY = ROOT / "assets" / "encoders" / "phonetic-tiny"
 FOLDS = "--n_folds 2 --encoder encoder --batch_size 4 --max_seconds 2.5 --max_tries 1 --num_workers 0".split()
 

@@ -36,6 +36,8 @@ from models.speech.options import VoiceOptions
 from models.speech.references import read_identity
 from models.speech.speaking import speak_references
 
+pytestmark = pytest.mark.slow
+
 PROMPT = {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}  # Ray's processes give way to all others unless told so
 SCRIPT = str(ROOT / INFER)  # by its path it gets no options from the fixture `script`
 MODELS = {"model2s": 0.5, "alignsmall": 0.3, "matchedmodel": 0.2}

@@ -53,6 +53,7 @@ def independent_optimum(labels: np.ndarray, predictions: np.ndarray) -> float:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_models", "seed"), [(1, 0), (2, 1), (4, 2), (6, 3)])
 def test_weights_reach_the_optimum_of_an_independent_solver(n_models: int, seed: int) -> None:
     labels, predictions = simulated(1500, n_models, seed)

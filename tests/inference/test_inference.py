@@ -159,6 +159,7 @@ print(held_mb() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="reads the memory held from /proc")
 def test_no_kernels_are_kept_for_each_length_of_a_batch() -> None:
     """It was 112 MB on torch 2.11 and 93 MB on torch 2.4, and 1.5 GB after 38,095 clips."""

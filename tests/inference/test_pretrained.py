@@ -83,6 +83,7 @@ def load(folder: Path, **options: object) -> Scorer:
     return Scorer.from_pretrained(folder, device="cpu", precision="fp32", **options)
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_infer(script: Script, work: Path) -> None:
     """As a batch, clip by clip, as waveforms; from the published folder and from the configuration."""
     assert script(INFER, "--precision", "fp32").code == 0
@@ -164,6 +165,7 @@ def test_folds_per_model_are_spread_as_infer_does(script: Script, work: Path) ->
     np.testing.assert_allclose(scorer.score_batch(answers(work)), wanted, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_references_are_published_or_spoken_on_demand(script: Script, work: Path) -> None:
     assert script(PUBLISH).code == 0
     assert script(PUBLISH, "--no_references", "--output_dir", "bare").code == 0
@@ -225,6 +227,7 @@ def nan_weights(folder: Path) -> None:
     change_config(lambda config: config["members"][0].update(sha256=sha256_of_file(path)))(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "mentions"),
     [

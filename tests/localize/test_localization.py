@@ -170,6 +170,7 @@ def wanted_is_lowest(found: Localization, kind: str, place: int) -> bool:
     return lowest == (len(scores) + place if kind == "inserted" else place)
 
 
+@pytest.mark.slow
 def test_the_changed_word_scores_lowest_in_another_voice(
     shipped: LoadedModel, speak: Callable[[str], Waveform]
 ) -> None:
@@ -197,6 +198,7 @@ def test_what_was_said_is_right(shipped: LoadedModel, speak: Callable[[str], Wav
     assert kinds.count("right") >= 0.85 * len(kinds)
 
 
+@pytest.mark.slow
 def test_the_changed_word_is_found_without_espeak(
     shipped: LoadedModel, speak: Callable[[str], Waveform], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,6 +265,7 @@ def test_a_joint_network_is_asked_about_blocks(speak: Callable[[str], Waveform],
         picture(found)
 
 
+@pytest.mark.slow
 def test_blocks_find_the_changed_word_through_the_logit_alone(
     shipped: LoadedModel, speak: Callable[[str], Waveform]
 ) -> None:
@@ -387,6 +390,7 @@ def trained(work: Path, shipped: LoadedModel) -> Path:
     return work
 
 
+@pytest.mark.slow
 def test_the_command_for_a_csv_takes_the_aligned_model(trained: Path, script: Callable[..., Outcome]) -> None:
     pytest.importorskip("matplotlib")
     rows = read_rows(trained / "data" / "test_metadata.csv")[:4]

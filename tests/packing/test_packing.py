@@ -82,6 +82,7 @@ def test_what_scoring_needs_and_nothing_else(work: Path, script: Script) -> None
     assert f"{(work / 'submission.zip').stat().st_size / 1e6:.1f} MB" in outcome.output
 
 
+@pytest.mark.slow
 def test_the_same_bytes_twice(work: Path, script: Script) -> None:
     """Whatever the dates and permissions of the files are."""
     assert script(PACK, "--output", "first.zip").code == 0
@@ -122,6 +123,7 @@ print(len(here), "ray" in sys.modules)
 """  # of the cluster nothing is used without --ray
 
 
+@pytest.mark.slow
 def test_what_is_packed_needs_no_module_that_is_not(work: Path, script: Script, tmp_path: Path) -> None:
     """Each module can be imported where there are no others, and each name that a door gives."""
     assert script(PACK).code == 0
@@ -201,6 +203,7 @@ def test_a_choice_keeps_paths_folds_and_checksums_together() -> None:
 # It runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isolate", [pytest.param(True, marks=isolated), False])
 def test_it_scores_as_here_and_speaks_unseen_texts(work: Path, script: Script, open_dir: Path, isolate: bool) -> None:
     """Without network, in a folder of its own. The references that are taken away come back with the same bytes."""
@@ -352,6 +355,7 @@ def test_a_packed_configuration_is_read_by_inference(work: Path, script: Script,
     assert np.isfinite(pd.Series(member.checkpoint.oof.predictions)).all()
 
 
+@pytest.mark.slow
 def test_a_packed_submission_outlives_a_text_that_can_not_be_spoken(work: Path, script: Script, tmp_path: Path) -> None:
     """Texts that come only where it runs; the data folder beside it is found there."""
     assert script(PACK).code == 0

@@ -29,7 +29,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is no
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
 ATTACK = '<img src=x onerror="window.hacked=1">${window.hacked=1}{{hacked}}'
 PHONE = {"width": 390, "height": 844}
 SECONDS_MS = 1000

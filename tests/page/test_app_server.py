@@ -22,6 +22,8 @@ from models.page.thresholds import Thresholds
 from models.page.uploads import Uploads
 from models.speech.audio import write_wav
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def uploads() -> Iterator[Uploads]:

@@ -102,6 +102,7 @@ def test_a_folder_without_transcripts_is_named(tmp_path: Path) -> None:
         read_transcripts(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_short_run_saves_resumes_and_reports(
     tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

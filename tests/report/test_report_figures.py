@@ -161,6 +161,7 @@ def is_marked(gap: Estimate) -> bool:
     return gap.low > 0 or gap.high < 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sharpened", [1.0, 2.0])
 def test_groups_that_do_not_differ_are_seldom_marked(sharpened: float) -> None:
     """Small groups have higher calibration errors by nature: no reason for a mark, whether all is calibrated or not."""

@@ -135,6 +135,7 @@ def make_page(trained: Path, script: Script) -> Callable[..., tuple[Page, str]]:
     return make
 
 
+@pytest.mark.slow
 def test_the_whole_page_from_the_command_line(trained: Path, make_page: Callable[..., tuple[Page, str]]) -> None:
     page, output = make_page("--worst_clips", 5)
     assert "4 checkpoints read, 0 problems" in output
@@ -146,6 +147,7 @@ def test_the_whole_page_from_the_command_line(trained: Path, make_page: Callable
     assert [path.name for path in trained.iterdir() if path.suffix == ".tmp"] == []
 
 
+@pytest.mark.slow
 def test_sounds_are_those_of_the_clips_and_references(
     trained: Path, make_page: Callable[..., tuple[Page, str]]
 ) -> None:
@@ -160,12 +162,14 @@ def test_sounds_are_those_of_the_clips_and_references(
     assert lengths == pytest.approx([0.3, 0.5] * 4, abs=0.01)
 
 
+@pytest.mark.slow
 def test_without_audio_there_is_none(make_page: Callable[..., tuple[Page, str]]) -> None:
     assert make_page("--no_audio")[0].all("audio") == []
     page, _ = make_page("--worst_clips", 0)
     assert "worst" not in {attributes.get("id") for attributes in page.all("section")}
 
 
+@pytest.mark.slow
 def test_missing_broken_and_foreign_sounds_are_told(trained: Path, make_page: Callable[..., tuple[Page, str]]) -> None:
     names = sorted(path.name for path in (trained / "data").glob("train*.wav"))
     for index, name in enumerate(names):
@@ -193,6 +197,7 @@ def test_sounds_end_where_the_page_is_full(tmp_path: Path) -> None:
     assert all(sound.note for sound in taken if sound.uri is None)
 
 
+@pytest.mark.slow
 def test_what_strangers_wrote_is_text_and_nothing_else(tmp_path: Path) -> None:
     """In file names, tasks, grades, groups, expected texts and the names of folders."""
     items = []
@@ -223,6 +228,7 @@ def test_a_name_that_leads_out_of_the_folder_is_not_followed(tmp_path: Path, tra
     assert (response.uri, reference.uri) == (None, None)
 
 
+@pytest.mark.slow
 def test_a_missing_fold_leaves_its_model_out_of_the_blend(tmp_path: Path) -> None:
     whole, lacking = checkpoints(n_folds=3, clips_per_fold=60), checkpoints("model3mb", 3, 60, seed=1)[:2]
     report = gathered(tmp_path, [*whole, *lacking])
@@ -240,6 +246,7 @@ def test_a_missing_fold_leaves_its_model_out_of_the_blend(tmp_path: Path) -> Non
     assert "Left out of the blend: model3mb" in page.text
 
 
+@pytest.mark.slow
 def test_without_a_complete_model_one_stands_in(tmp_path: Path) -> None:
     report = gathered(
         tmp_path, [*checkpoints(n_folds=3, clips_per_fold=60)[:1], *checkpoints("model3mb", 3, 60, seed=1)[:2]]
@@ -262,6 +269,7 @@ def test_broken_checkpoints_alone_still_make_a_page(tmp_path: Path) -> None:
     assert "model2s_0.pth" in page.text
 
 
+@pytest.mark.slow
 def test_a_fold_that_stands_out_is_marked(tmp_path: Path) -> None:
     items = checkpoints(n_folds=5, clips_per_fold=300)
     items[2] = replace(items[2], oof=replace(items[2].oof, predictions=1 - items[2].oof.predictions))
@@ -271,6 +279,7 @@ def test_a_fold_that_stands_out_is_marked(tmp_path: Path) -> None:
     assert "Standing out: model2s_2.pth" in str([item.get("aria-label") for item in page.all("figure")])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [False, True])
 def test_answers_of_one_kind_have_no_auc_and_still_a_page(tmp_path: Path, whole: bool) -> None:
     items = []
@@ -314,6 +323,7 @@ def test_a_missing_library_is_told_after_the_text(
     assert report.read_text() == "an older report"
 
 
+@pytest.mark.slow
 def test_exit_code_is_that_of_the_checks(trained: Path, make_page: Callable[..., tuple[Page, str]]) -> None:
     (trained / "assets" / "model2s_1.pth").unlink()
     page, output = make_page(code=1)

@@ -20,6 +20,8 @@ from models.ensemble.config import read_config
 from models.ensemble.rebuild import rebuild_network
 from models.speech.references import References
 
+pytestmark = pytest.mark.slow
+
 MODELS = ("model3mapd", "model2s")
 
 

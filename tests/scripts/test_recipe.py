@@ -47,6 +47,7 @@ def test_recipe_is_the_designs(name: str) -> None:
     assert {column: getattr(recipe, column) for column in COLUMNS} == dict(zip(COLUMNS, DESIGN[name], strict=True))
 
 
+@pytest.mark.slow
 def test_importing_a_script_needs_no_torch_and_starts_nothing() -> None:
     code = "import sys, train_model3mapd; print('torch' in sys.modules, 'transformers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -250,6 +250,7 @@ def test_write_wav_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch:
     np.testing.assert_array_equal(read_audio(tmp_path / "a.wav"), np.zeros(10))
 
 
+@pytest.mark.slow
 def test_reading_needs_no_torch() -> None:
     """So that bad tables and files are reported at once."""
     code = "import sys, models.speech.audio, models.clips.tables, models.training.job; sys.exit('torch' in sys.modules)"

@@ -333,6 +333,7 @@ def test_checkpoints_and_configurations_without_checksums_are_read(tmp_path: Pat
     assert read_config(work / "model_configs.pkl").references == {}
 
 
+@pytest.mark.slow
 def test_inference_and_training_read_each_file_once(
     work: Path, known: dict[str, str], script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:

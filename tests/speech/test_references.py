@@ -247,6 +247,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 180.0) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_killed_process_loses_nothing(tmp_path: Path, run_script: Callable[..., subprocess.Popen], jobs: int) -> None:
     texts = [
@@ -484,6 +485,7 @@ def preprocess(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.Completed
     return subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_preprocess_twice(make_data: Callable[..., Path], tts_dir: Path) -> None:
     data_dir = make_data()
     options = ("--data_dir", data_dir, "--tts_dir", tts_dir, "--jobs", "2")
@@ -501,6 +503,7 @@ def test_preprocess_twice(make_data: Callable[..., Path], tts_dir: Path) -> None
     assert all(len(waveform) > 1600 for waveform in loaded.values())
 
 
+@pytest.mark.slow
 def test_preprocess_speaks_the_texts_of_test_clips_too(make_data: Callable[..., Path], tts_dir: Path) -> None:
     data_dir = make_data(train=4, test=4)
     metadata = data_dir / "test_metadata.csv"

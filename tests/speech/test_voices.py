@@ -253,6 +253,7 @@ def options(request: pytest.FixtureRequest) -> VoiceOptions:
     return request.getfixturevalue(request.param)
 
 
+@pytest.mark.slow
 def test_hugging_face_voice_says_the_same_every_time(options: VoiceOptions) -> None:
     import torch
 
@@ -287,6 +288,7 @@ def test_hugging_face_voice_leaves_the_generators_and_threads_alone(options: Voi
     assert (torch.rand(3).tolist(), np.random.rand(3).tolist()) == expected  # noqa: NPY002
 
 
+@pytest.mark.slow
 def test_hugging_face_voice_slows_down(options: VoiceOptions) -> None:
     text = "she has a red hat"
     normal, slow, fast = (

@@ -57,6 +57,7 @@ def test_operations_are_those_that_torch_counts() -> None:
     assert encoder_operations("medium", 1600) > 100 * encoder_operations("nano", 1600)
 
 
+@pytest.mark.slow
 def test_memory_is_the_process_own() -> None:
     """Not what this process holds."""
     held = torch.ones(500 * 2**20, dtype=torch.uint8)

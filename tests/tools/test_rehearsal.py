@@ -51,6 +51,7 @@ def corpus(sources: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.Monke
     return folder
 
 
+@pytest.mark.slow
 def test_answers_are_what_the_scores_say(corpus: Path) -> None:
     table = read_training_table(corpus).merge(pd.read_csv(corpus / "train_source.csv"), on="filename")
     assert len(table) == len(ROWS)
@@ -59,6 +60,7 @@ def test_answers_are_what_the_scores_say(corpus: Path) -> None:
     assert set(read_test_table(corpus)["filename"]) == set(table["filename"])
 
 
+@pytest.mark.slow
 def test_the_number_of_processes_changes_no_byte(
     corpus: Path, sources: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +69,7 @@ def test_the_number_of_processes_changes_no_byte(
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
 
 
+@pytest.mark.slow
 def test_the_voices_of_a_corpus_sound_the_same_in_every_process() -> None:
     """Each variant that is drawn, twice: with its state fresh, and in another process."""
     code = """
@@ -98,6 +101,7 @@ def test_a_name_that_leads_elsewhere_is_refused(
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_a_part_is_a_corpus_of_its_own(corpus: Path, tmp_path: Path) -> None:
     take_part(corpus, 5, tmp_path / "part")
     part, whole = read_training_table(tmp_path / "part"), read_training_table(corpus)
@@ -107,6 +111,7 @@ def test_a_part_is_a_corpus_of_its_own(corpus: Path, tmp_path: Path) -> None:
         assert (tmp_path / "part" / name).samefile(corpus / name)
 
 
+@pytest.mark.slow
 def test_each_size_is_measured_once(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rehearsal, "CHAIN", {"speak": ["preprocess.py"]})
     monkeypatch.setattr(rehearsal, "LOOK_SECONDS", 0.05)
@@ -119,6 +124,7 @@ def test_each_size_is_measured_once(corpus: Path, monkeypatch: pytest.MonkeyPatc
     assert len(list((corpus.parent / "clips_8" / "tts_data").glob("*.wav"))) == 6
 
 
+@pytest.mark.slow
 def test_a_step_that_fails_is_named(
     corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

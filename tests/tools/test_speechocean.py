@@ -93,6 +93,7 @@ def test_the_same_seed_gives_the_same_tables(corpus: Path, tmp_path: Path) -> No
         assert path.read_bytes() == (tmp_path / "two" / "kids" / path.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_download_that_is_not_whole_is_named(corpus: Path, tmp_path: Path) -> None:
     (corpus / "test" / "spk2age").unlink()
     command = [sys.executable, "tools/make_speechocean.py", str(corpus), str(tmp_path / "speech")]
@@ -120,6 +121,7 @@ def test_speakers_are_drawn_whole() -> None:
     assert (counts[[0, 1, 3]].sum(axis=0) == 3).all()
 
 
+@pytest.mark.slow
 def test_tables_of_a_baseline_and_of_a_perfect_answer(corpus: Path, tmp_path: Path) -> None:
     make(corpus, tmp_path)
     kids = tmp_path / "kids"

@@ -75,6 +75,7 @@ def learnable(job: TrainingJob) -> Iterator[Path]:
 LEARNING = {"epochs": 10, "schedule_epochs": 10, "learning_rate": 3e-3, "dropout": 0.0, "augment": "none"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", INJURIES)
 def test_a_collapsed_run_is_begun_again_with_another_seed(
     how: str,
@@ -135,6 +136,7 @@ def stay_at_the_prior(monkeypatch: pytest.MonkeyPatch) -> Callable[[TrainingJob,
     return call
 
 
+@pytest.mark.slow
 def test_a_run_that_ended_at_the_prior_is_begun_again(
     make_job: Callable[..., TrainingJob],
     stay_at_the_prior: Callable[[TrainingJob, set[int]], None],
@@ -162,6 +164,7 @@ def test_what_can_not_be_learnt_is_written_with_its_tries(
     assert "try 2 of 2" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_try_that_was_cut_off_goes_on(
     make_job: Callable[..., TrainingJob],
     injure: Callable[..., list[int]],
@@ -196,6 +199,7 @@ def test_a_try_that_was_cut_off_goes_on(
     assert same_weights(resumed, whole)
 
 
+@pytest.mark.slow
 def test_vanished_gradients_are_counted_across_a_cut(
     make_job: Callable[..., TrainingJob],
     injure: Callable[..., list[int]],

@@ -22,6 +22,8 @@ from models.training.job import TrainingJob
 from models.training.run_state import last_state
 from models.training.trainer import SEEDS_APART
 
+pytestmark = pytest.mark.slow
+
 # Losses of one process and of two at the same global batch differ by rounding alone: float32 sums in another order.
 TOLERANCE = 1e-5
 TINY = str(ROOT / "assets" / "encoders" / "phonetic-tiny")

@@ -96,6 +96,7 @@ def test_optimiser_and_schedule_are_the_recipes(make_job: Callable[..., Training
     assert (defaults["betas"], defaults["eps"]) == ((0.9, 0.999), 1e-6)
 
 
+@pytest.mark.slow
 def test_accumulation_changes_nothing(make_job: Callable[..., TrainingJob], tmp_path: Path) -> None:
     """The same batch in parts gives the same step, up to rounding; dropout would draw otherwise, so it is off."""
     checkpoints = [
@@ -107,6 +108,7 @@ def test_accumulation_changes_nothing(make_job: Callable[..., TrainingJob], tmp_
     np.testing.assert_allclose(checkpoints[0].oof.predictions, checkpoints[1].oof.predictions, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(make_job: Callable[..., TrainingJob], tmp_path: Path) -> None:
     one, other = (load_checkpoint(train_fold(make_job(output_dir=tmp_path / name))) for name in "ab")
     assert same_weights(one, other)
@@ -142,6 +144,7 @@ def cut_and_resume(monkeypatch: pytest.MonkeyPatch) -> Resume:
     return call
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_goes_on(make_job: Callable[..., TrainingJob], cut_and_resume: Resume) -> None:
     whole = load_checkpoint(train_fold(make_job(epochs=3)))
     job = forget(make_job(epochs=3))
@@ -152,6 +155,7 @@ def test_a_run_that_was_cut_off_goes_on(make_job: Callable[..., TrainingJob], cu
     assert [row["epoch"] for row in resumed.history] == [1, 2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_run_goes_on_within_an_epoch(
     workers: int, make_job: Callable[..., TrainingJob], cut_and_resume: Resume
@@ -164,6 +168,7 @@ def test_a_run_goes_on_within_an_epoch(
     assert path.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_another_recipe_does_not_go_on_from_the_old_run(make_job: Callable[..., TrainingJob]) -> None:
     job = make_job(epochs=1)
     train_fold(job)
@@ -188,6 +193,7 @@ def two_threads() -> Iterator[None]:
     torch.use_deterministic_algorithms(False)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_threads")
 def test_the_same_seed_gives_the_same_bytes_with_several_threads(make_job: Callable[..., TrainingJob]) -> None:
     """Where clips of a batch share a reference, their gradients for it are added up by threads."""
@@ -215,6 +221,7 @@ def test_bf16_runs_on_the_cpu(make_job: Callable[..., TrainingJob]) -> None:
     assert np.isfinite(found.oof.predictions).all()
 
 
+@pytest.mark.slow
 def test_a_learnable_difference_is_learnt(make_job: Callable[..., TrainingJob]) -> None:
     """Right answers are tones, wrong ones noise: even a random encoder can be trained to hear that."""
     import soundfile

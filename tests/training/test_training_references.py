@@ -27,6 +27,7 @@ def test_a_checkpoint_knows_its_references(make_job: Callable[..., TrainingJob])
     assert len(set(found.references.values())) == len(texts)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_does_not_go_on_with_other_references(
     make_job: Callable[..., TrainingJob],
 ) -> None:
