@@ -1,6 +1,9 @@
 """One list of what is needed, pyproject.toml, with which other files agree. Run: pytest tests/tools/test_requirements.py"""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,3 +63,11 @@ def test_the_version_is_the_same_wherever_it_stands() -> None:
     (version,) = re.findall(r'^version = "([^"]+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert f"version: {version}\n" in (ROOT / "CITATION.cff").read_text()
     assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_an_editable_install_lets_the_tools_find_each_other(tmp_path: Path) -> None:
+    """From anywhere, as the Makefile, the README and each other call them."""
+    surroundings = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, ROOT / "tools" / "run_demo.py", "--help"]
+    done = subprocess.run(command, cwd=tmp_path, env=surroundings, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("usage: run_demo.py"), done.stderr

@@ -17,6 +17,7 @@ from fakes import Script, same_weights
 from models.ensemble.checkpoint import load_checkpoint, save_checkpoint
 from models.ensemble.metrics import log_loss
 from models.errors import InputError
+from models.speech.references import References
 from models.training.fold import train_fold
 from models.training.job import TrainingJob
 from models.training.run_state import past_tries
@@ -190,7 +191,7 @@ def test_a_try_that_was_cut_off_goes_on(
         patch.setattr(FoldTrainer, "training_step", stop)
         with pytest.raises(KeyboardInterrupt):
             train_fold(job)
-    assert [item["seed"] for item in past_tries(job, restart=False)] == [first]
+    assert [item["seed"] for item in past_tries(job, References(job.options.tts_dir), restart=False)] == [first]
     steps.clear()
     resumed = load_checkpoint(train_fold(job))
     assert first not in steps
