@@ -40,7 +40,9 @@ def explain(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("models"):
         package = error.name.partition(".")[0]
-        return f"this needs the package {package}, which is not installed; pip install {package}, or the whole list: pip install -e ."
+        return (
+            f"this needs the package {package}, which is not installed; pip install {package}, or all: pip install -e ."
+        )
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}; make room, move it, change its permissions, or give another path"
     return None

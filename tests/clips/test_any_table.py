@@ -30,6 +30,7 @@ def write(file: Path, rows: Sequence[Sequence[str]]) -> Path:
     return file
 
 
+@pytest.mark.slow
 @given(st.lists(TEXTS, min_size=1, max_size=6))
 @example(["null", "nan", "None", "007", "1e5", "café", "it's “cold”", " two  spaces ", "\ufeff"])
 @example(['red, "white", blue', "one\ntwo", "three\r\nfour", "five\rsix", "plain", '"', '""'])
@@ -41,6 +42,7 @@ def test_a_text_comes_back_as_it_was_written(tmp_path: Path, texts: list[str]) -
     assert table.index.tolist() == list(range(2, len(texts) + 2))
 
 
+@pytest.mark.slow
 @given(st.integers(0, 3), st.lists(CELLS, min_size=1, max_size=8).filter(lambda cells: len(cells) != 4))
 @example(2, ["7", *ROWS[2]])
 @example(2, [*ROWS[2], ""])
@@ -54,6 +56,7 @@ def test_a_row_with_too_many_or_too_few_fields_is_named(tmp_path: Path, at: int,
     assert repr(",".join(cells)[:200]) in str(caught.value)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 200), st.integers(0, 5), st.one_of(CELLS.map(str.encode), st.binary(max_size=30)))
 @example(60, 0, b"\0")
 @example(60, 0, b"a" * 200_000)  # longer than the csv module reads
@@ -79,6 +82,7 @@ def test_what_is_put_into_a_file_is_refused_or_changes_one_row(
         assert untouched <= set(table.itertuples(index=False, name=None))
 
 
+@pytest.mark.slow
 @given(CELLS)
 @example("1.")
 @example(" 0e0 ")

@@ -46,6 +46,7 @@ def mean_difference(one: torch.Tensor, other: torch.Tensor) -> float:
     return float((log_mel(one, 80)[:, :n_frames] - log_mel(other, 80)[:, :n_frames]).abs().mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.7, 0.85, 1.15, 1.3])
 def test_time_stretch_is_the_waveform_effect(rate: float) -> None:
     wave = vowels()

@@ -235,6 +235,7 @@ def test_no_opcode_that_calls_or_looks_up_is_plain() -> None:
     assert free & _PLAIN_OPCODES == {"BINGET", "LONG_BINGET", "MEMOIZE"}  # what has been made before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [b"\x80\x02Nr\xff\xff\xff\xff.", b"\x80\x04" + b"]" * 100_000 + b"a" * 99_999 + b".", b"\x80\x04]\x94h\x00a."],

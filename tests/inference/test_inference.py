@@ -53,6 +53,7 @@ def alone(member: Member, clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]
         return np.array([sigmoid(network(**batch)["logits"].numpy())[0] for batch in batches])
 
 
+@pytest.mark.slow
 def test_blend_of_members_of_several_lengths_and_kinds(
     clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]], encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,6 +71,7 @@ def test_blend_of_members_of_several_lengths_and_kinds(
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_whole_chunks_are_scored_to_the_same_bytes_apart(
     clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]], encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +95,7 @@ def three_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_changes_no_score(
     clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]],
     encoder_dir: Path,
@@ -123,6 +126,7 @@ def test_items_are_computed_by_one_thread_each_or_in_turn_by_all(three_threads: 
     assert torch.get_num_threads() == 3
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="reads the number of open files from /proc")
 def test_many_clips_need_few_open_files(
     clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]], encoder_dir: Path
@@ -186,6 +190,7 @@ def test_loading_processes_end_well(
     assert set(exit_codes) == {0}
 
 
+@pytest.mark.slow
 def test_features_are_computed_once_and_few_are_held(
     clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]], encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,6 +290,7 @@ def make_config(encoder_dir: Path, folder: Path, weights: dict[str, float]) -> E
     return EnsembleConfig(4, checkpoint.voice, checkpoint.data_fingerprint, priors(), entries)
 
 
+@pytest.mark.slow
 def test_members_and_their_shares(encoder_dir: Path, tmp_path: Path) -> None:
     config = make_config(encoder_dir, tmp_path, {"model2s": 0.75, "model3mb": 0.0, "model2m": 0.25})
     everything = load_members(config, tmp_path, None)

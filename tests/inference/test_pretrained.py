@@ -110,6 +110,7 @@ def test_waveforms_of_another_rate(published: Path) -> None:
     assert score == pytest.approx(scorer.score("clip.wav", "old", "deletion", "KG"), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_what_is_loaded_saves_as_the_same_bytes(script: Script, work: Path) -> None:
     assert script(PUBLISH).code == 0
     load(work / "published").save_pretrained(work / "again", (work / "published/README.md").read_text())
@@ -130,6 +131,7 @@ def test_one_checkpoint_alone(script: Script, work: Path) -> None:
     assert {path.name for path in (work / "published").glob("*.safetensors")} == {"model2s_1.safetensors"}
 
 
+@pytest.mark.slow
 def test_nothing_is_pickled_and_nothing_tells_of_clips_or_places(script: Script, work: Path) -> None:
     """No file name of a training clip, and no path of the machine that it was published on."""
     for path in work.glob("assets/*.pth"):
@@ -156,6 +158,7 @@ def test_whoever_may_read_the_card_may_read_the_weights(pristine: Path) -> None:
     assert len(modes) == 1
 
 
+@pytest.mark.slow
 def test_folds_per_model_are_spread_as_infer_does(script: Script, work: Path) -> None:
     assert script(INFER, "--precision", "fp32", "--folds_per_model", 1).code == 0
     assert script(PUBLISH, "--folds_per_model", 1).code == 0
@@ -178,6 +181,7 @@ def test_references_are_published_or_spoken_on_demand(script: Script, work: Path
     assert len(list((work / "cache").rglob("*.wav"))) == len({answer.text for answer in answers(work)}) + 1
 
 
+@pytest.mark.slow
 def test_another_voice_is_refused(script: Script, work: Path) -> None:
     """In the folder of references at publishing, in the published folder, in the cache, and as the voice that should speak."""
     clip = answers(work)[0].audio
@@ -284,6 +288,7 @@ def test_wrong_questions_are_answered_by_name(work: Path, changes: dict, mention
     assert len(scorer.score_batch([])) == 0
 
 
+@pytest.mark.slow
 def test_a_folder_that_holds_something_is_left_alone(script: Script, work: Path) -> None:
     (work / "full").mkdir()
     (work / "full/thesis.txt").write_text("years of work")

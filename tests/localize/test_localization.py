@@ -182,6 +182,7 @@ def test_the_changed_word_scores_lowest_in_another_voice(
         check_times(one)
 
 
+@pytest.mark.slow
 def test_two_departures_do_not_spoil_what_lies_between(shipped: LoadedModel, speak: Callable[[str], Waveform]) -> None:
     expected = "my brother found a big bone in the old garden"
     found = ask(shipped, expected, "my brother lost a bone in the old school garden", speak)
@@ -192,6 +193,7 @@ def test_two_departures_do_not_spoil_what_lies_between(shipped: LoadedModel, spe
     check_times(found)
 
 
+@pytest.mark.slow
 def test_what_was_said_is_right(shipped: LoadedModel, speak: Callable[[str], Waveform]) -> None:
     found = [ask(shipped, expected, expected, speak) for expected, *_ in NEAR_MISSES[::3]]
     kinds = [unit.kind for one in found for unit in one.units]
@@ -253,6 +255,7 @@ def test_a_network_without_phones_compares_frames(
         assert all(0 < unit.score < 1 for unit in found.units)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("joint", ["plain", "matched"])
 def test_a_joint_network_is_asked_about_blocks(speak: Callable[[str], Waveform], joint: str) -> None:
     model = network("mean", joint=joint)
@@ -283,6 +286,7 @@ def test_blocks_of_a_text() -> None:
     assert split_units("tsk") == ("syllable", ("tsk",))
 
 
+@pytest.mark.slow
 def test_json_tells_all_that_was_found(shipped: LoadedModel, speak: Callable[[str], Waveform]) -> None:
     found = ask(shipped, *NEAR_MISSES[0][:2], speak)
     content = json.loads(json.dumps(to_json(found)))
@@ -292,6 +296,7 @@ def test_json_tells_all_that_was_found(shipped: LoadedModel, speak: Callable[[st
     assert 0 < content["probability"] < 1
 
 
+@pytest.mark.slow
 def test_a_picture_names_every_word(shipped: LoadedModel, speak: Callable[[str], Waveform]) -> None:
     expected, said, *_ = NEAR_MISSES[4]
     figure = picture(ask(shipped, expected, said, speak))
@@ -311,6 +316,7 @@ def test_a_response_that_is_none_is_refused(
         localize(shipped, "we like it", "blending", "1", response, speak)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.06, 0.3, 12.0])
 def test_answers_of_any_length_are_judged(
     shipped: LoadedModel, speak: Callable[[str], Waveform], seconds: float

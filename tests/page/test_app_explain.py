@@ -33,6 +33,7 @@ def test_words_stay_apart_for_who_copies_or_hears_them() -> None:
     assert text.split()[:2] == ["my", "&lt;b&gt;different"]
 
 
+@pytest.mark.slow
 def test_every_expected_word_is_scored_and_drawn(work: Path, tmp_path: Path) -> None:
     """Here by a joint model, which is asked about pieces of the text."""
     pytest.importorskip("matplotlib")

@@ -37,6 +37,7 @@ def test_thresholds_that_make_no_sense(low: float, high: float) -> None:
         Thresholds(low, high)
 
 
+@pytest.mark.slow
 def test_the_explanation_follows_the_held_out_answers() -> None:
     figures = ensemble_figures(checkpoints(), {"model2s": 1.0})
     texts = [

@@ -41,6 +41,7 @@ def test_labels_follow_the_phones_at_any_speed_and_delay() -> None:
     assert [PHONE_CLASSES[index] for index in faster] == ["sil"] * 5 + ["s"] * 3 + ["i:"] * 2
 
 
+@pytest.mark.slow
 def test_every_phone_of_the_material_has_a_class(synthesizer: Synthesizer) -> None:
     rng = np.random.default_rng(0)
     clips = [synthesizer.response(texts.draw_text(rng)[1], rng) for _ in range(60)]
@@ -49,6 +50,7 @@ def test_every_phone_of_the_material_has_a_class(synthesizer: Synthesizer) -> No
     assert len(labels.unique()) > 35
 
 
+@pytest.mark.slow
 def test_a_group_pairs_a_text_with_an_audible_miss(synthesizer: Synthesizer) -> None:
     rng = np.random.default_rng(1)
     for _ in range(10):
@@ -115,6 +117,7 @@ def test_voices_of_validation_are_not_trained_on() -> None:
     assert len(TRAIN_VARIANTS) > 60
 
 
+@pytest.mark.slow
 def test_batches_keep_to_the_budget_and_pad_with_unknown(synthesizer: Synthesizer) -> None:
     rng = np.random.default_rng(5)
     batches = cut_pool([synthesizer.draw_group(rng) for _ in range(12)], 6000)

@@ -57,6 +57,7 @@ def blended_rows(folds: list[Checkpoint], weights: dict[str, float]) -> pd.DataF
     return pd.DataFrame(rows.values(), columns=["task", "grade", "label", "prediction"])
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_blend(folds: list[Checkpoint], weights: dict[str, float]) -> None:
     found, rows = ensemble_figures(folds, weights), blended_rows(folds, weights)
     overall = found["overall"][0]
@@ -133,6 +134,7 @@ def test_the_card_is_one_that_the_hub_reads(folds: list[Checkpoint], weights: di
     assert front["model-index"][0]["results"][0]["task"]["type"] == "audio-classification"
 
 
+@pytest.mark.slow
 def test_other_predictions_make_another_card(folds: list[Checkpoint], weights: dict[str, float]) -> None:
     """Figures are computed: turn every prediction around, and each table changes."""
     turned = [replace(item, oof=replace(item.oof, predictions=1 - item.oof.predictions)) for item in folds]

@@ -298,6 +298,7 @@ def test_answers_of_one_kind_have_no_auc_and_still_a_page(tmp_path: Path, whole:
     assert "nan" not in page.text.lower()
 
 
+@pytest.mark.slow
 def test_a_single_task_and_grade_leave_nothing_to_compare(tmp_path: Path) -> None:
     items = [
         replace(item, oof=replace(item.oof, tasks=["blending"] * 40, grades=["KG"] * 40))

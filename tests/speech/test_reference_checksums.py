@@ -183,6 +183,7 @@ def test_packing_leaves_nothing_to_speak_that_the_models_know(
     assert {f"tts_data/{reference(work / 'tts_data', text).name}" for text in known} <= packed
 
 
+@pytest.mark.slow
 def test_publishing_and_the_page_refuse_a_changed_reference(work: Path, known: dict[str, str], script: Script) -> None:
     scorer = Scorer.from_config(work / "model_configs.pkl", work / "tts_data", device="cpu")
     assert scorer.score(work / "data" / "test0.wav", "old", "deletion", "KG") > 0
@@ -228,6 +229,7 @@ def test_a_reference_that_lies_elsewhere_is_refused(
     refused(name, mentions=(linked.name, "link"))
 
 
+@pytest.mark.slow
 def test_a_reference_that_lies_elsewhere_is_not_published(work: Path, linked: Path, script: Script) -> None:
     outcome = script("publish.py", "--license", "mit")
     assert outcome.code == 1
@@ -252,6 +254,7 @@ def test_a_known_reference_may_lie_elsewhere(work: Path, known: dict[str, str], 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["device", "pipe", "huge"])
 def test_what_is_no_reference_is_not_copied(what: str, work: Path, script: Script) -> None:
     """It would fill the disk, or never end."""

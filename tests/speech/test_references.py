@@ -276,6 +276,7 @@ def is_alive(process_id: str) -> bool:
     return state != "Z"  # ended, though nobody has asked for its exit code yet
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads the list of processes from /proc")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_no_process_goes_on_speaking_after_the_main_one(
@@ -299,6 +300,7 @@ def test_no_process_goes_on_speaking_after_the_main_one(
 # Several processes
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_bytes_as_one(tmp_path: Path) -> None:
     texts = [*ODD_TEXTS, *(text for group in TEXTS.values() for text in group if text != "cat")]
     assert speak(tmp_path / "one", *texts, jobs=1) == len(texts)
@@ -307,6 +309,7 @@ def test_two_processes_give_the_same_bytes_as_one(tmp_path: Path) -> None:
     assert len(waves(tmp_path / "one")) == len(texts)
 
 
+@pytest.mark.slow
 def test_a_text_that_is_not_spoken_is_named_from_another_process(tts_dir: Path) -> None:
     with pytest.raises(InputError, match=r"'\?\?'"):
         speak(tts_dir, "cat", "??", "old", "fox", jobs=2)
@@ -314,6 +317,7 @@ def test_a_text_that_is_not_spoken_is_named_from_another_process(tts_dir: Path) 
     assert list(listed(tts_dir)) == ["cat"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [InputError, KeyboardInterrupt])
 def test_nothing_more_is_spoken_after_an_error(
     tts_dir: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
@@ -350,6 +354,7 @@ def give_up_after(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_ends_the_run_with_an_error(tts_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"number {index}" for index in range(60)]
 
@@ -515,6 +520,7 @@ def test_preprocess_speaks_the_texts_of_test_clips_too(make_data: Callable[..., 
     assert set(listed(tts_dir / "train_only")) == {"old", "cat", "teevog", "we like to play"}
 
 
+@pytest.mark.slow
 def test_preprocess_help() -> None:
     process = preprocess("--help")
     assert process.returncode == 0
@@ -522,6 +528,7 @@ def test_preprocess_help() -> None:
         assert option in process.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong",
     [("--speed", "9"), ("--voice", "melo"), ("--data_dir", "/no/such/folder")],

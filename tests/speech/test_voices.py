@@ -271,6 +271,7 @@ def test_hugging_face_voice_says_the_same_every_time(options: VoiceOptions) -> N
         assert np.abs(waveform).max() > 0.001
 
 
+@pytest.mark.slow
 def test_hugging_face_voice_leaves_the_generators_and_threads_alone(options: VoiceOptions) -> None:
     import torch
 
@@ -298,6 +299,7 @@ def test_hugging_face_voice_slows_down(options: VoiceOptions) -> None:
     assert normal > 1.1 * fast
 
 
+@pytest.mark.slow
 def test_speecht5_is_stretched_by_its_speed(speecht5: VoiceOptions) -> None:
     normal, slow = (
         len(make_voice(dataclasses.replace(speecht5, speed=speed)).speak("red hat")) for speed in (1.0, 0.5)
@@ -313,6 +315,7 @@ def test_hugging_face_voice_is_resampled_to_16_khz(vits: VoiceOptions, tmp_path:
     assert len(low) == 2 * len(make_voice(vits).speak("cat"))
 
 
+@pytest.mark.slow
 def test_a_voice_is_the_same_in_another_folder(options: VoiceOptions, tmp_path: Path) -> None:
     here = make_voice(options)
     shutil.copytree(options.voice, tmp_path / "elsewhere")
@@ -325,6 +328,7 @@ def test_a_voice_is_the_same_in_another_folder(options: VoiceOptions, tmp_path: 
     assert here.speak("cat").tobytes() == there.speak("cat").tobytes()
 
 
+@pytest.mark.slow
 def test_other_weights_and_another_speed_are_another_voice(options: VoiceOptions, tmp_path: Path) -> None:
     save = save_vits if options.speaker_embedding is None else save_speecht5
     voice = make_voice(options).identity
@@ -334,6 +338,7 @@ def test_other_weights_and_another_speed_are_another_voice(options: VoiceOptions
     assert not same_voice(voice, other_speed)
 
 
+@pytest.mark.slow
 def test_another_speaker_and_another_vocoder_are_another_voice(speecht5: VoiceOptions, tmp_path: Path) -> None:
     voice = make_voice(speecht5)
     vector = np.load(speecht5.speaker_embedding)
@@ -361,6 +366,7 @@ def test_weights_stored_in_half_precision_speak_in_full(vits: VoiceOptions, tmp_
     assert half.speak("red hat").tobytes() == full.speak("red hat").tobytes()
 
 
+@pytest.mark.slow
 def test_a_vocoder_stored_in_half_precision_speaks_in_full(speecht5: VoiceOptions, tmp_path: Path) -> None:
     from transformers import SpeechT5HifiGan
 

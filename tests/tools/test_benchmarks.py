@@ -39,6 +39,7 @@ def test_fixed_padding_scores_as_the_plain_implementation_does(setting: Setting)
     np.testing.assert_allclose(ours, plain, atol=5e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("augment", ["none", "response", "both"])
 def test_plain_samples_look_like_ours(setting: Setting, augment: str) -> None:
     ours, plain = setting.clips.dataset(recipe_of(augment=augment)), setting.plain_data(augment)

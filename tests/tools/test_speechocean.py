@@ -62,6 +62,7 @@ def read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
+@pytest.mark.slow
 def test_the_layout_is_the_competitions_and_wrong_answers_sound_wrong(corpus: Path, tmp_path: Path) -> None:
     make(corpus, tmp_path / "speech")
     kids, voice = tmp_path / "speech" / "kids", Synthesizer()
@@ -86,6 +87,7 @@ def test_the_layout_is_the_competitions_and_wrong_answers_sound_wrong(corpus: Pa
     assert older["spoken_text"].str.islower().all()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_tables(corpus: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         make(corpus, tmp_path / name)

@@ -100,6 +100,7 @@ def test_a_collapsed_run_is_begun_again_with_another_seed(
     assert same_weights(found, load_checkpoint(train_fold(undisturbed)))
 
 
+@pytest.mark.slow
 def test_tries_have_a_limit_and_nothing_is_shipped(
     make_job: Callable[..., TrainingJob],
     injure: Callable[..., list[int]],
@@ -151,6 +152,7 @@ def test_a_run_that_ended_at_the_prior_is_begun_again(
     assert log_loss(found.oof.labels, found.oof.predictions) < 0.6
 
 
+@pytest.mark.slow
 def test_what_can_not_be_learnt_is_written_with_its_tries(
     make_job: Callable[..., TrainingJob],
     stay_at_the_prior: Callable[[TrainingJob, set[int]], None],

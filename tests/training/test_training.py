@@ -23,6 +23,7 @@ from models.training.job import TrainingJob
 from models.training.trainer import FoldTrainer, schedule_steps
 
 
+@pytest.mark.slow
 def test_checkpoint_holds_what_the_rest_needs(make_job: Callable[..., TrainingJob]) -> None:
     job = make_job("model3mapd", epochs=3)
     found = load_checkpoint(train_fold(job))
@@ -39,6 +40,7 @@ def test_checkpoint_holds_what_the_rest_needs(make_job: Callable[..., TrainingJo
     assert list(job.run_dir.rglob("events.out.tfevents*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", ["batch", "fixed"])
 def test_oof_predictions_are_those_of_the_saved_weights(make_job: Callable[..., TrainingJob], padding: str) -> None:
     from models.clips.dataset import ComparisonDataset
@@ -55,6 +57,7 @@ def test_oof_predictions_are_those_of_the_saved_weights(make_job: Callable[..., 
     np.testing.assert_allclose(found.oof.predictions, sigmoid(logits.numpy()), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_best_epoch_is_kept(make_job: Callable[..., TrainingJob], monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the losses are, the weights kept are those of the epoch with the lowest."""
     kept, evaluated = [], []
@@ -72,6 +75,7 @@ def test_best_epoch_is_kept(make_job: Callable[..., TrainingJob], monkeypatch: p
     assert not all(torch.equal(tensor, evaluated[2][name].half()) for name, tensor in kept.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["model3mapd", "model2m"])
 def test_optimiser_and_schedule_are_the_recipes(make_job: Callable[..., TrainingJob], name: str) -> None:
     rates, optimizers = [], []
@@ -205,6 +209,7 @@ def test_the_same_seed_gives_the_same_bytes_with_several_threads(make_job: Calla
     assert len(written) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [5, 16])
 def test_every_held_out_clip_is_predicted(make_job: Callable[..., TrainingJob], batch_size: int) -> None:
     """Also those of the last batch, which is not whole, and where there is no whole batch at all. Training drops its own."""
@@ -216,6 +221,7 @@ def test_every_held_out_clip_is_predicted(make_job: Callable[..., TrainingJob], 
     )
 
 
+@pytest.mark.slow
 def test_bf16_runs_on_the_cpu(make_job: Callable[..., TrainingJob]) -> None:
     found = load_checkpoint(train_fold(make_job("model3mcp", precision="bf16", epochs=1)))
     assert np.isfinite(found.oof.predictions).all()

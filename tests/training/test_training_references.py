@@ -18,6 +18,7 @@ from models.training.job import TrainingJob, is_finished
 from models.training.trainer import FoldTrainer
 
 
+@pytest.mark.slow
 def test_a_checkpoint_knows_its_references(make_job: Callable[..., TrainingJob]) -> None:
     job = make_job(epochs=1, grouping="1f")
     found = load_checkpoint(train_fold(job))
@@ -58,6 +59,7 @@ def interrupt_after_saving() -> Callable[..., None]:
     return save
 
 
+@pytest.mark.slow
 def test_a_finished_fold_of_other_references_is_no_finished_one(
     make_job: Callable[..., TrainingJob],
 ) -> None:
