@@ -5,7 +5,7 @@ here. So the scores are the same bytes, and of a lost node those chunks alone ar
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,17 +15,7 @@ from tqdm import tqdm
 
 from models.clips.tables import METADATA_COLUMNS
 from models.cluster.clip_task import ClipResult, NodeOptions, check_clips, score_clips
-from models.cluster.connection import (
-    MAX_RETRIES,
-    alive_nodes,
-    as_they_end,
-    cancel,
-    check_room,
-    connection,
-    import_ray,
-    task_needs,
-    task_settings,
-)
+from models.cluster.connection import MOST_TRIES, alive_nodes, check_room, connection, import_ray, run_tasks, task_needs
 from models.cluster.options import ClusterOptions
 from models.ensemble.metrics import Values
 from models.errors import InputError
@@ -73,26 +63,15 @@ class ClipCluster:
         what: str,
         total: int,
     ) -> list[Any]:
-        """The values of all shares, in order. What dies with its process or node is done again.
-
-        Ray itself would try without end what dies for want of memory, so the tries are counted here.
-        """
-        ray, results, tries = self.ray, dict[int, list[Any]](), [0] * len(shares)
-        remote = ray.remote(max_retries=0, scheduling_strategy="SPREAD", **task_settings(needs))(work)
-        running = {remote.remote(self.node, *share): place for place, share in enumerate(shares)}
-        with ExitStack() as stack, tqdm(total=total, desc=what, unit=" clips", disable=None) as bar:
-            stack.callback(cancel, ray, running)
-            for handle, place in as_they_end(ray, running, needs, "task"):
-                try:
-                    found: ClipResult = ray.get(handle)
-                except ray.exceptions.RayTaskError:
-                    raise  # an error of ours
-                except ray.exceptions.RayError as error:
-                    tries[place] += 1
-                    if tries[place] > MAX_RETRIES:
-                        raise InputError(_given_up(place, what, error)) from error
-                    running[remote.remote(self.node, *shares[place])] = place
-                    continue
+        """The values of all shares, in order. Raises InputError where one of them is wrong, or kills every process."""
+        results = dict[int, list[Any]]()
+        ended = run_tasks(self.ray, work, [(self.node, *share) for share in shares], needs, "task")
+        with closing(ended), tqdm(total=total, desc=what, unit=" clips", disable=None) as bar:
+            for place, found in ended:
+                if isinstance(found, self.ray.exceptions.RayTaskError):
+                    raise found  # an error of ours
+                if isinstance(found, Exception):
+                    raise InputError(_given_up(place, what, found)) from found
                 if found.error is not None:
                     raise InputError(found.error)
                 results[place] = found.values
@@ -129,6 +108,6 @@ def clip_cluster(options: ClusterOptions, node: NodeOptions) -> Iterator[ClipClu
 def _given_up(place: int, what: str, error: Exception) -> str:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return (
-        f"--ray: {1 + MAX_RETRIES} processes have died over part {place + 1} of {what} ({reason}); if memory ran out, give "
+        f"--ray: {MOST_TRIES} processes have died over part {place + 1} of {what} ({reason}); if memory ran out, give "
         "each task a larger share of a node with --cpus_per_task or --gpus_per_task"
     )

@@ -10,7 +10,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,10 +20,10 @@ from models.cluster.options import ClusterOptions
 from models.errors import InputError
 
 SHIPPED = ("models", "assets/encoders")
-MAX_RETRIES = 4  # of work whose process or node dies
+MOST_TRIES = 5  # of work whose process or node dies
 NEWS_SECONDS = 30.0  # between two looks at whether any node is left that could take a task
 
-Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def import_ray() -> Any:
@@ -84,11 +84,6 @@ def task_needs(ray: Any, options: ClusterOptions, device: str) -> dict[str, floa
     return {"CPU": options.cpus, "GPU": gpus, "memory": options.memory_gb * 2**30}
 
 
-def task_settings(needs: Mapping[str, float]) -> dict[str, Any]:
-    """The same, as options of a remote function."""
-    return {"num_cpus": needs["CPU"], "num_gpus": needs["GPU"], "memory": needs["memory"] or None}
-
-
 def alive_nodes(ray: Any) -> list[dict[str, float]]:
     """What each node has, in Ray's terms."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -127,22 +122,56 @@ def check_room(ray: Any, needs: Mapping[str, float], what: str, wait: bool = Fal
     print(f"waiting for a node with {asked}; there are: {there or 'none'}", file=sys.stderr, flush=True)
 
 
-def as_they_end(
-    ray: Any, running: dict[Any, Item], needs: Mapping[str, float], what: str
-) -> Iterator[tuple[Any, Item]]:
-    """The handle of each task as it ends, with what belongs to it; others may join while this goes on."""
-    while running:
-        done, _ = ray.wait(list(running), timeout=NEWS_SECONDS)
-        if not done:
-            check_room(ray, needs, what, wait=True)
-        for handle in done:
-            yield handle, running.pop(handle)
+def run_tasks(
+    ray: Any,
+    work: Callable[..., Result],
+    shares: Sequence[tuple[Any, ...]],
+    needs: Mapping[str, float],
+    what: str,
+    **settings: Any,
+) -> Generator[tuple[int, Result | Exception], None, None]:
+    """Call `work` with each share's arguments, somewhere; at the end, whatever ends it, none goes on running.
 
+    What dies with its process or node is done again: Ray itself would try without end what dies for want of memory, so the
+    tries are counted here.
 
-def cancel(ray: Any, running: Mapping[Any, object]) -> None:
-    """End the tasks that are running, and those that wait."""
-    for handle in running:
-        ray.cancel(handle, force=True)
+    Parameters
+    ----------
+    needs
+        As of `task_needs`.
+    what
+        "fold" or "task", as of `check_room`.
+    settings
+        More options of a remote function.
+
+    Yields
+    ------
+    int, Result or RayError
+        A share's place as it ends, with what `work` returned, what it raised, or what ended its last process.
+    """
+    resources = {"num_cpus": needs["CPU"], "num_gpus": needs["GPU"], "memory": needs["memory"] or None}
+    remote = ray.remote(max_retries=0, scheduling_strategy="SPREAD", **resources, **settings)(work)
+    tries = [1] * len(shares)
+    running = {remote.remote(*share): place for place, share in enumerate(shares)}
+    try:
+        while running:
+            done, _ = ray.wait(list(running), timeout=NEWS_SECONDS)
+            if not done:
+                check_room(ray, needs, what, wait=True)
+            for handle in done:
+                place = running.pop(handle)
+                try:
+                    found = ray.get(handle)
+                except ray.exceptions.RayError as error:
+                    found = error
+                    if not isinstance(error, ray.exceptions.RayTaskError) and tries[place] < MOST_TRIES:
+                        tries[place] += 1
+                        running[remote.remote(*shares[place])] = place
+                        continue
+                yield place, found
+    finally:
+        for handle in running:
+            ray.cancel(handle, force=True)
 
 
 def _check_answers(address: str) -> None:

@@ -10,21 +10,11 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 from models.base.files import replace_when_done, sole_writer
-from models.cluster.connection import (
-    MAX_RETRIES,
-    as_they_end,
-    cancel,
-    check_room,
-    connection,
-    import_ray,
-    task_needs,
-    task_settings,
-)
+from models.cluster.connection import check_room, connection, import_ray, run_tasks, task_needs
 from models.cluster.fold_task import FoldResult, FoldTask, Home, train_here
 from models.cluster.options import ClusterOptions
 from models.speech.references import References
@@ -55,22 +45,19 @@ def train_on_ray(
         references = References(options.tts_dir).checksums(jobs[0].texts)  # the folds share their clips, and so these
         needs = task_needs(ray, cluster, options.device)
         check_room(ray, needs, "fold")
-        train = ray.remote(max_calls=1, max_retries=MAX_RETRIES, scheduling_strategy="SPREAD")(train_here)
-        running: dict[Any, TrainingJob] = {}
-        for job in jobs:
-            task = FoldTask(job.recipe, job.fold, options, job.data_fingerprint, references, home, cluster.cpus)
-            running[train.options(name=task.name, **task_settings(needs)).remote(task)] = job
-        stack.callback(cancel, ray, running)
-        for handle, job in as_they_end(ray, running, needs, "fold"):
-            yield job, _collect(ray, handle, job)
+        tasks = [
+            FoldTask(job.recipe, job.fold, options, job.data_fingerprint, references, home, cluster.cpus)
+            for job in jobs
+        ]
+        ended = run_tasks(ray, train_here, [(task,) for task in tasks], needs, "fold", max_calls=1)
+        for place, result in stack.enter_context(closing(ended)):
+            yield jobs[place], _collect(jobs[place], result)
 
 
-def _collect(ray: Any, handle: Any, job: TrainingJob) -> str:
+def _collect(job: TrainingJob, result: FoldResult | Exception) -> str:
     """Put what a task has made into the output folder; returns 'trained' or 'failed'."""
-    try:
-        result: FoldResult = ray.get(handle)
-    except ray.exceptions.RayError as error:
-        print(f"{job.name}: failed: {error}", file=sys.stderr, flush=True)
+    if isinstance(result, Exception):
+        print(f"{job.name}: failed: {result}", file=sys.stderr, flush=True)
         return "failed"
     if result.error is not None:
         print(f"{job.name}: failed on {result.node}: {result.error}", file=sys.stderr, flush=True)

@@ -28,7 +28,7 @@ from models.base.files import sha256_of_file
 from models.clips.tables import read_metadata
 from models.cluster.clip_task import NodeOptions, score_clips
 from models.cluster.clips import MOST_CHUNKS, ClipCluster, count_places, share_clips
-from models.cluster.connection import MAX_RETRIES
+from models.cluster.connection import MOST_TRIES, run_tasks
 from models.ensemble.checkpoint import save_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry, write_config
 from models.errors import InputError
@@ -227,7 +227,7 @@ class DyingRay:
 
     class exceptions:
         RayError = type("RayError", (Exception,), {})
-        RayTaskError = type("RayTaskError", (Exception,), {})
+        RayTaskError = type("RayTaskError", (RayError,), {})
 
     def __init__(self) -> None:
         self.begun = 0
@@ -252,7 +252,41 @@ def test_a_chunk_that_kills_every_process_is_given_up() -> None:
     ray, needs = DyingRay(), {"CPU": 1, "GPU": 0, "memory": 0}
     with pytest.raises(InputError, match=r"have died.*out of memory"):
         ClipCluster(ray, None, needs).check(["a.wav"])  # type: ignore[arg-type]
-    assert ray.begun == 1 + MAX_RETRIES
+    assert ray.begun == MOST_TRIES
+
+
+def test_what_dies_is_done_again_and_what_raises_is_not() -> None:
+    """The first task's process dies twice, the second's raises, the third's ends."""
+    ray, cancelled = DyingRay(), list[int]()
+    outcomes: dict[str, list[object]] = {
+        "dies": [ray.exceptions.RayError(), ray.exceptions.RayError(), "done"],
+        "raises": [ray.exceptions.RayTaskError()],
+        "ends": ["done"],
+    }
+    handles = dict[int, str]()
+
+    def begin(name: str) -> int:
+        handles[ray.begun] = name
+        ray.begun += 1
+        return ray.begun - 1
+
+    def get(handle: int) -> object:
+        outcome = outcomes[handles[handle]].pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    ray.begin, ray.get, ray.cancel = begin, get, lambda handle, force: cancelled.append(handle)  # type: ignore[assignment,method-assign]
+    shares, needs = [(name,) for name in outcomes], {"CPU": 1, "GPU": 0, "memory": 0}
+    found = dict(run_tasks(ray, print, shares, needs, "task"))
+    assert (found[0], type(found[1]), found[2]) == ("done", ray.exceptions.RayTaskError, "done")
+    assert ray.begun == 5
+    outcomes["ends"] = ["done"]
+    outcomes["dies"] = ["done"]
+    some = run_tasks(ray, print, [("ends",), ("dies",)], needs, "task")
+    next(some)
+    some.close()
+    assert cancelled == [6]  # what still runs when nobody waits any more
 
 
 def test_a_task_takes_whole_chunks_few_enough_to_keep_all_places_busy() -> None:
