@@ -1,46 +1,24 @@
-"""Make the phonetic encoder from nothing but pip packages: `python pretrain_encoder.py --minutes 90 --output tiny`.
-
-Speech is synthesised while it trains; folders of transcribed speech may be mixed in. Stopped, it goes on where it was.
-"""
+"""Make the phonetic encoder from nothing but pip packages. Run with --help."""
 
 import argparse
-import sys
-from dataclasses import dataclass
+import functools
 from pathlib import Path
 
 import torch
 
-from models.errors import InputError
+from models.base.cli import make_parser, run
 from models.pretrain.pretraining import Pretrainer, new_network
 from models.pretrain.real_speech import held_out_speakers
 from models.pretrain.stream import BatchPlan, BatchStream
-from models.pretrain.validation import TrialSet, edited_trials, labelled_trials, report, synthetic_trials
+from models.pretrain.validation import print_figures, validation_sets
 
 
-@dataclass(frozen=True)
-class Validation:
-    """The sets of pairs that are judged at each pause, by name."""
-
-    sets: dict[str, TrialSet]
-
-    def pause(self, trainer: Pretrainer, losses: dict[str, float]) -> None:
-        clock, model = trainer.clock, trainer.model.eval()
-        audio_hours = clock.audio_seconds / 3600
-        print(f"{clock.seconds / 60:.1f} min, step {clock.step}, {audio_hours:.1f} h of audio: {_listed(losses)}")
-        for name, trials in self.sets.items():
-            figures = report(trials.trials, trials.logits(model))
-            responses = sorted({trial.response for trial in trials.trials})
-            figures["phone error rate"] = trials.phone_error_rate(model, responses)
-            print(f"  {name} ({len(trials.trials)} pairs): {_listed(figures)}", flush=True)
-        model.train()
-
-
-def _listed(figures: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
-
-
-def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = make_parser(
+        "Make the phonetic encoder from nothing but pip packages: speech is synthesised while it trains.\n"
+        "Folders of transcribed speech may be mixed in. Stopped, it goes on where it was.",
+        "python pretrain_encoder.py --minutes 90 --output tiny",
+    )
     parser.add_argument("--minutes", type=float, required=True, help="training time; the learning rate falls over it")
     parser.add_argument("--output", type=Path, required=True, help="folder for the snapshot and encoder/")
     parser.add_argument("--seed", type=int, default=0)
@@ -59,14 +37,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def build_validation(options: argparse.Namespace, speakers: frozenset[str]) -> Validation:
-    sets = {"synthetic": synthetic_trials(60, options.seed)}
-    if options.validation is not None:
-        sets["people, own pairs"] = labelled_trials(options.validation, speakers)
-        sets["people, edits"] = edited_trials(options.validation, speakers, options.seed)
-    return Validation(sets)
-
-
 def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
     torch.set_num_threads(options.threads)
@@ -83,14 +53,11 @@ def main(arguments: list[str] | None = None) -> None:
     stream = BatchStream(plan)
     try:
         stream.set_progress(trainer.progress)
-        validation = build_validation(options, held_out)
-        trainer.train(stream, options.pause_minutes * 60, validation.pause)
+        validation = validation_sets(options.validation, held_out, options.seed)
+        trainer.train(stream, options.pause_minutes * 60, functools.partial(print_figures, validation))
     finally:
         stream.close()
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    run(main)

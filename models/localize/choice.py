@@ -25,7 +25,7 @@ def choose_checkpoint(checkpoint: Path | None, config_path: Path, method: str) -
 
 
 def choose_member(members: Sequence[Member], method: str, source: str) -> Member:
-    """Of an ensemble the one of most weight that has what `method` needs; source : what messages call the ensemble"""
+    """Of an ensemble the one of most weight that has what `method` needs. Messages call the ensemble `source`."""
     by_share = sorted(members, key=lambda member: -member.share)
     aligned = [member for member in by_share if member.checkpoint.recipe.layout == "apart"]
     if method == "alignment" and not aligned:

@@ -1,7 +1,7 @@
 """Figures on unseen voices: synthetic ones, and people held out by speaker."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from models.clips.dataset import pad_together
 from models.clips.tables import TASKS
 from models.network.aligned import AlignedNetwork, EncodedClips, join_clips
 from models.network.phone_fit import greedy_phones
-from models.pretrain.pretraining import encode_batch, pairs_of
+from models.pretrain.pretraining import Pretrainer, encode_batch, pairs_of
 from models.pretrain.real_speech import Recording, read_recordings
 from models.pretrain.synthesis import HELD_OUT_VARIANTS, SpokenClip, Synthesizer, features_of
 from models.pretrain.texts import VOCABULARY, delete_word, insert_word, substitute_word, swap_words
@@ -82,6 +82,32 @@ def report(trials: Sequence[Trial], logits: NDArray[np.float64]) -> dict[str, fl
         if wrong.any():
             figures[name] = float(roc_auc_score(labels[chosen], logits[chosen]))
     return figures
+
+
+def validation_sets(folder: Path | None, speakers: frozenset[str], seed: int) -> dict[str, TrialSet]:
+    """The sets of pairs that are judged at each pause, by name: synthetic ones and, with a folder, of its speakers."""
+    sets = {"synthetic": synthetic_trials(60, seed)}
+    if folder is not None:
+        sets["people, own pairs"] = labelled_trials(folder, speakers)
+        sets["people, edits"] = edited_trials(folder, speakers, seed)
+    return sets
+
+
+def print_figures(sets: Mapping[str, TrialSet], trainer: Pretrainer, losses: Mapping[str, float]) -> None:
+    """How far training is, and the figures of each set."""
+    clock, model = trainer.clock, trainer.model.eval()
+    audio_hours = clock.audio_seconds / 3600
+    print(f"{clock.seconds / 60:.1f} min, step {clock.step}, {audio_hours:.1f} h of audio: {_listed(losses)}")
+    for name, trials in sets.items():
+        figures = report(trials.trials, trials.logits(model))
+        responses = sorted({trial.response for trial in trials.trials})
+        figures["phone error rate"] = trials.phone_error_rate(model, responses)
+        print(f"  {name} ({len(trials.trials)} pairs): {_listed(figures)}", flush=True)
+    model.train()
+
+
+def _listed(figures: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
 
 
 def synthetic_trials(n_groups: int, seed: int) -> TrialSet:

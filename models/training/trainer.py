@@ -25,7 +25,11 @@ from models.recipe import Recipe
 
 ADAM_BETAS = (0.9, 0.999)
 ADAM_EPS = 1e-6
+SEEDS_APART = 1000  # more than there are folds, so that no try has the seed of another fold
 _LOGS_PER_SAVE = 5
+_VANISHED = 1e-7  # gradient norm; a run that learns lies above 1e-3
+_SILENT_LOGS = 3  # one after the other; the Trainer logs 20 times in an epoch
+_OF_THE_PRIOR = 0.99  # a log loss above this share of the prior's has learnt next to nothing
 _BATCHES_PER_RELEASE = 20  # of memory, which takes time to have back
 
 
@@ -119,18 +123,6 @@ def logging_steps(n_train: int, batch_size: int) -> int:
 def schedule_steps(n_train: int, recipe: Recipe) -> int:
     """Optimiser steps over which the learning rate falls."""
     return int(n_train / recipe.batch_size * recipe.schedule_epochs)
-
-
-SEEDS_APART = 1000  # more than there are folds, so that no try has the seed of another fold
-
-
-_VANISHED = 1e-7  # gradient norm; a run that learns lies above 1e-3
-
-
-_SILENT_LOGS = 3  # one after the other; the Trainer logs 20 times in an epoch
-
-
-_OF_THE_PRIOR = 0.99  # a log loss above this share of the prior's has learnt next to nothing
 
 
 class Collapse(Exception):
