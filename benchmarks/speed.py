@@ -151,7 +151,7 @@ def time_training(setting: Setting) -> list[str]:
     """Optimiser steps on features that lie ready, per sample, and the share of the device's matrix rate in them."""
     member, device = member_of(setting.size, recipe_of()), setting.device
     network = rebuild_network(member.checkpoint, device).train()
-    optimizer = torch.optim.AdamW(parameter_groups(network, 1e-3), lr=1e-5, fused=True)
+    optimizer = torch.optim.AdamW(parameter_groups(network, member.checkpoint.recipe), lr=1e-5, fused=True)
     data, plain_data = setting.clips.dataset(recipe_of()), setting.plain_data()
     lengths = [data[row]["log_mel"].shape[1] for row in range(len(data))]
     order = np.array(list(EpochShuffle(lengths, STEP_CLIPS, 0))).reshape(-1, STEP_CLIPS)

@@ -21,7 +21,7 @@ PUBLISHED = (
 )
 
 
-Layout = Literal["joined", "matched", "apart"]
+Layout = Literal["joined", "matched", "apart", "text"]
 
 
 def _setting(text: str, **default: Any) -> Any:
@@ -37,9 +37,9 @@ class Recipe:
 
     name: str = _setting("name of the model, and of its checkpoints")
     encoder: str = _setting("Whisper encoder: a Hugging Face hub id, or a folder written by save_pretrained")
-    pooling: Literal["mean", "attention", "attention+mean", "alignment"] = _setting(
-        "how frames become one vector; alignment encodes reference and response apart and compares them frame by frame, "
-        "the others read both as one input"
+    pooling: Literal["mean", "attention", "attention+mean", "alignment", "tokens"] = _setting(
+        "what becomes one vector; alignment: frames of reference and response, encoded apart and compared; tokens: those of the "
+        "expected text, which a decoder reads while it hears the response; the others: frames of both as one input"
     )
     joint: Literal["plain", "matched"] = _setting(
         "how a joint input is read; plain: as published, for encoders as large as Whisper's; matched: for small ones, each side "
@@ -61,7 +61,9 @@ class Recipe:
     epochs: int = _setting("epochs to train", default=4)
     schedule_epochs: int = _setting("epochs that the learning-rate schedule is laid out for", default=4)
     schedule_cycles: float = _setting("cosine cycles over the schedule: 0.5 ends at zero, 0.25 at half", default=0.5)
-    learning_rate: float = _setting("peak learning rate, at the first step", default=1e-5)
+    warmup: float = _setting("share of the schedule over which the learning rate rises", default=0.0)
+    learning_rate: float = _setting("peak learning rate", default=1e-5)
+    head_learning_rate: float | None = _setting("the head's, where it is another", default=None)
     weight_decay: float = _setting("AdamW weight decay; never on biases, layer norms or the head", default=1e-3)
     max_grad_norm: float = _setting("gradient clipping: the largest total norm", default=1.0)
     augment: Literal["both", "response", "none"] = _setting("which segments are augmented in training", default="both")
@@ -83,15 +85,27 @@ class Recipe:
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "must lie in [0, 1)")
         _require(0.1 <= self.max_seconds <= 30, "max_seconds", self.max_seconds, "must lie in [0.1, 30], as in Whisper")
         _require(self.epochs <= self.schedule_epochs, "epochs", self.epochs, "must not exceed schedule_epochs")
-        is_apart = self.pooling == "alignment"
+        _require(0 <= self.warmup < 1, "warmup", self.warmup, "must lie in [0, 1)")
+        head_rate = self.head_learning_rate
         _require(
-            not (is_apart and self.padding == "fixed"), "padding", "fixed", "is for joint inputs, not for alignment"
+            head_rate is None or 0 < head_rate < math.inf,
+            "head_learning_rate",
+            head_rate,
+            "must be greater than 0 and finite",
         )
+        is_joint = self.layout in ("joined", "matched")
+        _require(
+            is_joint or self.padding != "fixed", "padding", self.padding, f"is for joint inputs, not {self.pooling}"
+        )
+        is_text = self.layout == "text"
+        _require(not is_text or self.head == "linear", "head", self.head, "must be linear where tokens are pooled")
         _require(self.name.isidentifier(), "name", self.name, "must consist of letters, digits and underscores")
 
     @property
     def layout(self) -> Layout:
-        """What the network reads: one input, one in which it knows the two sides apart, or two inputs."""
+        """What the network reads: both sides as one input, or knowing them apart; as two inputs; the response and the text."""
+        if self.pooling == "tokens":
+            return "text"
         if self.pooling == "alignment":
             return "apart"
         return "matched" if self.joint == "matched" else "joined"

@@ -14,7 +14,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import INFER, ROOT, TRAIN, TRAINING, Outcome, Script, jobs_on_tones, reference, snapshot, write_part
+from fakes import (
+    INFER,
+    ROOT,
+    TRAIN,
+    TRAINING,
+    Outcome,
+    Script,
+    jobs_on_tones,
+    reference,
+    save_tokenizer,
+    snapshot,
+    write_part,
+)
 from hypothesis import HealthCheck, settings
 
 from models.training.job import TrainingJob
@@ -40,7 +52,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def encoder_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Whisper of width 16 with a decoder, as a hub repository would hold it."""
+    """A Whisper of width 16 with decoder and tokenizer, as a hub repository would hold it."""
     from transformers import WhisperConfig, WhisperForConditionalGeneration, set_seed
 
     set_seed(0)
@@ -60,6 +72,7 @@ def encoder_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     folder = tmp_path_factory.mktemp("encoder")
     WhisperForConditionalGeneration(config).save_pretrained(folder)
+    save_tokenizer(folder)
     return folder
 
 

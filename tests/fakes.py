@@ -149,6 +149,18 @@ def save_vits(folder: Path, seed: int = 0, phonemize: bool = False, **config: An
     return folder
 
 
+def save_tokenizer(folder: Path) -> None:
+    """The tokenizer.json of the tests' Whisper: each letter is a token."""
+    from tokenizers import Tokenizer, decoders, models
+
+    marks = ["<pad>", "<bos>", "<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"]
+    vocabulary = {token: index for index, token in enumerate([*marks, *LETTERS, *"0123456789'"])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.add_special_tokens(marks)
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+
 MEDIUM, SMALL = "openai/whisper-medium", "openai/whisper-small"
 DISTIL_MEDIUM, DISTIL_SMALL = "distil-whisper/distil-medium.en", "distil-whisper/distil-small.en"
 

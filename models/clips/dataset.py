@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, Sampler
 from models.clips.augment import AUGMENTATIONS, NOTHING, Chain
 from models.clips.features import HOP_LENGTH, log_mel, magnitude_spectrogram, pad_frames
 from models.clips.tables import clip_paths, scalars
+from models.clips.tokens import TextTokenizer
 from models.recipe import Layout
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio
 
@@ -20,13 +21,15 @@ POOL_BATCHES = 32  # large enough that a batch's clips differ little in length, 
 
 
 class Clip(TypedDict, total=False):
-    """`log_mel` and `reference_frames` of joined clips; `reference`, `reference_key` and `response` of those apart."""
+    """`log_mel` and `reference_frames` of joined clips; `reference`, `reference_key` and `response` of those apart; `response`
+    and `tokens` of those with their text."""
 
     log_mel: Tensor  # float32 [shape=(n_mels, frames)]: [reference ; response]
     reference_frames: int  # of them the reference's
     reference: Tensor  # float32 [shape=(n_mels, frames)]
     reference_key: int  # equal for clips with the same reference
     response: Tensor  # float32 [shape=(n_mels, frames)]
+    tokens: Tensor  # int64 [shape=(tokens,)]: all that a decoder is fed
     scalars: Tensor  # float32 [shape=(2,)]: task, grade
     labels: Tensor  # float32 [shape=()]: the score, 0 where it is not known
 
@@ -45,12 +48,19 @@ class ComparisonDataset(Dataset[Clip]):
     augment
         A key of AUGMENTATIONS.
     layout
-        One spectrogram of both sides ("joined"), the same with the place where the response begins ("matched"), or
-        one of each ("apart").
+        One spectrogram of both sides ("joined"), the same with the place where the response begins ("matched"), one of
+        each ("apart"), or one of the response with the expected text's tokens ("text").
     padding
         As in a recipe.
     sources
         Each row's response, as a file or as a waveform in memory; None: the files of `data_dir` that `table` names.
+    tokenizer
+        Of the layout "text", which needs no references.
+
+    Raises
+    ------
+    InputError
+        Naming a text that the tokenizer does not take.
     """
 
     def __init__(
@@ -65,6 +75,7 @@ class ComparisonDataset(Dataset[Clip]):
         layout: Layout = "joined",
         padding: str = "batch",
         sources: Sequence[Path | Waveform] | None = None,
+        tokenizer: TextTokenizer | None = None,
     ) -> None:
         self.max_frames = max_frames
         self._layout = layout
@@ -73,6 +84,7 @@ class ComparisonDataset(Dataset[Clip]):
         self._sources = clip_paths(data_dir, table["filename"]) if sources is None else sources
         self._texts: list[str] = table["expected_text"].tolist()
         self._references = references
+        self._tokens = {text: torch.tensor(tokenizer.encode(text)) for text in set(self._texts)} if tokenizer else {}
         self._reference_features: dict[int, Tensor] = {}
         self._keys = {text: index for index, text in enumerate(dict.fromkeys(self._texts))}
         self._scalars = torch.from_numpy(scalars(table))
@@ -90,6 +102,8 @@ class ComparisonDataset(Dataset[Clip]):
 
     def collate(self, clips: Sequence[Clip]) -> dict[str, Tensor]:
         """A batch in this layout, as the network's arguments."""
+        if self._layout == "text":
+            return collate_text(clips)
         if self._layout == "apart":
             return collate_apart(clips)
         collate = collate_matched if self._layout == "matched" else collate_joined
@@ -99,7 +113,7 @@ class ComparisonDataset(Dataset[Clip]):
         """Spectrogram frames of a clip that a network reads for it alone, before any padding to its neighbours."""
         if self._is_fixed:
             return self.max_frames
-        return clip["response" if self._layout == "apart" else "log_mel"].shape[1]
+        return (clip["log_mel"] if "log_mel" in clip else clip["response"]).shape[1]
 
     def __getitem__(self, row: int) -> Clip:
         return self.make_clip(row, self.read_response(row))
@@ -111,12 +125,15 @@ class ComparisonDataset(Dataset[Clip]):
 
     def make_clip(self, row: int, response: Waveform) -> Clip:
         """What a network reads of a row, from its response's waveform."""
-        reference = self._references[self._texts[row]]
+        text = self._texts[row]
         rng = np.random.default_rng([self._seed, int(self._epoch), row])
-        if self._layout == "apart":
-            clip = self._apart(reference, response, row, rng)
+        if self._layout == "text":
+            spectrum = self._log_mel(response, self._augment_response, rng)
+            clip = Clip(response=spectrum, tokens=self._tokens[text])
+        elif self._layout == "apart":
+            clip = self._apart(self._references[text], response, row, rng)
         else:
-            magnitudes, boundary = self._joined_spectrogram(reference, response, rng)
+            magnitudes, boundary = self._joined_spectrogram(self._references[text], response, rng)
             clip = Clip(log_mel=log_mel(magnitudes, self._n_mels), reference_frames=boundary)
         return Clip(**clip, scalars=self._scalars[row], labels=self._labels[row])
 
@@ -254,6 +271,22 @@ def collate_apart(clips: Sequence[Clip]) -> dict[str, Tensor]:
         "reference_rows": torch.tensor([rows[clip["reference_key"]] for clip in clips]),
         "response": response,
         "response_frames": response_frames,
+    }
+
+
+def collate_text(clips: Sequence[Clip]) -> dict[str, Tensor]:
+    """A batch of responses and of texts, each padded with zeros to its longest.
+
+    response [shape=(batch, n_mels, frames)] and response_frames [shape=(batch,)]; tokens [shape=(batch, tokens)] and token_counts
+    """
+    response, response_frames = pad_together([clip["response"] for clip in clips])
+    return {
+        "scalars": torch.stack([clip["scalars"] for clip in clips]),
+        "labels": torch.stack([clip["labels"] for clip in clips]),
+        "response": response,
+        "response_frames": response_frames,
+        "tokens": nn.utils.rnn.pad_sequence([clip["tokens"] for clip in clips], batch_first=True),
+        "token_counts": torch.tensor([len(clip["tokens"]) for clip in clips]),
     }
 
 

@@ -2,10 +2,12 @@
 
 import torch
 
+from models.clips.tokens import tokenizer_from_dict
 from models.ensemble.checkpoint import Checkpoint
 from models.errors import InputError
 from models.network.build import make_network
 from models.network.comparison import ComparisonNetwork
+from models.network.decoder import build_decoder
 from models.network.encoder import build_encoder
 
 
@@ -45,7 +47,9 @@ def check_weights(checkpoint: Checkpoint) -> None:
 
 
 def _blank_network(checkpoint: Checkpoint) -> ComparisonNetwork:
-    encoder = build_encoder(checkpoint.encoder)
-    network = make_network(encoder, checkpoint.recipe, checkpoint.encoder.get("phone_classes", 0))
-    network.phone_names = tuple(checkpoint.encoder.get("phones", network.phone_names))  # older ones name none
+    settings = checkpoint.encoder
+    encoder, tokenizer = build_encoder(settings), tokenizer_from_dict(settings.get("tokenizer"))
+    decoder = build_decoder(settings["decoder"]) if "decoder" in settings else None
+    network = make_network(encoder, checkpoint.recipe, settings.get("phone_classes", 0), decoder, tokenizer)
+    network.phone_names = tuple(settings.get("phones", network.phone_names))  # older ones name none
     return network

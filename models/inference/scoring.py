@@ -20,6 +20,7 @@ from tqdm import tqdm
 from models.base.compute import HALF_TYPES, compute_each, release_freed
 from models.clips.dataset import Clip, ComparisonDataset, SeveralForms, pad_together
 from models.clips.features import frames_for_seconds
+from models.clips.tokens import tokenizer_from_dict
 from models.ensemble.blend import spread_folds
 from models.ensemble.checkpoint import Checkpoint, load_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry
@@ -54,6 +55,7 @@ class Member:
             "max_frames": frames_for_seconds(recipe.max_seconds),
             "layout": recipe.layout,
             "padding": recipe.padding,
+            "tokenizer": tokenizer_from_dict(self.checkpoint.encoder.get("tokenizer")),
         }
 
 
@@ -257,7 +259,7 @@ def _compare(
 
 
 def _arguments(dataset: ComparisonDataset, clips: Sequence[Clip], device: torch.device) -> dict[str, Tensor]:
-    """What a joint network takes for a batch, on the device."""
+    """What a network takes for a batch, on the device."""
     return {name: tensor.to(device) for name, tensor in dataset.collate(clips).items() if name != "labels"}
 
 

@@ -7,6 +7,7 @@ from models.ensemble.checkpoint import Checkpoint, load_checkpoint
 from models.ensemble.config import read_config
 from models.errors import InputError
 from models.inference.scoring import Member, load_members
+from models.localize.model import NO_REFERENCE
 
 
 def choose_checkpoint(checkpoint: Path | None, config_path: Path, method: str) -> Checkpoint:
@@ -26,7 +27,10 @@ def choose_checkpoint(checkpoint: Path | None, config_path: Path, method: str) -
 
 def choose_member(members: Sequence[Member], method: str, source: str) -> Member:
     """Of an ensemble the one of most weight that has what `method` needs. Messages call the ensemble `source`."""
-    by_share = sorted(members, key=lambda member: -member.share)
+    heard = [member for member in members if member.checkpoint.recipe.layout != "text"]
+    if not heard:
+        raise InputError(f"{source}: {NO_REFERENCE}")
+    by_share = sorted(heard, key=lambda member: -member.share)
     aligned = [member for member in by_share if member.checkpoint.recipe.layout == "apart"]
     if method == "alignment" and not aligned:
         names = ", ".join(sorted({member.checkpoint.recipe.name for member in members}))

@@ -6,23 +6,49 @@ from typing import Any
 
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
+from transformers.models.whisper.modeling_whisper import WhisperDecoder, WhisperEncoder
 
 from models.clips.features import frames_for_seconds
+from models.clips.tokens import TextTokenizer
 from models.errors import InputError
 from models.network.aligned import AlignedNetwork, MatchedNetwork
 from models.network.comparison import ComparisonNetwork
+from models.network.decoder import decoder_architecture, load_decoder
 from models.network.encoder import architecture, load_encoder, locate_encoder
 from models.network.joint import JointNetwork
 from models.network.phones import read_phones
+from models.network.verifier import VerifierNetwork
 from models.recipe import Recipe
 
 # Beside a pretrained encoder: the weights of an aligned network's other parts, which were pretrained with it.
 COMPARISON_FILE = "comparison.safetensors"
 
 
-def make_network(encoder: WhisperEncoder, recipe: Recipe, phone_classes: int = 0) -> ComparisonNetwork:
-    """The kind of network that a recipe asks for."""
+def make_network(
+    encoder: WhisperEncoder,
+    recipe: Recipe,
+    phone_classes: int = 0,
+    decoder: WhisperDecoder | None = None,
+    tokenizer: TextTokenizer | None = None,
+) -> ComparisonNetwork:
+    """The kind of network that a recipe asks for.
+
+    Parameters
+    ----------
+    phone_classes
+        Of a phone classifier, where there is one.
+    decoder, tokenizer
+        Of a verifier.
+
+    Raises
+    ------
+    InputError
+        Where a verifier is to be made without them.
+    """
+    if recipe.layout == "text":
+        if decoder is None or tokenizer is None:
+            raise InputError(f"{recipe.name}: a verifier needs a decoder and its tokenizer")
+        return VerifierNetwork(encoder, decoder, recipe, tokenizer)
     if recipe.layout == "apart":
         return AlignedNetwork(encoder, recipe, phone_classes)
     if recipe.layout == "matched":
@@ -34,6 +60,8 @@ def pretrained_network(recipe: Recipe) -> ComparisonNetwork:
     """A network to train: its encoder is pretrained, and so is what compares frames where the encoder's folder has it."""
     source = locate_encoder(recipe.encoder)
     encoder = load_encoder(source, frames_for_seconds(recipe.max_seconds))
+    if recipe.layout == "text":
+        return make_network(encoder, recipe, 0, *load_decoder(source))
     file = Path(source) / COMPARISON_FILE
     if recipe.layout == "joined" or not file.is_file():
         return make_network(encoder, recipe)
@@ -62,5 +90,8 @@ def _part(weights: Mapping[str, Tensor], prefix: str, new_prefix: str | None = N
 
 def network_settings(network: ComparisonNetwork) -> dict[str, Any]:
     """Plain values from which, with the recipe, `rebuild_network` makes the same network again."""
+    if isinstance(network, VerifierNetwork):
+        decoder, tokenizer = decoder_architecture(network.decoder), network.tokenizer.to_dict()
+        return {**architecture(network.encoder), "decoder": decoder, "tokenizer": tokenizer}
     phones = {"phone_classes": network.phone_classes, "phones": list(network.phone_names)}
     return {**architecture(network.encoder), **phones}

@@ -41,6 +41,9 @@ class ComparisonNetwork(nn.Module):
         self.head = _make_head(recipe, pooling.out_features + n_scalars, width)
         self.phone_head = nn.Linear(width, phone_classes) if phone_classes else None
 
+    def start_from(self, batch: dict[str, Tensor]) -> None:
+        """Called once, before training, with some training clips as arguments of a call."""
+
     def lower_precision(self, dtype: torch.dtype) -> None:
         """For faster inference, compute in `dtype` where that changes no answer by much.
 
@@ -72,16 +75,20 @@ class ComparisonNetwork(nn.Module):
         return outputs
 
 
-def parameter_groups(network: ComparisonNetwork, weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups for AdamW: no weight decay on biases, layer norms and the head."""
+def parameter_groups(network: ComparisonNetwork, recipe: Recipe) -> list[dict[str, Any]]:
+    """Groups for AdamW: no weight decay on biases, layer norms and the head, which may have a learning rate of its own."""
     decayed: list[Tensor] = []
     free: list[Tensor] = []
+    head: list[Tensor] = []
     norms = {id(p) for module in network.modules() if isinstance(module, nn.LayerNorm) for p in module.parameters()}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            is_free = id(parameter) in norms or name.endswith("bias") or not name.startswith("encoder.")
-            (free if is_free else decayed).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+            is_pretrained = name.startswith(("encoder.", "decoder."))
+            is_free = id(parameter) in norms or name.endswith("bias") or not is_pretrained
+            own_rate = recipe.head_learning_rate is not None and name.startswith("head.")
+            (head if own_rate else free if is_free else decayed).append(parameter)
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    return [*groups, {"params": head, "weight_decay": 0.0, "lr": recipe.head_learning_rate}] if head else groups
 
 
 def half_weights(network: ComparisonNetwork) -> dict[str, Tensor]:

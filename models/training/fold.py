@@ -31,6 +31,7 @@ from models.ensemble.metrics import Values, figures, sigmoid
 from models.errors import InputError
 from models.network.build import network_settings, pretrained_network
 from models.network.comparison import ComparisonNetwork, half_weights, load_weights
+from models.network.verifier import VerifierNetwork
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, check_audio_files
 from models.speech.references import References
 from models.training.job import TrainingJob
@@ -56,6 +57,7 @@ from models.training.trainer import (
     logging_steps,
 )
 
+FIRST_CLIPS = 64  # that a network may look at before it is trained
 PROCESSES_APART = 1_000_003  # between their seeds of dropout: more than any seed of a try
 SHORTEST_RESPONSE_SECONDS = 0.5  # what must be left of the input after the longest reference
 
@@ -137,7 +139,7 @@ def prepare(job: TrainingJob, restart: bool) -> ReadyFold:
         torch.use_deterministic_algorithms(True)
     references = References(job.options.tts_dir)
     spoken = references.load(job.texts)
-    seconds = first_decides(lambda: _joined_seconds(job, spoken))
+    seconds = first_decides(lambda: _input_seconds(job, spoken))
     clip_seconds, held_out_seconds = seconds[: len(job.train)], seconds[len(job.train) :]
     alike_together = np.argsort(held_out_seconds, kind="stable")
     job = replace(job, validation=job.validation.iloc[alike_together])
@@ -221,6 +223,9 @@ def _fit_once(ready: ReadyFold, network: ComparisonNetwork, tries: list[Try]) ->
     """One try. Raises Collapse, unless it is the last one and all that is wrong is that it ended at the prior."""
     job = ready.job
     trainer = _make_trainer(ready, network)
+    if last_state(job.run_dir) is None:
+        first = trainer.train_dataset
+        network.start_from(first.collate([first[row] for row in range(min(len(first), FIRST_CLIPS))]))
     trainer.train(resume_from_checkpoint=first_decides(lambda: last_state(job.run_dir)))
     labels = (table["score"].to_numpy(np.float64) for table in (job.train, job.validation))
     try:
@@ -271,6 +276,7 @@ def _make_trainer(ready: ReadyFold, network: ComparisonNetwork) -> FoldTrainer:
         seed=arguments.seed,
         layout=recipe.layout,
         padding=recipe.padding,
+        tokenizer=network.tokenizer if isinstance(network, VerifierNetwork) else None,
     )
     train, validation = make_dataset(job.train, augment=recipe.augment), make_dataset(job.validation)
     order = EpochShuffle(ready.clip_seconds, recipe.batch_size, arguments.seed)
@@ -345,25 +351,27 @@ def _validation_figures(prediction: EvalPrediction) -> dict[str, float]:
     return {"log_loss": scores.log_loss, "auc": scores.auc, "accuracy": scores.accuracy}
 
 
-def _joined_seconds(job: TrainingJob, references: Mapping[str, Waveform]) -> list[float]:
-    """Length of each training and then of each validation clip with its reference, as far as it is read; says how many are cut.
+def _input_seconds(job: TrainingJob, references: Mapping[str, Waveform]) -> list[float]:
+    """Length of what is read of each training and then of each validation clip; says how many are cut.
 
     Raises InputError where a clip does not decode, or nothing of it would be heard after the longest reference.
     """
-    text, reference = max(references.items(), key=lambda item: len(item[1]))
-    max_seconds, longest_seconds = job.recipe.max_seconds, len(reference) / SAMPLE_RATE_HZ
-    if longest_seconds + SHORTEST_RESPONSE_SECONDS > max_seconds:
+    spoken = {text: len(waveform) / SAMPLE_RATE_HZ for text, waveform in references.items()}
+    if job.recipe.layout == "text":
+        spoken = dict.fromkeys(spoken, 0.0)  # the text itself is read
+    text, max_seconds = max(spoken, key=lambda text: spoken[text]), job.recipe.max_seconds
+    if spoken[text] + SHORTEST_RESPONSE_SECONDS > max_seconds:
         raise InputError(
-            f"--max_seconds {max_seconds:g}: the reference of {text!r} takes {longest_seconds:.1f} s of it and leaves the "
+            f"--max_seconds {max_seconds:g}: the reference of {text!r} takes {spoken[text]:.1f} s of it and leaves the "
             "response no room; give more seconds, or speak faster references (preprocess.py --speed)"
         )
     filenames = [*job.train["filename"], *job.validation["filename"]]
     texts = [*job.train["expected_text"], *job.validation["expected_text"]]
     lengths = check_audio_files(clip_paths(job.options.data_dir, filenames))
-    joined = [seconds + len(references[text]) / SAMPLE_RATE_HZ for seconds, text in zip(lengths, texts, strict=True)]
-    cut = sum(seconds > max_seconds for seconds in joined)
+    inputs = [seconds + spoken[text] for seconds, text in zip(lengths, texts, strict=True)]
+    cut = sum(seconds > max_seconds for seconds in inputs)
     print(
         f"{job.recipe.name} fold {job.fold}: {len(job.train)} training and {len(job.validation)} validation clips, "
         f"{sum(lengths) / 3600:.2f} h; {cut} inputs are longer than {max_seconds:g} s and are cut"
     )
-    return [min(seconds, max_seconds) for seconds in joined]
+    return [min(seconds, max_seconds) for seconds in inputs]

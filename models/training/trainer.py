@@ -46,19 +46,20 @@ class FoldTrainer(Trainer):  # type: ignore[misc]
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
-            groups = parameter_groups(self.model, self.recipe.weight_decay)
+            groups = parameter_groups(self.model, self.recipe)
             self.optimizer = torch.optim.AdamW(
                 groups, lr=self.recipe.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPS, fused=True
             )
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> torch.optim.lr_scheduler.LRScheduler:
-        """Cosine without warm-up over the schedule's epochs, which may be more than are trained."""
+        """Cosine over the schedule's epochs, which may be more than are trained."""
+        n_steps = schedule_steps(len(self.train_dataset), self.recipe)
         if self.lr_scheduler is None:
             self.lr_scheduler = transformers.get_cosine_schedule_with_warmup(
                 optimizer or self.optimizer,
-                num_warmup_steps=0,
-                num_training_steps=schedule_steps(len(self.train_dataset), self.recipe),
+                num_warmup_steps=round(self.recipe.warmup * n_steps),
+                num_training_steps=n_steps,
                 num_cycles=self.recipe.schedule_cycles,
             )
             self._created_lr_scheduler = True

@@ -11,7 +11,7 @@ import torch
 from fakes import DESIGN, ROOT, load
 from torch import nn
 
-from models.clips.dataset import Clip, collate_apart, collate_joined, collate_matched, pad_together
+from models.clips.dataset import Clip, collate_apart, collate_joined, collate_matched, collate_text, pad_together
 from models.network.build import make_network
 from models.network.comparison import (
     ComparisonNetwork,
@@ -19,6 +19,7 @@ from models.network.comparison import (
     load_weights,
     parameter_groups,
 )
+from models.network.decoder import load_decoder
 from models.network.encoder import encode, load_encoder
 from models.network.joint import AttentionAndMeanPooling, AttentionPooling, MeanPooling
 from models.recipe import PUBLISHED, Layout, Recipe
@@ -36,7 +37,9 @@ SHIFT = (
 
 def make(name: str, encoder_dir: Path, **changes: object) -> ComparisonNetwork:
     torch.manual_seed(0)
-    return make_network(load_encoder(str(encoder_dir), 400), replace(load(name), **changes))
+    recipe = replace(load(name), **changes)
+    text = load_decoder(str(encoder_dir)) if recipe.layout == "text" else ()
+    return make_network(load_encoder(str(encoder_dir), 400), recipe, 0, *text)
 
 
 def batch(n_clips: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
@@ -48,6 +51,9 @@ def clips(layout: Layout) -> list[Clip]:
     """Three clips as the data set would give them to a model: two of them share a reference."""
     log_mel, scalars = batch()
     common = [{"scalars": scalars[row], "labels": torch.tensor(float(row == 1))} for row in range(3)]
+    if layout == "text":
+        tokens = [torch.tensor([3, 4, *text, 2]) for text in ([5, 9, 30], [40], [5, 6, 7, 8, 9, 10])]
+        return [Clip(response=log_mel[row, :, : 300 - 45 * row], tokens=tokens[row], **common[row]) for row in range(3)]
     if layout != "apart":
         return [
             Clip(log_mel=log_mel[row, :, : 300 - 45 * row], reference_frames=90 + 31 * row, **common[row])
@@ -66,8 +72,8 @@ def clips(layout: Layout) -> list[Clip]:
 
 
 def collate(recipe: Recipe, some: list[Clip]) -> dict[str, torch.Tensor]:
-    if recipe.layout == "apart":
-        return collate_apart(some)
+    if recipe.layout in ("apart", "text"):
+        return collate_apart(some) if recipe.layout == "apart" else collate_text(some)
     fixed_frames = 400 if recipe.padding == "fixed" else None
     return (collate_matched if recipe.layout == "matched" else collate_joined)(some, fixed_frames)
 
@@ -204,7 +210,7 @@ def test_logits_stay_float32_under_autocast(encoder_dir: Path) -> None:
 
 def test_what_weight_decay_reaches(encoder_dir: Path) -> None:
     network = make("model3mcp", encoder_dir)
-    decayed, free = parameter_groups(network, 0.1)
+    decayed, free = parameter_groups(network, replace(load("model3mcp"), weight_decay=0.1))
     assert (decayed["weight_decay"], free["weight_decay"]) == (0.1, 0.0)
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     with_decay = {names[id(parameter)] for parameter in decayed["params"]}

@@ -1,0 +1,104 @@
+"""Expected texts as Whisper's tokens."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from models.errors import InputError
+
+FIRST_MULTILINGUAL = 51_865  # tokens: the English-only models have fewer, and a prompt without language and task
+START, END = "<|startoftranscript|>", "<|endoftext|>"
+
+
+@dataclass(frozen=True)
+class TextTokenizer:
+    """Whisper's tokenizer, for texts that a decoder is given whole: start tokens, the text, the end token.
+
+    Attributes
+    ----------
+    content
+        Of a tokenizer.json.
+    vocabulary
+        Rows of the decoder's embedding.
+    most_tokens
+        Of the decoder's positions.
+    """
+
+    content: str
+    vocabulary: int
+    most_tokens: int
+
+    @property
+    def prompt(self) -> list[int]:
+        """The start tokens."""
+        names = [START, "<|notimestamps|>"]
+        if self.vocabulary >= FIRST_MULTILINGUAL:
+            names[1:1] = ["<|en|>", "<|transcribe|>"]
+        return [self._special(name) for name in names]
+
+    def encode(self, text: str) -> list[int]:
+        """All the decoder is fed.
+
+        Raises
+        ------
+        InputError
+            Naming a text that is empty or longer than the decoder takes, or that holds what the tokenizer does not know.
+        """
+        tokenizer, spoken = _read(self.content), text.strip()
+        found = tokenizer.encode(f" {spoken}", add_special_tokens=False).ids
+        if not spoken:
+            raise InputError("an expected text is empty")
+        if tokenizer.decode(found).strip() != spoken or not tokenizer.get_added_tokens_decoder().keys().isdisjoint(found):
+            raise InputError(f"the text {text[:60]!r} holds signs that the model's tokenizer does not know, or its own marks")
+        tokens = [*self.prompt, *found, self._special(END)]
+        if len(tokens) > self.most_tokens:
+            raise InputError(
+                f"the text {text[:60]!r}… takes {len(tokens)} tokens with the start and end, and the model reads "
+                f"{self.most_tokens} at most; cut it into sentences"
+            )
+        return tokens
+
+    def check(self, source: str, start: int) -> None:
+        """Check that it is the tokenizer of the weights it came with.
+
+        Parameters
+        ----------
+        start
+            Their start token.
+
+        Raises
+        ------
+        InputError
+            Naming `source`.
+        """
+        highest = max(_read(self.content).get_vocab(with_added_tokens=True).values())
+        if highest >= self.vocabulary or self._special(START) != start:
+            raise InputError(
+                f"{source}: its tokenizer.json is of another Whisper than its weights (tokens up to {highest}, start "
+                f"{self._special(START)}; the weights have {self.vocabulary}, start {start}); get both from one place"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def _special(self, name: str) -> int:
+        token = _read(self.content).token_to_id(name)
+        if token is None:
+            raise InputError(f"the tokenizer has no {name}: it is no Whisper's")
+        return int(token)
+
+
+def tokenizer_from_dict(values: Mapping[str, Any] | None) -> TextTokenizer | None:
+    """The inverse of `TextTokenizer.to_dict`; None of None."""
+    return None if values is None else TextTokenizer(**values)
+
+
+@lru_cache(maxsize=4)
+def _read(content: str) -> Tokenizer:
+    try:
+        return Tokenizer.from_str(content)
+    except Exception as error:  # the library raises no narrower one
+        raise InputError(f"a tokenizer.json can't be read ({error}); get it again") from error

@@ -1,0 +1,114 @@
+"""The Whisper decoder, given a whole text at once (teacher forcing)."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import WhisperConfig, WhisperModel
+from transformers.models.whisper.modeling_whisper import WhisperDecoder
+from transformers.utils import cached_file
+
+from models.clips.tokens import TextTokenizer
+from models.errors import InputError
+from models.network.encoder import how_to_get, quiet
+from models.network.layers import add, attend, feed_forward, within_half
+
+# What makes a decoder, and nothing that changes its name between versions of transformers.
+ARCHITECTURE = (
+    "d_model",
+    "vocab_size",
+    "decoder_layers",
+    "decoder_attention_heads",
+    "decoder_ffn_dim",
+    "max_target_positions",
+    "activation_function",
+    "dropout",
+    "attention_dropout",
+    "activation_dropout",
+    "scale_embedding",
+    "pad_token_id",
+)
+TOKENIZER_FILE = "tokenizer.json"
+
+
+def load_decoder(source: str) -> tuple[WhisperDecoder, TextTokenizer]:
+    """A pretrained decoder in float32, and its tokenizer.
+
+    Parameters
+    ----------
+    source
+        A hub id, or a folder written by `save_pretrained` of a whole Whisper, with its tokenizer.json.
+
+    Raises
+    ------
+    InputError
+        Naming what the folder lacks, and how to get it.
+    """
+    try:
+        with quiet():
+            model, loading = WhisperModel.from_pretrained(source, output_loading_info=True, encoder_layers=0)
+        file = cached_file(source, TOKENIZER_FILE, _raise_exceptions_for_missing_entries=False)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise InputError(how_to_get(source, error)) from error
+    missing = [name for name in loading["missing_keys"] if "decoder." in name]
+    if missing or not model.config.decoder_layers:
+        raise InputError(f"--encoder {source}: has no decoder, which a verifier needs{_WHOLE}")
+    if file is None:
+        raise InputError(f"--encoder {source}: has no {TOKENIZER_FILE}, which a verifier needs{_WHOLE}")
+    config = model.config
+    content = Path(file).read_text(encoding="utf-8")
+    tokenizer = TextTokenizer(content, int(config.vocab_size), int(config.max_target_positions))
+    tokenizer.check(f"--encoder {source}", int(config.decoder_start_token_id))
+    return model.get_decoder().to(torch.float32), tokenizer
+
+
+def decoder_architecture(decoder: WhisperDecoder) -> dict[str, Any]:
+    """Plain values from which `build_decoder` makes the same decoder again, without its weights."""
+    return {name: getattr(decoder.config, name) for name in ARCHITECTURE}
+
+
+def build_decoder(settings: dict[str, Any]) -> WhisperDecoder:
+    """A decoder with weights yet to be loaded."""
+    return WhisperDecoder(WhisperConfig(**{name: settings[name] for name in ARCHITECTURE}, encoder_layers=0))
+
+
+def decode(decoder: WhisperDecoder, tokens: Tensor, heard: Tensor, heard_mask: Tensor) -> Tensor:
+    """The decoder's last hidden states, each at the position of a token that it has been fed.
+
+    Parameters
+    ----------
+    tokens : int64 [shape=(batch, tokens)]
+        Padded at the end, with anything: no token sees a later one.
+    heard : [shape=(batch, frames, d_model)]
+        The encoder's frames.
+    heard_mask : bool [shape=(batch, frames)]
+        Those that count.
+
+    Returns
+    -------
+    [shape=(batch, tokens, d_model)]
+    """
+    mask = heard_mask[:, None, None]
+    hidden = decoder.embed_tokens(tokens) * decoder.embed_scale + decoder.embed_positions.weight[: tokens.shape[1]]
+    hidden = nn.functional.dropout(hidden, decoder.dropout, decoder.training)
+    for layer in decoder.layers:
+        hidden = add(layer, hidden, attend(layer.self_attn, layer.self_attn_layer_norm(hidden), causal=True))
+        asked = layer.encoder_attn_layer_norm(hidden)
+        hidden = add(layer, hidden, attend(layer.encoder_attn, asked, mask, heard))
+        hidden = within_half(feed_forward(layer, hidden))
+    return decoder.layer_norm(hidden)
+
+
+def lower_decoder_precision(decoder: WhisperDecoder, dtype: torch.dtype) -> None:
+    """Compute the layers' matrix products in `dtype`, for inference; sums, norms and embeddings stay in float32."""
+    for layer in decoder.layers:
+        for part in (layer.self_attn, layer.encoder_attn, layer.fc1, layer.fc2):
+            part.to(dtype)
+
+
+_WHOLE = (
+    "; give the folder of a whole Whisper with its tokenizer: hf download … --local-dir DIR, or, without the hub, "
+    "python tools/get_whisper.py base DIR"
+)

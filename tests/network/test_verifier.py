@@ -1,0 +1,174 @@
+"""The verifier: its decoder beside transformers' own, what it judges, what it may not be given. Run: make quick"""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from fakes import LETTERS, load
+from safetensors.torch import load_file, save_file
+from transformers import WhisperForConditionalGeneration
+
+from models.clips.dataset import Clip, collate_text
+from models.clips.tokens import TextTokenizer
+from models.errors import InputError
+from models.network.build import make_network, pretrained_network
+from models.network.comparison import parameter_groups
+from models.network.decoder import decode, load_decoder
+from models.network.encoder import encode, load_encoder
+from models.network.verifier import TokenPooling, VerifierNetwork
+
+
+@pytest.fixture
+def verifier(encoder_dir: Path) -> VerifierNetwork:
+    network = make_network(load_encoder(str(encoder_dir), 3000), load("verifytiny"), 0, *load_decoder(str(encoder_dir)))
+    assert isinstance(network, VerifierNetwork)
+    return network.eval()
+
+
+@pytest.fixture
+def batch(verifier: VerifierNetwork) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    texts, frames = ["we play", "a cat", "x"], [3000, 200, 90]
+    return collate_text(
+        [
+            Clip(
+                response=torch.randn(80, length, generator=generator),
+                tokens=torch.tensor(verifier.tokenizer.encode(text)),
+                scalars=torch.rand(2, generator=generator),
+                labels=torch.tensor(float(index % 2)),
+            )
+            for index, (text, length) in enumerate(zip(texts, frames, strict=True))
+        ]
+    )
+
+
+@torch.no_grad()
+def test_the_decoder_is_transformers_own(
+    encoder_dir: Path, verifier: VerifierNetwork, batch: dict[str, torch.Tensor]
+) -> None:
+    """On an input as long as theirs, without padding; what a product with all of the vocabulary would give for the tokens fed."""
+    theirs = WhisperForConditionalGeneration.from_pretrained(encoder_dir).eval()
+    response, tokens = batch["response"][:1], batch["tokens"][:1, : int(batch["token_counts"][0])]
+    output = theirs.model(response, decoder_input_ids=tokens).last_hidden_state
+    frames = encode(verifier.encoder, response)
+    ours = decode(verifier.decoder, tokens, frames, torch.ones(frames.shape[:2], dtype=torch.bool))
+    torch.testing.assert_close(ours, output, atol=1e-5, rtol=0)
+    logits, judged = verifier.token_logits(response, batch["response_frames"][:1], tokens, batch["token_counts"][:1])
+    vocabulary = theirs.proj_out(output)[0]
+    torch.testing.assert_close(logits[0], vocabulary[torch.arange(tokens.shape[1]), tokens[0]], atol=1e-5, rtol=0)
+    assert judged[0].tolist() == [False, False] + [True] * (len(" we play") + 1)
+
+
+@torch.no_grad()
+def test_no_token_sees_a_later_one(verifier: VerifierNetwork, batch: dict[str, torch.Tensor]) -> None:
+    arguments = [batch[name] for name in ("response", "response_frames", "tokens", "token_counts")]
+    before = verifier.token_logits(*arguments)[0]
+    arguments[2] = arguments[2].clone()
+    arguments[2][:, 5:] = 7
+    after = verifier.token_logits(*arguments)[0]
+    assert torch.equal(before[:, :5], after[:, :5])
+    assert not torch.equal(before[:, 5:], after[:, 5:])
+
+
+@torch.no_grad()
+def test_logits_are_told_in_units_of_the_untrained_network(
+    verifier: VerifierNetwork, batch: dict[str, torch.Tensor]
+) -> None:
+    verifier.start_from(batch)
+    names = ("response", "response_frames", "tokens", "token_counts")
+    logits, judged = verifier.token_logits(*(batch[name] for name in names))
+    assert float(logits[judged].mean()) == pytest.approx(0, abs=1e-5)
+    assert float(logits[judged].std()) == pytest.approx(1, abs=1e-5)
+    scalars = torch.zeros_like(batch["scalars"])
+    found = verifier(**{**batch, "scalars": scalars})["logits"]
+    torch.testing.assert_close(found, verifier.pooling(logits, judged).mean(dim=1))
+
+
+def test_pooling_is_the_mean_and_the_soft_minimum() -> None:
+    logits, mask = torch.tensor([[1.0, -5.0, 3.0, 99.0]]), torch.tensor([[True, True, True, False]])
+    mean, softest = TokenPooling()(logits, mask)[0].tolist()
+    assert mean == pytest.approx(-1 / 3)
+    expected = -torch.tensor([-1.0, 5.0, -3.0]).exp().mean().log()
+    assert softest == pytest.approx(float(expected))
+
+
+def test_the_embedding_stays_and_the_head_has_its_own_rate(verifier: VerifierNetwork) -> None:
+    recipe = load("verifytiny")
+    groups = parameter_groups(verifier, recipe)
+    trained = {id(parameter) for group in groups for parameter in group["params"]}
+    assert id(verifier.decoder.embed_tokens.weight) not in trained
+    assert id(verifier.decoder.layers[0].encoder_attn.q_proj.weight) in trained
+    assert [group.get("lr") for group in groups] == [None, None, recipe.head_learning_rate]
+    assert groups[2]["params"] == list(verifier.head.parameters())
+
+
+def test_a_text_is_fed_with_start_and_end(encoder_dir: Path) -> None:
+    _, tokenizer = load_decoder(str(encoder_dir))
+    first = 5  # after the marks
+    assert tokenizer.encode(" ab ") == [3, 4, first + LETTERS.index(" "), first + LETTERS.index("a"), first + LETTERS.index("b"), 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("  ", "empty"),
+        ("naïve", "does not know"),
+        ("a <|endoftext|> b", "its own marks"),
+        ("a" * 500, r"takes 504 tokens .* 448 at most"),
+    ],
+)
+def test_a_text_that_can_not_be_fed_is_named(text: str, message: str, encoder_dir: Path) -> None:
+    _, tokenizer = load_decoder(str(encoder_dir))
+    with pytest.raises(InputError, match=message):
+        tokenizer.encode(text)
+
+
+def without_decoder(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    save_file({name: value for name, value in weights.items() if "decoder" not in name}, file, {"format": "pt"})
+
+
+def other_start(folder: Path) -> None:
+    file = folder / "tokenizer.json"
+    text = file.read_text().replace('"<|startoftranscript|>":3', '"<|startoftranscript|>":4')
+    file.write_text(
+        text.replace('"<|startoftranscript|>": 3', '"<|startoftranscript|>": 4').replace('"id": 3,', '"id": 62,')
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (without_decoder, r"has no decoder.*get_whisper\.py"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), r"has no tokenizer\.json.*get_whisper\.py"),
+        (lambda folder: (folder / "tokenizer.json").write_text("{"), "can't be read"),
+        (other_start, "of another Whisper"),
+    ],
+)
+def test_what_a_folder_lacks_is_named(change: object, message: str, encoder_dir: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "whisper"
+    shutil.copytree(encoder_dir, folder)
+    assert callable(change)
+    change(folder)
+    with pytest.raises(InputError, match=message):
+        load_decoder(str(folder))
+
+
+def test_the_shipped_encoder_makes_no_verifier() -> None:
+    from dataclasses import replace
+
+    with pytest.raises(InputError, match="has no decoder"):
+        pretrained_network(replace(load("verifytiny"), encoder="assets/encoders/phonetic-tiny"))
+
+
+def test_multilingual_models_are_told_language_and_task() -> None:
+    """By the size of their vocabulary, as OpenAI's own code decides."""
+    from tokenizers import Tokenizer, models
+
+    names = ["<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>", "<|endoftext|>"]
+    tokenizer = Tokenizer(models.BPE(vocab={name: index for index, name in enumerate(names)}, merges=[]))
+    tokenizer.add_special_tokens(names)
+    assert TextTokenizer(tokenizer.to_str(), 51_865, 448).prompt == [0, 1, 2, 3]
+    assert TextTokenizer(tokenizer.to_str(), 51_864, 448).prompt == [0, 3]

@@ -1,0 +1,23 @@
+"""verifybase: Whisper base, whose decoder reads the expected text and judges each of its tokens."""
+
+from models.recipe import Recipe
+from models.training.script import main
+
+recipe = Recipe(
+    name="verifybase",
+    encoder="openai/whisper-base",
+    pooling="tokens",
+    dropout=0.0,
+    augment="response",
+    epochs=2,
+    schedule_epochs=2,
+    warmup=0.1,
+    learning_rate=5e-5,
+    head_learning_rate=1.5e-3,
+    weight_decay=0.01,
+    seed=2026,
+    data_seed=2026,
+)
+
+if __name__ == "__main__":
+    main(recipe)
