@@ -6,6 +6,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported; no tes
 
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -30,6 +31,9 @@ from fakes import (
 from hypothesis import HealthCheck, settings
 
 from models.training.job import TrainingJob
+
+# What a shell starts in the background ignores Ctrl-C, and so would all that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run, none timed or remembered: a run tells of the code alone. Each overwrites its file in one folder.
 settings.register_profile(
