@@ -22,6 +22,7 @@ from models.clips.tables import GRADES, TASKS, read_training_table
 from models.ensemble.checkpoint import Checkpoint, OutOfFold
 from models.network.build import make_network, network_settings
 from models.network.comparison import half_weights
+from models.network.decoder import load_decoder
 from models.network.encoder import load_encoder
 from models.recipe import Recipe
 from models.speech.options import VoiceOptions
@@ -34,8 +35,9 @@ VOICE = {"engine": "espeak-ng", "version": "1.52.0", "language": "en-us", "speed
 
 
 def recipe(name: str = "model2s", max_seconds: float = 4.0) -> Recipe:
-    """Named align… for an aligned model, matched… for a matched one, anything else for a plain joint one."""
-    pooling = "alignment" if name.startswith("align") else "mean"
+    """Named align… for an aligned model, verify… for a verifier, matched… for a matched one; others are plain joint ones."""
+    kinds = {"align": "alignment", "verify": "tokens"}
+    pooling = next((pooling for start, pooling in kinds.items() if name.startswith(start)), "mean")
     joint = "matched" if name.startswith("matched") else "plain"
     settings = {"pooling": pooling, "joint": joint, "seed": 1, "data_seed": 1, "batch_size": 4}
     return Recipe(name=name, encoder="somewhere", max_seconds=max_seconds, **settings)
@@ -91,7 +93,8 @@ def trained_checkpoint(encoder_dir: Path, name: str = "model2s", fold: int = 0, 
     """A checkpoint with a real, small network of random weights."""
     torch.manual_seed(fold)
     own = recipe(name, max_seconds)
-    network = make_network(load_encoder(str(encoder_dir), round(max_seconds * 100)), own)
+    text = load_decoder(str(encoder_dir)) if own.layout == "text" else ()
+    network = make_network(load_encoder(str(encoder_dir), round(max_seconds * 100)), own, 0, *text)
     blank = checkpoints(name, weights=half_weights(network), encoder=network_settings(network))[fold]
     return replace(blank, recipe=own)
 

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.slow
 
 PROMPT = {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}  # Ray's processes give way to all others unless told so
 SCRIPT = str(ROOT / INFER)  # by its path it gets no options from the fixture `script`
-MODELS = {"model2s": 0.5, "alignsmall": 0.3, "matchedmodel": 0.2}
+MODELS = {"model2s": 0.5, "alignsmall": 0.2, "verifymodel": 0.1, "matchedmodel": 0.2}
 UNSPOKEN = ("test3.wav", "test60.wav", "test200.wav")  # their expected text
 SMALL = f"""
 import runpy, sys, time, tqdm

@@ -61,7 +61,8 @@ def test_blend_of_members_of_several_lengths_and_kinds(
     members = [
         Member(trained_checkpoint(encoder_dir, fold=0), 4, 0.5),
         Member(trained_checkpoint(encoder_dir, "alignsmall", fold=1), 3, 0.1),
-        Member(trained_checkpoint(encoder_dir, "matchedmodel", fold=1), 3, 0.1),
+        Member(trained_checkpoint(encoder_dir, "matchedmodel", fold=1), 3, 0.05),
+        Member(trained_checkpoint(encoder_dir, "verifymodel", fold=1), 3, 0.05),
         Member(trained_checkpoint(encoder_dir, fold=2, max_seconds=0.6), 4, 0.3),
     ]
     expected = sum(member.share * alone(member, clips) for member in members)
@@ -79,7 +80,7 @@ def test_whole_chunks_are_scored_to_the_same_bytes_apart(
     monkeypatch.setattr(scoring, "CHUNK_CLIPS", 4)
     monkeypatch.setattr(scoring, "LOADER_CLIPS", 1)
     table, folder, references = clips
-    members = [Member(trained_checkpoint(encoder_dir, name), 4, 0.5) for name in ("model2s", "alignsmall")]
+    members = [Member(trained_checkpoint(encoder_dir, name), 4, 0.5) for name in ("alignsmall", "verifymodel")]
     size = 2 * chunk_clips(members)
     assert size == 4
     parts = [table.iloc[at : at + size].reset_index(drop=True) for at in range(0, len(table), size)]
@@ -104,7 +105,7 @@ def test_the_number_of_threads_changes_no_score(
 ) -> None:
     """Each batch is one thread's work; several batches are scored at the same time."""
     monkeypatch.setattr(scoring, "CPU_BATCH_FRAMES", 1)
-    members = [Member(trained_checkpoint(encoder_dir, name), 4, 0.5) for name in ("model2s", "alignsmall")]
+    members = [Member(trained_checkpoint(encoder_dir, name), 4, 0.5) for name in ("alignsmall", "verifymodel")]
     meeting, original = threading.Barrier(3, timeout=180), scoring._arguments
     met = iter([True] * 3)
     monkeypatch.setattr(scoring, "_arguments", lambda *a: (next(met, None) and meeting.wait(), original(*a))[1])
@@ -229,8 +230,8 @@ def test_each_response_is_decoded_once(
     decoded = []
     original = dataset.read_audio
     monkeypatch.setattr(dataset, "read_audio", lambda path, *a: decoded.append(path) or original(path, *a))
-    names = ("model2s", "matchedmodel", "alignsmall")
-    members = [Member(trained_checkpoint(encoder_dir, name), 4, 1 / 3) for name in names]
+    names = ("model2s", "matchedmodel", "alignsmall", "verifymodel")
+    members = [Member(trained_checkpoint(encoder_dir, name), 4, 1 / 4) for name in names]
     score_clips(members, *clips, CPU, "fp32", 0)
     assert len(decoded) == len(set(decoded)) == len(clips[0])
 

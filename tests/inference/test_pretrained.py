@@ -37,7 +37,7 @@ def blended(prepared: Path, encoder_dir: Path, tmp_path_factory: pytest.TempPath
     shutil.copytree(prepared, folder, dirs_exist_ok=True)
     config = read_config(folder / "model_configs.pkl")
     entries = [replace(config.models[0], weight=0.5)]
-    for name, weight in (("alignsmall", 0.3), ("matchedmodel", 0.2), ("model3mb", 0.0)):
+    for name, weight in (("alignsmall", 0.2), ("verifymodel", 0.1), ("matchedmodel", 0.2), ("model3mb", 0.0)):
         paths = [f"assets/{name}_{fold}.pth" for fold in range(2)]
         for fold, path in enumerate(paths):
             made = trained_checkpoint(encoder_dir, name, fold)
@@ -98,7 +98,7 @@ def test_scores_are_those_of_infer(script: Script, work: Path) -> None:
         waveform, rate_hz = soundfile.read(answer.audio, dtype="float32")
         assert scorer.score(waveform, *context) == pytest.approx(score, abs=1e-6)
         assert rate_hz == 16_000
-    assert len(scorer.published.members) == 6  # a model of no weight is not published
+    assert len(scorer.published.members) == 8  # a model of no weight is not published
     assert np.ptp(wanted) > 0.001  # or everything would be equal
 
 
@@ -163,7 +163,7 @@ def test_folds_per_model_are_spread_as_infer_does(script: Script, work: Path) ->
     assert script(INFER, "--precision", "fp32", "--folds_per_model", 1).code == 0
     assert script(PUBLISH, "--folds_per_model", 1).code == 0
     scorer = load(work / "published")
-    assert len(scorer.published.members) == 3
+    assert len(scorer.published.members) == 4
     wanted = pd.read_csv("submission.csv")["score"]
     np.testing.assert_allclose(scorer.score_batch(answers(work)), wanted, rtol=0, atol=1e-6)
 
@@ -306,7 +306,7 @@ def test_progress_is_told_to_the_end(work: Path) -> None:
     scorer = Scorer.from_config(work / "model_configs.pkl", work / "tts_data", device="cpu", precision="fp32")
     told: list[tuple[int, int]] = []
     scorer.score_batch(answers(work), on_progress=lambda done, total: told.append((done, total)))
-    assert told[-1] == (48, 48)  # 8 clips, 6 networks
+    assert told[-1] == (64, 64)  # 8 clips, 8 networks
     assert [done for done, _ in told] == sorted({done for done, _ in told})
 
 
@@ -343,4 +343,4 @@ def test_from_the_hub(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     scorer = Scorer.from_pretrained("some/model", revision="v1", device="cpu")
     assert asked == [("some/model", "v1")]
-    assert len(scorer.published.members) == 6
+    assert len(scorer.published.members) == 8

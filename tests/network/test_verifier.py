@@ -106,7 +106,14 @@ def test_the_embedding_stays_and_the_head_has_its_own_rate(verifier: VerifierNet
 def test_a_text_is_fed_with_start_and_end(encoder_dir: Path) -> None:
     _, tokenizer = load_decoder(str(encoder_dir))
     first = 5  # after the marks
-    assert tokenizer.encode(" ab ") == [3, 4, first + LETTERS.index(" "), first + LETTERS.index("a"), first + LETTERS.index("b"), 2]
+    assert tokenizer.encode(" ab ") == [
+        3,
+        4,
+        first + LETTERS.index(" "),
+        first + LETTERS.index("a"),
+        first + LETTERS.index("b"),
+        2,
+    ]
 
 
 @pytest.mark.parametrize(
