@@ -51,8 +51,12 @@ class TextTokenizer:
         found = tokenizer.encode(f" {spoken}", add_special_tokens=False).ids
         if not spoken:
             raise InputError("an expected text is empty")
-        if tokenizer.decode(found).strip() != spoken or not tokenizer.get_added_tokens_decoder().keys().isdisjoint(found):
-            raise InputError(f"the text {text[:60]!r} holds signs that the model's tokenizer does not know, or its own marks")
+        if tokenizer.decode(found).strip() != spoken or not tokenizer.get_added_tokens_decoder().keys().isdisjoint(
+            found
+        ):
+            raise InputError(
+                f"the text {text[:60]!r} holds signs that the model's tokenizer does not know, or its own marks"
+            )
         tokens = [*self.prompt, *found, self._special(END)]
         if len(tokens) > self.most_tokens:
             raise InputError(

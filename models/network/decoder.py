@@ -91,7 +91,7 @@ def decode(decoder: WhisperDecoder, tokens: Tensor, heard: Tensor, heard_mask: T
     [shape=(batch, tokens, d_model)]
     """
     mask = heard_mask[:, None, None]
-    hidden = decoder.embed_tokens(tokens) * decoder.embed_scale + decoder.embed_positions.weight[: tokens.shape[1]]
+    hidden = decoder.embed_tokens(tokens) + decoder.embed_positions.weight[: tokens.shape[1]]
     hidden = nn.functional.dropout(hidden, decoder.dropout, decoder.training)
     for layer in decoder.layers:
         hidden = add(layer, hidden, attend(layer.self_attn, layer.self_attn_layer_norm(hidden), causal=True))
