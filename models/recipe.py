@@ -65,6 +65,9 @@ class Recipe:
     learning_rate: float = _setting("peak learning rate", default=1e-5)
     head_learning_rate: float | None = _setting("the head's, where it is another", default=None)
     weight_decay: float = _setting("AdamW weight decay; never on biases, layer norms or the head", default=1e-3)
+    token_loss: float = _setting(
+        "weight of a second loss, on each token of a word that --word_labels calls right or wrong", default=0.0
+    )
     max_grad_norm: float = _setting("gradient clipping: the largest total norm", default=1.0)
     augment: Literal["both", "response", "none"] = _setting("which segments are augmented in training", default="both")
     padding: Literal["batch", "fixed"] = _setting(
@@ -80,7 +83,7 @@ class Recipe:
         head_width(self.head, 1)
         for name in ("batch_size", "epochs", "schedule_epochs", "learning_rate", "schedule_cycles", "max_grad_norm"):
             _require(0 < getattr(self, name) < math.inf, name, getattr(self, name), "must be greater than 0 and finite")
-        for name in ("weight_decay", "seed", "data_seed"):
+        for name in ("weight_decay", "seed", "data_seed", "token_loss"):
             _require(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "must be at least 0 and finite")
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "must lie in [0, 1)")
         _require(0.1 <= self.max_seconds <= 30, "max_seconds", self.max_seconds, "must lie in [0.1, 30], as in Whisper")
@@ -98,6 +101,7 @@ class Recipe:
             is_joint or self.padding != "fixed", "padding", self.padding, f"is for joint inputs, not {self.pooling}"
         )
         is_text = self.layout == "text"
+        _require(is_text or not self.token_loss, "token_loss", self.token_loss, "is for pooled tokens")
         _require(not is_text or self.head == "linear", "head", self.head, "must be linear where tokens are pooled")
         _require(self.name.isidentifier(), "name", self.name, "must consist of letters, digits and underscores")
 

@@ -1,5 +1,6 @@
 """Clips as a network sees them: reference and response as one log-mel spectrogram or as two, two scalars, a label."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -30,6 +31,7 @@ class Clip(TypedDict, total=False):
     reference_key: int  # equal for clips with the same reference
     response: Tensor  # float32 [shape=(n_mels, frames)]
     tokens: Tensor  # int64 [shape=(tokens,)]: all that a decoder is fed
+    token_labels: Tensor  # float32 [shape=(tokens,)]: 1 right, 0 wrong, nan not known; not there where none is known
     scalars: Tensor  # float32 [shape=(2,)]: task, grade
     labels: Tensor  # float32 [shape=()]: the score, 0 where it is not known
 
@@ -40,7 +42,7 @@ class ComparisonDataset(Dataset[Clip]):
     Parameters
     ----------
     table
-        METADATA_COLUMNS and, for training, score.
+        METADATA_COLUMNS and, for training, score; word_labels (of `read_word_labels`) where they are known.
     references
         The waveform of each expected text.
     max_frames
@@ -87,6 +89,10 @@ class ComparisonDataset(Dataset[Clip]):
         self._tokens = {text: torch.tensor(tokenizer.encode(text)) for text in set(self._texts)} if tokenizer else {}
         self._reference_features: dict[int, Tensor] = {}
         self._keys = {text: index for index, text in enumerate(dict.fromkeys(self._texts))}
+        self._words = {text: tokenizer.words(text) for text in self._tokens} if tokenizer else {}
+        self._word_labels: list[tuple[float, ...]] | None = (
+            table["word_labels"].tolist() if "word_labels" in table else None
+        )
         self._scalars = torch.from_numpy(scalars(table))
         self._labels = torch.from_numpy(table.get("score", pd.Series(0.0, table.index)).to_numpy(np.float32))
         self._augment_reference, self._augment_response = AUGMENTATIONS[augment]
@@ -130,6 +136,9 @@ class ComparisonDataset(Dataset[Clip]):
         if self._layout == "text":
             spectrum = self._log_mel(response, self._augment_response, rng)
             clip = Clip(response=spectrum, tokens=self._tokens[text])
+            if self._word_labels is not None:
+                of_words = [*self._word_labels[row], math.nan]  # the prompt's is the last one
+                clip["token_labels"] = torch.tensor([of_words[word] for word in self._words[text]])
         elif self._layout == "apart":
             clip = self._apart(self._references[text], response, row, rng)
         else:
@@ -277,7 +286,8 @@ def collate_apart(clips: Sequence[Clip]) -> dict[str, Tensor]:
 def collate_text(clips: Sequence[Clip]) -> dict[str, Tensor]:
     """A batch of responses and of texts, each padded with zeros to its longest.
 
-    response [shape=(batch, n_mels, frames)] and response_frames [shape=(batch,)]; tokens [shape=(batch, tokens)] and token_counts
+    response [shape=(batch, n_mels, frames)] and response_frames [shape=(batch,)]; tokens [shape=(batch, tokens)] and
+    token_counts; where words have labels, token_labels of the tokens' shape
     """
     response, response_frames = pad_together([clip["response"] for clip in clips])
     return {
@@ -287,7 +297,15 @@ def collate_text(clips: Sequence[Clip]) -> dict[str, Tensor]:
         "response_frames": response_frames,
         "tokens": nn.utils.rnn.pad_sequence([clip["tokens"] for clip in clips], batch_first=True),
         "token_counts": torch.tensor([len(clip["tokens"]) for clip in clips]),
+        **_padded_labels(clips),
     }
+
+
+def _padded_labels(clips: Sequence[Clip]) -> dict[str, Tensor]:
+    if not all("token_labels" in clip for clip in clips):
+        return {}
+    labels = [clip["token_labels"] for clip in clips]
+    return {"token_labels": nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=math.nan)}
 
 
 def pad_together(features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -77,6 +77,41 @@ def read_groups(file: Path, column: str, filenames: Iterable[str]) -> list[str]:
     return [groups[name] for name in filenames]
 
 
+def read_word_labels(file: Path, table: pd.DataFrame) -> pd.Series:
+    """What is known of single words of the expected texts: for each row of `table` a tuple of 1 (right), 0 (wrong) and nan.
+
+    The last value is the end's: 0 where more was said than the text.
+
+    Parameters
+    ----------
+    file
+        CSV with the columns filename, index (of a word, from 0; the number of words for the end) and right (0 or 1). Words that
+        it does not list are not known.
+
+    Raises
+    ------
+    InputError
+        Naming file, row and value of what is wrong; also a clip that is not in `table`.
+    """
+    labels = _read_csv(file, ("filename", "index", "right"))
+    texts = dict(zip(table["filename"], table["expected_text"], strict=True))
+    found = {name: [math.nan] * (len(text.split()) + 1) for name, text in texts.items()}
+    _refuse(file, labels, "filename", ~labels["filename"].isin(texts), "must be a training clip's")
+    _refuse(file, labels, "right", ~labels["right"].isin(["0", "1"]), "must be 0 or 1")
+    places = [len(found[name]) for name in labels["filename"]]
+    inside = [index.isdecimal() and int(index) < n for index, n in zip(labels["index"], places, strict=True)]
+    _refuse(
+        file,
+        labels,
+        "index",
+        pd.Series([not found for found in inside]),
+        "must be a word's of the expected text, or the number of its words",
+    )
+    for name, index, right in labels.itertuples(index=False):
+        found[name][int(index)] = float(right)
+    return table["filename"].map(lambda name: tuple(found[name]))
+
+
 def clip_paths(data_dir: Path, filenames: Iterable[str]) -> list[Path]:
     """Where the clips lie; a name that leads out of the folder, by `..` or a link, is refused."""
     root, filenames = data_dir.resolve(), list(filenames)

@@ -65,6 +65,12 @@ class TextTokenizer:
             )
         return tokens
 
+    def words(self, text: str) -> list[int]:
+        """Which word of a text each token of `encode` belongs to, from 0; the number of words for the end, -1 for the prompt."""
+        fed = f" {text.strip()}"
+        starts = [start for start, _ in _read(self.content).encode(fed, add_special_tokens=False).offsets]
+        return [*[-1] * len(self.prompt), *(_word_at(fed, start) for start in starts), len(fed.split())]
+
     def check(self, source: str, start: int) -> None:
         """Check that it is the tokenizer of the weights it came with.
 
@@ -98,6 +104,12 @@ class TextTokenizer:
 def tokenizer_from_dict(values: Mapping[str, Any] | None) -> TextTokenizer | None:
     """The inverse of `TextTokenizer.to_dict`; None of None."""
     return None if values is None else TextTokenizer(**values)
+
+
+def _word_at(text: str, place: int) -> int:
+    """Index of the word that a character belongs to; a blank belongs to the word behind it."""
+    inside = place > 0 and not text[place - 1].isspace() and not text[place].isspace()
+    return len(text[:place].split()) - inside
 
 
 @lru_cache(maxsize=4)

@@ -140,6 +140,7 @@ def _on_this_node(task: FoldTask) -> TrainingOptions:
         data_dir=home.directory / options.data_dir,
         tts_dir=home.directory / options.tts_dir,
         groups=options.groups and home.directory / options.groups,
+        word_labels=options.word_labels and home.directory / options.word_labels,
         output_dir=home.output_dir if home.is_here else home.away,
         num_workers=options.num_workers if "num_workers" in options.given else task.cpus - 1,
     )

@@ -30,6 +30,14 @@ class TokenPooling(nn.Module):
         return torch.stack([mean, softest], dim=1)
 
 
+def mean_token_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross-entropy over the tokens whose label is not nan, each clip's mean first; 0 where none is known."""
+    known = ~labels.isnan()
+    losses = nn.functional.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), reduction="none") * known
+    clips = known.any(dim=1)
+    return (losses.sum(dim=1) / known.sum(dim=1).clamp(min=1)).sum() / clips.sum().clamp(min=1)
+
+
 class VerifierNetwork(ComparisonNetwork):
     """Arguments of a call are those of `dataset.collate_text`."""
 
@@ -43,6 +51,7 @@ class VerifierNetwork(ComparisonNetwork):
         self.decoder = decoder
         self.tokenizer = tokenizer
         self.n_prompt = len(tokenizer.prompt)
+        self.token_loss = recipe.token_loss
         decoder.embed_tokens.weight.requires_grad_(False)
         decoder.embed_positions.weight.requires_grad_(False)
         self.register_buffer("logit_mean", torch.zeros(()))
@@ -78,11 +87,15 @@ class VerifierNetwork(ComparisonNetwork):
         token_counts: Tensor,
         scalars: Tensor,
         labels: Tensor | None = None,
+        token_labels: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Returns what `answer` does."""
+        """Returns what `answer` does; to the loss is added that of the tokens whose label (0 or 1, else nan) is known."""
         logits, judged = self.token_logits(response, response_frames, tokens, token_counts)
         with torch.autocast(logits.device.type, enabled=False):
-            return self.answer(self.pooling(logits, judged), scalars, labels)
+            outputs = self.answer(self.pooling(logits, judged), scalars, labels)
+            if "loss" in outputs and token_labels is not None:
+                outputs["loss"] = outputs["loss"] + self.token_loss * mean_token_loss(logits, token_labels)
+            return outputs
 
     @torch.no_grad()
     def start_from(self, batch: dict[str, Tensor]) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from models import ensemble
 from models.clips.folds import split_fold
-from models.clips.tables import fingerprint, read_groups, read_training_table
+from models.clips.tables import fingerprint, read_groups, read_training_table, read_word_labels
 from models.errors import InputError
 from models.recipe import Recipe
 from models.speech.checksums import differing_texts, name_texts
@@ -63,6 +63,7 @@ def make_job(recipe: Recipe, fold: int, options: TrainingOptions) -> TrainingJob
     recipe = override_recipe(recipe, options.recipe)
     _check_output_dir(options.output_dir)
     table = read_training_table(options.data_dir)
+    table = _with_word_labels(recipe, options, table)
     groups = _groups(options, table)
     train, validation = split_fold(table, fold, options.n_folds, recipe.data_seed, groups)
     if len(train) < recipe.batch_size:
@@ -112,6 +113,14 @@ def _check_output_dir(output_dir: Path) -> None:
 def _grouping(filenames: list[str], groups: list[str]) -> str:
     """The same wherever the file lies and in whatever order its rows are."""
     return hashlib.sha256(json.dumps(sorted(zip(filenames, groups, strict=True))).encode()).hexdigest()
+
+
+def _with_word_labels(recipe: Recipe, options: TrainingOptions, table: pd.DataFrame) -> pd.DataFrame:
+    if (options.word_labels is None) != (recipe.token_loss == 0):
+        raise InputError("--word_labels FILE and a --token_loss above 0 belong together")
+    if options.word_labels is None:
+        return table
+    return table.assign(word_labels=read_word_labels(options.word_labels, table))
 
 
 def _groups(options: TrainingOptions, table: pd.DataFrame) -> list[str] | None:

@@ -25,6 +25,8 @@ class TrainingOptions:
     ----------
     group_by, groups
         A column that keeps clips together in a fold, and the CSV that holds it (None: the training metadata).
+    word_labels
+        A CSV of `read_word_labels`.
     recipe
         Settings that replace the recipe's own, by name.
     given
@@ -37,6 +39,7 @@ class TrainingOptions:
     n_folds: int = 6
     group_by: str | None = None
     groups: Path | None = None
+    word_labels: Path | None = None
     overwrite: bool = False
     device: str = "auto"
     precision: str = "auto"
@@ -64,6 +67,13 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="CSV with the columns filename and COLUMN (default: the training metadata)",
+    )
+    parser.add_argument(
+        "--word_labels",
+        type=Path,
+        metavar="FILE",
+        help="of verifiers with a --token_loss: CSV with the columns filename, index (of a word of the expected text, from 0, "
+        "or the number of its words for the end) and right (0 or 1; the end: 0 where more was said)",
     )
     parser.add_argument("--overwrite", action="store_true", help="train again what is finished already")
     add_device_arguments(parser)

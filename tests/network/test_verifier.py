@@ -16,7 +16,7 @@ from models.network.build import make_network, pretrained_network
 from models.network.comparison import parameter_groups
 from models.network.decoder import decode, load_decoder
 from models.network.encoder import encode, load_encoder
-from models.network.verifier import TokenPooling, VerifierNetwork
+from models.network.verifier import TokenPooling, VerifierNetwork, mean_token_loss
 
 
 @pytest.fixture
@@ -179,3 +179,33 @@ def test_multilingual_models_are_told_language_and_task() -> None:
     tokenizer.add_special_tokens(names)
     assert TextTokenizer(tokenizer.to_str(), 51_865, 448).prompt == [0, 1, 2, 3]
     assert TextTokenizer(tokenizer.to_str(), 51_864, 448).prompt == [0, 3]
+
+
+def test_words_of_tokens(encoder_dir: Path) -> None:
+    """A blank belongs to the word that it begins, as in Whisper's tokens."""
+    _, tokenizer = load_decoder(str(encoder_dir))
+    assert tokenizer.words("we go") == [-1, -1, 0, 0, 0, 1, 1, 1, 2]
+    assert len(tokenizer.words("we go")) == len(tokenizer.encode("we go"))
+
+
+def test_token_loss_is_the_mean_over_clips_of_what_is_known() -> None:
+    nan = float("nan")
+    logits = torch.tensor([[0.3, -1.0, 2.0], [1.0, 5.0, -4.0], [0.5, 0.5, 0.5]])
+    labels = torch.tensor([[nan, 1.0, 0.0], [nan, 1.0, nan], [nan, nan, nan]])
+    right = [-torch.sigmoid(torch.tensor(logit)).log() for logit in (-1.0, -2.0, 5.0)]
+    expected = ((right[0] + right[1]) / 2 + right[2]) / 2
+    torch.testing.assert_close(mean_token_loss(logits, labels), expected)
+    assert float(mean_token_loss(logits[2:], labels[2:])) == 0
+
+
+def test_the_token_loss_is_added_with_its_weight(verifier: VerifierNetwork, batch: dict[str, torch.Tensor]) -> None:
+    known = torch.full(batch["tokens"].shape, float("nan"))
+    known[:, 3] = 1.0
+    plain = verifier(**batch)["loss"]
+    assert torch.equal(verifier(**batch, token_labels=known)["loss"], plain)  # the recipe gives it no weight
+    verifier.token_loss = 0.5
+    names = ("response", "response_frames", "tokens", "token_counts")
+    logits, _ = verifier.token_logits(*(batch[name] for name in names))
+    torch.testing.assert_close(
+        verifier(**batch, token_labels=known)["loss"], plain + 0.5 * mean_token_loss(logits, known)
+    )
