@@ -134,6 +134,7 @@ def main() -> None:
         members = inference.load_members(config, arguments.config.parent, arguments.folds_per_model)
         texts = table["expected_text"].tolist()
         references, unspoken = make_references(arguments, texts, config)
+        unspoken |= inference.refused_texts(members, texts)
         problems = find_unspoken(texts, unspoken, arguments.data_dir)
         lengths = place.check(without(table, problems)["filename"].tolist())
         problems = add_problems(problems, find_unreadable(lengths, arguments.data_dir), len(table))

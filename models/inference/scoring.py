@@ -4,7 +4,7 @@ One pass over the clips, in chunks: their features are computed once, then every
 next one is being loaded. So memory grows neither with the number of clips nor with the number of checkpoints.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +114,19 @@ def score_clips(
                 on_progress(done, len(table) * len(members))
             start = rows.stop
     return clip_probabilities(blended)
+
+
+def refused_texts(members: Sequence[Member], texts: Iterable[str]) -> dict[str, str]:
+    """The texts that a member's tokenizer does not take, with the reason."""
+    tokenizers = {member.features["tokenizer"] for member in members} - {None}
+    found: dict[str, str] = {}
+    for text in set(texts):
+        for tokenizer in tokenizers:
+            try:
+                tokenizer.encode(text)
+            except InputError as error:
+                found[text] = str(error)
+    return found
 
 
 def _distinct_forms(members: Sequence[Member]) -> list[dict[str, Any]]:

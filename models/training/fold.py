@@ -145,6 +145,9 @@ def prepare(job: TrainingJob, restart: bool) -> ReadyFold:
     job = replace(job, validation=job.validation.iloc[alike_together])
     tries = first_decides(lambda: past_tries(job, references, restart))
     network = _fresh_network(job, arguments, tries)
+    if isinstance(network, VerifierNetwork):
+        for text in job.texts:
+            network.tokenizer.encode(text)  # raises where it can't be fed
     return ReadyFold(job, arguments, network, references, clip_seconds, tries)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-from fakes import INFER, Script, priors, snapshot, trained_checkpoint
+from fakes import INFER, Script, priors, read_rows, set_cell, snapshot, trained_checkpoint
 from safetensors.torch import load_file, save_file
 
 from models.base.files import sha256_of_file
@@ -344,3 +344,12 @@ def test_from_the_hub(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scorer = Scorer.from_pretrained("some/model", revision="v1", device="cpu")
     assert asked == [("some/model", "v1")]
     assert len(scorer.published.members) == 8
+
+
+@pytest.mark.slow
+def test_a_text_that_a_verifier_can_not_read_is_listed(script: Script, work: Path) -> None:
+    """And has the prior of its task and grade; the other clips are scored."""
+    set_cell(work / "data" / "test_metadata.csv", 2, "expected_text", "naïve")
+    assert script(INFER).code == 0
+    _, (_, _, reason) = read_rows(work / "submission.csv.problems.csv")
+    assert "'naïve' holds signs that the model's tokenizer does not know" in reason

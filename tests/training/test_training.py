@@ -17,7 +17,10 @@ from models.clips.tables import read_training_table
 from models.ensemble.checkpoint import load_checkpoint
 from models.ensemble.metrics import log_loss, sigmoid
 from models.ensemble.rebuild import rebuild_network
+from models.errors import InputError
+from models.speech.options import VoiceOptions
 from models.speech.references import References
+from models.speech.speaking import speak_references
 from models.training.fold import train_fold
 from models.training.job import TrainingJob
 from models.training.trainer import FoldTrainer, schedule_steps
@@ -123,6 +126,17 @@ def test_the_same_seed_gives_the_same_bytes(make_job: Callable[..., TrainingJob]
     assert same_weights(one, workers)
     different = load_checkpoint(train_fold(make_job(model, output_dir=tmp_path / "d", seed=1)))
     assert not same_weights(one, different)
+
+
+def test_a_text_that_can_not_be_fed_is_named_before_anything_is_written(make_job: Callable[..., TrainingJob]) -> None:
+    job = make_job("verifytiny")
+    long = " ".join(["word"] * 100)
+    texts = [long, *job.train["expected_text"][1:]]
+    job = replace(job, train=job.train.assign(expected_text=texts))
+    speak_references(job.options.tts_dir, [long], VoiceOptions())
+    with pytest.raises(InputError, match=r"'word word .*takes 503 tokens"):
+        train_fold(with_options(job))
+    assert not job.run_dir.exists()
 
 
 Resume = Callable[[TrainingJob, int, TrainingJob], tuple[Path, int]]
