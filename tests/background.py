@@ -79,7 +79,8 @@ def output(folder: Path) -> str:
     return (folder / "output.log").read_text()
 
 
-def wait_for(condition: Callable[[], object], folder: Path, seconds: float = 120) -> None:
+def wait_for(condition: Callable[[], object], folder: Path, seconds: float = 300) -> None:
+    """Wait as long as a loaded machine needs, where a process takes minutes to start."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, output(folder)
