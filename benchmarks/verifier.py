@@ -2,7 +2,7 @@
 
     python benchmarks/verifier.py --encoder whisper-base
 
-Plain: the extractor's log-mel of 30 s whatever the clip's length, transformers' own model, the product with all of the vocabulary,
+Plain: the extractor's log-mel of 30 s whatever the clip's length, transformers' model, the product with the whole vocabulary,
 of which the logits of the tokens fed are kept, float32, every weight trained. Both take turns; medians.
 """
 
