@@ -1,5 +1,6 @@
 """The Whisper decoder, given a whole text at once (teacher forcing)."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,7 @@ def load_decoder(source: str) -> tuple[WhisperDecoder, TextTokenizer]:
     if file is None:
         raise InputError(f"--encoder {source}: has no {TOKENIZER_FILE}, which a verifier needs{_WHOLE}")
     config = model.config
-    content = Path(file).read_text(encoding="utf-8")
-    tokenizer = TextTokenizer(content, int(config.vocab_size), int(config.max_target_positions))
+    tokenizer = TextTokenizer(_without_blanks(Path(file)), int(config.vocab_size), int(config.max_target_positions))
     tokenizer.check(f"--encoder {source}", int(config.decoder_start_token_id))
     return model.get_decoder().to(torch.float32), tokenizer
 
@@ -106,6 +106,15 @@ def lower_decoder_precision(decoder: WhisperDecoder, dtype: torch.dtype) -> None
     for layer in decoder.layers:
         for part in (layer.self_attn, layer.encoder_attn, layer.fc1, layer.fc2):
             part.to(dtype)
+
+
+def _without_blanks(file: Path) -> str:
+    """The content of a JSON file, which is half blanks in a tokenizer's: each checkpoint holds it."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file}: can't be read ({error}); get it again") from error
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
 _WHOLE = (
