@@ -226,10 +226,11 @@ def _fit_once(ready: ReadyFold, network: ComparisonNetwork, tries: list[Try]) ->
     """One try. Raises Collapse, unless it is the last one and all that is wrong is that it ended at the prior."""
     job = ready.job
     trainer = _make_trainer(ready, network)
-    if last_state(job.run_dir) is None:
+    state = first_decides(lambda: last_state(job.run_dir))
+    if state is None:
         first = trainer.train_dataset
         network.start_from(first.collate([first[row] for row in range(min(len(first), FIRST_CLIPS))]))
-    trainer.train(resume_from_checkpoint=first_decides(lambda: last_state(job.run_dir)))
+    trainer.train(resume_from_checkpoint=state)
     labels = (table["score"].to_numpy(np.float64) for table in (job.train, job.validation))
     try:
         check_learnt(float(trainer.state.best_metric), *labels)
