@@ -51,9 +51,7 @@ class TextTokenizer:
         found = tokenizer.encode(f" {spoken}", add_special_tokens=False).ids
         if not spoken:
             raise InputError("an expected text is empty")
-        if tokenizer.decode(found).strip() != spoken or not tokenizer.get_added_tokens_decoder().keys().isdisjoint(
-            found
-        ):
+        if tokenizer.decode(found).strip() != spoken or not _marks(self.content).isdisjoint(found):
             raise InputError(
                 f"the text {text[:60]!r} holds signs that the model's tokenizer does not know, or its own marks"
             )
@@ -110,6 +108,12 @@ def _word_at(text: str, place: int) -> int:
     """Index of the word that a character belongs to; a blank belongs to the word behind it."""
     inside = place > 0 and not text[place - 1].isspace() and not text[place].isspace()
     return len(text[:place].split()) - inside
+
+
+@lru_cache(maxsize=4)
+def _marks(content: str) -> frozenset[int]:
+    """The tokens that stand for no text; there are 1,600, and the library makes them anew each time it is asked."""
+    return frozenset(_read(content).get_added_tokens_decoder())
 
 
 @lru_cache(maxsize=4)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
+from models.clips.tokens import TextTokenizer
 from models.network.encoder import lower_precision
 from models.network.phone_fit import N_PHONE_FIT
 from models.network.phones import usual_phones
@@ -27,6 +28,8 @@ class ComparisonNetwork(nn.Module):
         Of a phone classifier on the encoder's frames (the first class is silence), which tells the head how well the
         response carries the reference's phones; 0 where there is none.
     """
+
+    tokenizer: TextTokenizer | None = None  # of those that read the text itself
 
     def __init__(self, encoder: WhisperEncoder, recipe: Recipe, pooling: Any, phone_classes: int = 0) -> None:
         super().__init__()

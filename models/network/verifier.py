@@ -41,6 +41,7 @@ def mean_token_loss(logits: Tensor, labels: Tensor) -> Tensor:
 class VerifierNetwork(ComparisonNetwork):
     """Arguments of a call are those of `dataset.collate_text`."""
 
+    tokenizer: TextTokenizer
     logit_mean: Tensor
     logit_std: Tensor
 

@@ -31,7 +31,6 @@ from models.ensemble.metrics import Values, figures, sigmoid
 from models.errors import InputError
 from models.network.build import network_settings, pretrained_network
 from models.network.comparison import ComparisonNetwork, half_weights, load_weights
-from models.network.verifier import VerifierNetwork
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, check_audio_files
 from models.speech.references import References
 from models.training.job import TrainingJob
@@ -145,9 +144,9 @@ def prepare(job: TrainingJob, restart: bool) -> ReadyFold:
     job = replace(job, validation=job.validation.iloc[alike_together])
     tries = first_decides(lambda: past_tries(job, references, restart))
     network = _fresh_network(job, arguments, tries)
-    if isinstance(network, VerifierNetwork):
+    if tokenizer := network.tokenizer:
         for text in job.texts:
-            network.tokenizer.encode(text)  # raises where it can't be fed
+            tokenizer.encode(text)  # raises where it can't be fed
     return ReadyFold(job, arguments, network, references, clip_seconds, tries)
 
 
@@ -280,7 +279,7 @@ def _make_trainer(ready: ReadyFold, network: ComparisonNetwork) -> FoldTrainer:
         seed=arguments.seed,
         layout=recipe.layout,
         padding=recipe.padding,
-        tokenizer=network.tokenizer if isinstance(network, VerifierNetwork) else None,
+        tokenizer=network.tokenizer,
     )
     train, validation = make_dataset(job.train, augment=recipe.augment), make_dataset(job.validation)
     order = EpochShuffle(ready.clip_seconds, recipe.batch_size, arguments.seed)

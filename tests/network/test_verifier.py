@@ -85,6 +85,21 @@ def test_logits_are_told_in_units_of_the_untrained_network(
     torch.testing.assert_close(found, verifier.pooling(logits, judged).mean(dim=1))
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_lower_precision_changes_little(
+    dtype: torch.dtype, verifier: VerifierNetwork, batch: dict[str, torch.Tensor]
+) -> None:
+    """And is felt: layers of encoder and decoder compute in it."""
+    before = verifier(**batch)["logits"]
+    verifier.lower_precision(dtype)
+    assert verifier.decoder.layers[0].encoder_attn.k_proj.weight.dtype == dtype
+    after = verifier(**batch)["logits"]
+    assert after.dtype == torch.float32
+    assert not torch.equal(before, after)
+    torch.testing.assert_close(before, after, atol=0.05, rtol=0)
+
+
 def test_pooling_is_the_mean_and_the_soft_minimum() -> None:
     logits, mask = torch.tensor([[1.0, -5.0, 3.0, 99.0]]), torch.tensor([[True, True, True, False]])
     mean, softest = TokenPooling()(logits, mask)[0].tolist()
