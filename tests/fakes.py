@@ -161,6 +161,7 @@ def save_tokenizer(folder: Path) -> None:
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens(marks)
+    tokenizer.add_tokens(["<|0.00|>"])  # as Whisper's time stamps, which count as no special ones
     tokenizer.save(str(folder / "tokenizer.json"))
 
 

@@ -137,6 +137,7 @@ def test_a_text_is_fed_with_start_and_end(encoder_dir: Path) -> None:
         ("  ", "empty"),
         ("naïve", "does not know"),
         ("a <|endoftext|> b", "its own marks"),
+        ("a <|0.00|> b", "its own marks"),
         ("a" * 500, r"takes 504 tokens .* 448 at most"),
     ],
 )
