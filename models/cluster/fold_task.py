@@ -64,8 +64,8 @@ class FoldTask:
     ----------
     options
         As where the run was started; relative paths are as from there.
-    fingerprint, references
-        Of the data, and of each text's reference, where the run was started.
+    fingerprint, references, word_labels
+        Of the data, of each text's reference and of what is known of words, where the run was started.
     cpus
         Of the task; all but one load audio where `options` do not say otherwise.
     """
@@ -77,6 +77,7 @@ class FoldTask:
     references: Mapping[str, str]
     home: Home
     cpus: int
+    word_labels: str = ""
 
     @property
     def name(self) -> str:
@@ -120,6 +121,8 @@ def _train(task: FoldTask) -> Files:
     job = training.make_job(task.recipe, task.fold, options)
     if job.data_fingerprint != task.fingerprint:
         raise InputError(f"{options.data_dir}: other training data than on {home.host}; copy the same to every node")
+    if job.word_labels != task.word_labels:
+        raise InputError(f"{options.word_labels}: other word labels than on {home.host}; copy the same to every node")
     if other := differing_texts(References(options.tts_dir).checksums(task.references), task.references):
         raise InputError(
             f"{options.tts_dir}: another reference of {name_texts(other)} than on {home.host}; copy that folder to every node"

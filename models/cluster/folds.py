@@ -45,9 +45,9 @@ def train_on_ray(
         references = References(options.tts_dir).checksums(jobs[0].texts)  # the folds share their clips, and so these
         needs = task_needs(ray, cluster, options.device)
         check_room(ray, needs, "fold")
+        shared = (references, home, cluster.cpus)
         tasks = [
-            FoldTask(job.recipe, job.fold, options, job.data_fingerprint, references, home, cluster.cpus)
-            for job in jobs
+            FoldTask(job.recipe, job.fold, options, job.data_fingerprint, *shared, job.word_labels) for job in jobs
         ]
         ended = run_tasks(ray, train_here, [(task,) for task in tasks], needs, "fold", max_calls=1)
         for place, result in stack.enter_context(closing(ended)):

@@ -24,7 +24,7 @@ from models.speech.checksums import check_checksums
 from models.speech.identity import Identity, check_identity
 
 CHECKPOINT_FORMAT = "speech-text-comparison checkpoint 1"
-_NUMBERS, _TEXTS, _LISTS = ("fold", "n_folds"), ("data_fingerprint", "grouping"), ("history", "tries")
+_NUMBERS, _TEXTS, _LISTS = ("fold", "n_folds"), ("data_fingerprint", "grouping", "word_labels"), ("history", "tries")
 _DICTS = ("weights", "encoder", "options", "versions")
 
 
@@ -59,8 +59,8 @@ class Checkpoint:
         Per epoch, `epoch`, `train_loss`, `validation_log_loss`, `validation_auc`, `seconds`.
     references
         The checksum of each reference that it was trained with, by text; empty where that is not known.
-    grouping
-        As of a TrainingJob; empty also where it is not known.
+    grouping, word_labels
+        As of a TrainingJob; a grouping is empty also where it is not known.
     """
 
     recipe: Recipe
@@ -77,6 +77,7 @@ class Checkpoint:
     tries: list[dict[str, Any]] = field(default_factory=list)
     references: dict[str, str] = field(default_factory=dict)
     grouping: str = ""
+    word_labels: str = ""
 
     @property
     def file_name(self) -> str:

@@ -197,6 +197,7 @@ def finish(ready: ReadyFold, fitted: FittedFold) -> None:
         tries=fitted.tries,
         references=trained_with(job.run_dir),
         grouping=job.grouping,
+        word_labels=job.word_labels,
     )
     save_checkpoint(job.checkpoint_path, checkpoint)
     forget_states(job.run_dir)

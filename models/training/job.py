@@ -40,6 +40,14 @@ class TrainingJob:
     options: TrainingOptions
 
     @property
+    def word_labels(self) -> str:
+        """A checksum of what is known of single words, in all folds alike; empty where nothing is."""
+        if "word_labels" not in self.train:
+            return ""
+        rows = pd.concat([self.train, self.validation])
+        return _checksum(rows["filename"].tolist(), [str(labels) for labels in rows["word_labels"]])
+
+    @property
     def name(self) -> str:
         return f"{self.recipe.name}_{self.fold}"
 
@@ -68,7 +76,7 @@ def make_job(recipe: Recipe, fold: int, options: TrainingOptions) -> TrainingJob
     train, validation = split_fold(table, fold, options.n_folds, recipe.data_seed, groups)
     if len(train) < recipe.batch_size:
         raise InputError(f"--batch_size {recipe.batch_size}: more than the {len(train)} training clips of fold {fold}")
-    grouping = "" if groups is None else _grouping(table["filename"].tolist(), groups)
+    grouping = "" if groups is None else _checksum(table["filename"].tolist(), groups)
     return TrainingJob(recipe, fold, train, validation, fingerprint(table), grouping, options)
 
 
@@ -89,6 +97,7 @@ def is_finished(job: TrainingJob) -> bool:
         "fold": (job.fold, found.fold),
         "n_folds": (job.options.n_folds, found.n_folds),
         "training data": (job.data_fingerprint, found.data_fingerprint),
+        "set of word labels": (job.word_labels, found.word_labels),
         "choice of held-out clips": (set(job.validation["filename"]), set(found.oof.filenames)),
     }
     differences = [name for name, (ours, theirs) in pairs.items() if ours != theirs]
@@ -110,9 +119,9 @@ def _check_output_dir(output_dir: Path) -> None:
             raise InputError(f"--output_dir {output_dir}: {path} is a file; give a folder, new or old")
 
 
-def _grouping(filenames: list[str], groups: list[str]) -> str:
+def _checksum(filenames: list[str], values: list[str]) -> str:
     """The same wherever the file lies and in whatever order its rows are."""
-    return hashlib.sha256(json.dumps(sorted(zip(filenames, groups, strict=True))).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(sorted(zip(filenames, values, strict=True))).encode()).hexdigest()
 
 
 def _with_word_labels(recipe: Recipe, options: TrainingOptions, table: pd.DataFrame) -> pd.DataFrame:

@@ -58,17 +58,12 @@ def _description(job: TrainingJob, references: References) -> str:
             "data": job.data_fingerprint,
             "voice": references.voice,
             "references": references.checksums(job.texts),
-            **({"word_labels": _word_labels(job)} if "word_labels" in job.train else {}),
+            "word_labels": job.word_labels,
             "held_out": hashlib.sha256("\n".join(sorted(job.validation["filename"])).encode()).hexdigest(),
         },
         indent=2,
         sort_keys=True,
     )
-
-
-def _word_labels(job: TrainingJob) -> str:
-    rows = sorted(zip(job.train["filename"], map(str, job.train["word_labels"]), strict=True))
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def last_state(run_dir: Path) -> str | None:

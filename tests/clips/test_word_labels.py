@@ -13,9 +13,11 @@ from fakes import load
 
 from models.clips.dataset import ComparisonDataset
 from models.clips.tables import read_word_labels
+from models.ensemble.checkpoint import load_checkpoint
 from models.errors import InputError
 from models.network.decoder import load_decoder
-from models.training.job import make_job
+from models.training.fold import train_fold
+from models.training.job import TrainingJob, is_finished, make_job
 from models.training.options import TrainingOptions
 
 TABLE = pd.DataFrame(
@@ -79,3 +81,29 @@ def test_labels_and_their_loss_belong_together(make_data: Callable[..., Path], t
 def test_only_verifiers_have_tokens_to_judge() -> None:
     with pytest.raises(InputError, match="token_loss"):
         replace(load("model2s"), token_loss=0.5)
+
+
+@pytest.mark.slow
+def test_a_fold_of_other_word_labels_is_another_one(make_job: Callable[..., TrainingJob]) -> None:
+    """Whatever their order; a finished one is refused, as one of other data is."""
+    job = make_job("verifytiny", epochs=1, token_loss=0.5)
+    labels = {name: (1.0, *[math.nan] * len(text.split())) for name, text in zip(*job_texts(job), strict=True)}
+    job = with_labels(job, labels)
+    assert load_checkpoint(train_fold(job)).word_labels == job.word_labels != ""
+    assert is_finished(with_labels(replace(job, train=job.train.iloc[::-1]), labels))
+    first = next(iter(labels))
+    other = with_labels(job, {**labels, first: (0.0, *labels[first][1:])})
+    with pytest.raises(InputError, match="another set of word labels"):
+        is_finished(other)
+
+
+def job_texts(job: TrainingJob) -> tuple[list[str], list[str]]:
+    both = pd.concat([job.train, job.validation])
+    return both["filename"].tolist(), both["expected_text"].tolist()
+
+
+def with_labels(job: TrainingJob, labels: dict[str, tuple[float, ...]]) -> TrainingJob:
+    train, validation = (
+        table.assign(word_labels=table["filename"].map(labels)) for table in (job.train, job.validation)
+    )
+    return replace(job, train=train, validation=validation)

@@ -187,7 +187,7 @@ def task(folder: Path, tmp_path: Path) -> FoldTask:
     return FoldTask(load("model2s"), 0, options, fingerprint(table), references, home, cpus=1)
 
 
-@pytest.mark.parametrize("missing", ["train_metadata.csv", "other data", "other reference", "tts_data"])
+@pytest.mark.parametrize("missing", ["train_metadata.csv", "other data", "other words", "other reference", "tts_data"])
 def test_a_node_without_the_data_says_so(
     missing: str, task: FoldTask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -196,12 +196,26 @@ def test_a_node_without_the_data_says_so(
         task = replace(task, home=replace(task.home, directory=tmp_path / "nowhere"))
     elif missing == "other data":
         task = replace(task, fingerprint="another")
+    elif missing == "other words":
+        words = task.home.directory / "words.csv"
+        words.write_text(
+            f"filename,index,right\n{read_training_table(task.home.directory / 'data')['filename'][0]},0,1\n"
+        )
+        settings = {"word_labels": words, "recipe": {**task.options.recipe, "token_loss": 0.5}}
+        task = replace(
+            task, recipe=load("verifytiny"), options=replace(task.options, **settings), word_labels="another"
+        )
     elif missing == "other reference":
         task = replace(task, references={**task.references, "old": "0" * 64})
     else:
         task = replace(task, options=replace(task.options, tts_dir=Path("no_references")))
     result = train_here(task)
     assert result.error is not None
-    told = {"other data": "other training data", "other reference": "another reference of", "tts_data": "no_references"}
+    told = {
+        "other data": "other training data",
+        "other words": "other word labels than on headnode",
+        "other reference": "another reference of",
+        "tts_data": "no_references",
+    }
     assert told.get(missing, missing) in result.error
     assert str(task.home.directory) in result.error
