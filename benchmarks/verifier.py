@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
-from benchmarks.material import in_turn, made_clips
+from benchmarks.material import Clips, in_turn, made_clips
 from models.base.cli import positive, run
 from models.base.compute import resolve_device, resolve_precision
 from models.clips.dataset import ComparisonDataset
@@ -26,6 +27,7 @@ from models.clips.tables import clip_paths
 from models.network.build import pretrained_network
 from models.network.comparison import parameter_groups
 from models.network.verifier import VerifierNetwork
+from models.recipe import Recipe
 from models.speech.audio import SAMPLE_RATE_HZ, read_audio
 from train_verifybase import recipe as published
 
@@ -49,6 +51,105 @@ class PlainVerifier(nn.Module):
         return self.head(fed.mean(dim=1, keepdim=True)).squeeze(1)
 
 
+class Ours:
+    """This project's verifier: clips as long as they are, the processor's fastest number format."""
+
+    def __init__(self, recipe: Recipe, clips: Clips, device: torch.device) -> None:
+        network = pretrained_network(recipe)
+        assert isinstance(network, VerifierNetwork)
+        self.network, self.device = network.to(device), device
+        self.precision = resolve_precision("auto", device)
+        frames = frames_for_seconds(recipe.max_seconds)
+        self.data = ComparisonDataset(
+            clips.table, clips.data_dir, {}, 80, frames, layout="text", tokenizer=network.tokenizer
+        )
+        self.optimizer = torch.optim.AdamW(parameter_groups(network, recipe), lr=1e-6, fused=True)
+
+    def batch(self, rows: Sequence[int]) -> dict[str, Tensor]:
+        return {
+            name: value.to(self.device) for name, value in self.data.collate([self.data[row] for row in rows]).items()
+        }
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        with torch.autocast(self.device.type, dtype, enabled=self.precision != "fp32"):
+            return self.network(**batch)
+
+    @torch.inference_mode()
+    def score(self, batches: Sequence[Sequence[int]]) -> None:
+        self.network.eval()
+        for rows in batches:
+            self.forward(self.batch(rows))["logits"].cpu()
+
+    def train(self, batch: dict[str, Tensor]) -> None:
+        self.network.train()
+        self.forward(batch)["loss"].backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+class Plain:
+    """The same with transformers' own parts."""
+
+    def __init__(
+        self, source: str, files: Sequence[Path], prompt: Sequence[int], tokens: Sequence[int], device: Any
+    ) -> None:
+        self.network, self.device, self.files = PlainVerifier(source, len(prompt)).to(device), device, files
+        self.tokens = torch.tensor([tokens], device=device)
+        self.extractor = WhisperFeatureExtractor()
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-6)
+
+    def batch(self, rows: Sequence[int]) -> Tensor:
+        waveforms = [read_audio(self.files[row], 30.0) for row in rows]
+        found = self.extractor(waveforms, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")
+        return torch.as_tensor(found["input_features"]).to(self.device)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.network(features, self.tokens.expand(len(features), -1))
+
+    @torch.inference_mode()
+    def score(self, batches: Sequence[Sequence[int]]) -> None:
+        self.network.eval()
+        for rows in batches:
+            self.forward(self.batch(rows)).cpu()
+
+    def train(self, features: Tensor, labels: Tensor) -> None:
+        self.network.train()
+        nn.functional.binary_cross_entropy_with_logits(self.forward(features), labels).backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+def compare(source: str, n_clips: int, turns: int, device: torch.device, folder: Path) -> None:
+    """Print both ways' times for clips that are made in `folder`."""
+    made = made_clips(folder, n_clips, SECONDS)
+    clips = replace(made, table=made.table.assign(expected_text=TEXT))
+    files = clip_paths(clips.data_dir, clips.table["filename"])
+    lengths = [len(read_audio(file, 30.0)) for file in files]
+    order = np.argsort(lengths).tolist()
+    batches = [order[at : at + BATCH] for at in range(0, n_clips, BATCH)]
+    ours = Ours(replace(published, encoder=source, max_seconds=16.0), clips, device)
+    tokenizer = ours.network.tokenizer
+    plain = Plain(source, files, tokenizer.prompt, tokenizer.encode(TEXT), device)
+    step, features = ours.batch(batches[0]), plain.batch(batches[0])
+    print(f"{n_clips} clips of {np.mean(lengths) / SAMPLE_RATE_HZ:.1f} s, {device}, ours in {ours.precision}")
+    pairs = {
+        "inference, from files to logits, per clip": (
+            lambda: ours.score(batches),
+            lambda: plain.score(batches),
+            n_clips,
+        ),
+        "a training step, per clip": (
+            lambda: ours.train(step),
+            lambda: plain.train(features, step["labels"]),
+            len(batches[0]),
+        ),
+    }
+    for what, (one, other, per) in pairs.items():
+        fast, slow = (seconds * 1000 / per for seconds in in_turn(one, other, turns))
+        print(f"{what}: {fast:.0f} ms, plain {slow:.0f} ms: {slow / fast:.1f} ×", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", required=True, help="a Whisper with decoder and tokenizer: hub id or folder")
@@ -57,71 +158,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="(default: %(default)s)")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    device = resolve_device(options.device)
-    precision = resolve_precision("auto", device)
-    recipe = replace(published, encoder=options.encoder, max_seconds=16.0)
-    ours = pretrained_network(recipe)
-    assert isinstance(ours, VerifierNetwork)
-    plain = PlainVerifier(options.encoder, ours.n_prompt)
-    ours, plain = ours.to(device), plain.to(device)
     with TemporaryDirectory() as folder:
-        clips = made_clips(Path(folder), options.clips, SECONDS)
-        table = clips.table.assign(expected_text=TEXT)
-        data = ComparisonDataset(
-            table, clips.data_dir, {}, 80, frames_for_seconds(16.0), layout="text", tokenizer=ours.tokenizer
-        )
-        files = clip_paths(clips.data_dir, table["filename"])
-        lengths = [len(read_audio(file, 30.0)) for file in files]
-        order = np.argsort(lengths).tolist()
-        batches = [order[at : at + BATCH] for at in range(0, len(order), BATCH)]
-        extractor = WhisperFeatureExtractor()
-        tokens = torch.tensor([ours.tokenizer.encode(TEXT)], device=device)
-
-        def our_batch(rows: Sequence[int]) -> dict[str, Tensor]:
-            return {name: value.to(device) for name, value in data.collate([data[row] for row in rows]).items()}
-
-        def plain_batch(rows: Sequence[int]) -> Tensor:
-            waveforms = [read_audio(files[row], 30.0) for row in rows]
-            found = extractor(waveforms, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")
-            return torch.as_tensor(found["input_features"]).to(device)
-
-        @torch.inference_mode()
-        def score_ours() -> None:
-            ours.eval()
-            for rows in batches:
-                with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                    ours(**our_batch(rows))["logits"].cpu()
-
-        @torch.inference_mode()
-        def score_plain() -> None:
-            plain.eval()
-            for rows in batches:
-                plain(plain_batch(rows), tokens.expand(len(rows), -1)).cpu()
-
-        our_optimizer = torch.optim.AdamW(parameter_groups(ours, recipe), lr=1e-6, fused=True)
-        plain_optimizer = torch.optim.AdamW(plain.parameters(), lr=1e-6)
-        step, step_features = our_batch(batches[0]), plain_batch(batches[0])
-
-        def train_ours() -> None:
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                loss = ours.train()(**step)["loss"]
-            loss.backward()
-            our_optimizer.step()
-            our_optimizer.zero_grad()
-
-        def train_plain() -> None:
-            logits = plain.train()(step_features, tokens.expand(len(step_features), -1))
-            nn.functional.binary_cross_entropy_with_logits(logits, step["labels"]).backward()
-            plain_optimizer.step()
-            plain_optimizer.zero_grad()
-
-        print(f"{options.clips} clips of {np.mean(lengths) / SAMPLE_RATE_HZ:.1f} s, {device}, ours in {precision}")
-        for what, pair, per in (
-            ("inference, from files to logits, per clip", (score_ours, score_plain), options.clips),
-            ("a training step, per clip", (train_ours, train_plain), len(batches[0])),
-        ):
-            fast, slow = (seconds * 1000 / per for seconds in in_turn(*pair, options.turns))
-            print(f"{what}: {fast:.0f} ms, plain {slow:.0f} ms: {slow / fast:.1f} ×", flush=True)
+        compare(options.encoder, options.clips, options.turns, resolve_device(options.device), Path(folder))
 
 
 if __name__ == "__main__":

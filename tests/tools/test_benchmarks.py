@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fakes import load
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -15,10 +16,13 @@ from benchmarks.growth import measure
 from benchmarks.material import SIZES, architecture_of, as_process, made_clips, member_of, recipe_of
 from benchmarks.plain import plain_scores, plain_weights
 from benchmarks.speed import Setting, encoder_operations
+from benchmarks.verifier import PlainVerifier, compare
 from models.clips.tables import scalars
 from models.ensemble.blend import fit_weights
 from models.inference.scoring import score_clips
-from models.network.encoder import build_encoder, encode
+from models.network.build import make_network
+from models.network.decoder import load_decoder
+from models.network.encoder import build_encoder, encode, load_encoder
 
 CPU = torch.device("cpu")
 
@@ -89,3 +93,32 @@ def test_our_weights_are_no_worse_than_plain_ones() -> None:
         return float(-np.log(np.where(labels > 0.5, blended, 1 - blended)).mean())
 
     assert loss(fit_weights(labels, predictions)) <= loss(plain_weights(labels, predictions)) + 1e-9
+
+
+@pytest.mark.slow
+def test_a_verifier_is_timed_beside_a_plain_one(
+    encoder_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare(str(encoder_dir), 3, 1, torch.device("cpu"), tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("3 clips of ")
+    assert [line.split(":")[0] for line in lines[1:]] == [
+        "inference, from files to logits, per clip",
+        "a training step, per clip",
+    ]
+    assert all(float(line.split()[-2]) > 1 for line in lines[1:])  # 30 s of padding can't be as fast
+
+
+@torch.no_grad()
+def test_the_plain_verifier_judges_the_same_tokens(encoder_dir: Path) -> None:
+    """What it pools is what ours would, on an input of 30 s."""
+    _, tokenizer = load_decoder(str(encoder_dir))
+    ours = make_network(
+        load_encoder(str(encoder_dir), 3000), load("verifytiny"), 0, *load_decoder(str(encoder_dir))
+    ).eval()
+    plain = PlainVerifier(str(encoder_dir), len(tokenizer.prompt)).eval()
+    plain.head.weight.fill_(1.0)
+    plain.head.bias.zero_()
+    features, tokens = torch.randn(1, 80, 3000), torch.tensor([tokenizer.encode("a cat")])
+    logits, judged = ours.token_logits(features, torch.tensor([3000]), tokens, torch.tensor([tokens.shape[1]]))
+    torch.testing.assert_close(plain(features, tokens), logits[judged].mean()[None], atol=1e-5, rtol=0)
