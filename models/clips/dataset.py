@@ -89,10 +89,8 @@ class ComparisonDataset(Dataset[Clip]):
         self._tokens = {text: torch.tensor(tokenizer.encode(text)) for text in set(self._texts)} if tokenizer else {}
         self._reference_features: dict[int, Tensor] = {}
         self._keys = {text: index for index, text in enumerate(dict.fromkeys(self._texts))}
-        self._words = {text: tokenizer.words(text) for text in self._tokens} if tokenizer else {}
-        self._word_labels: list[tuple[float, ...]] | None = (
-            table["word_labels"].tolist() if "word_labels" in table else None
-        )
+        self._word_labels: list[tuple[float, ...]] = table["word_labels"].tolist() if "word_labels" in table else []
+        self._words = {text: tokenizer.words(text) for text in self._tokens} if tokenizer and self._word_labels else {}
         self._scalars = torch.from_numpy(scalars(table))
         self._labels = torch.from_numpy(table.get("score", pd.Series(0.0, table.index)).to_numpy(np.float32))
         self._augment_reference, self._augment_response = AUGMENTATIONS[augment]
@@ -136,7 +134,7 @@ class ComparisonDataset(Dataset[Clip]):
         if self._layout == "text":
             spectrum = self._log_mel(response, self._augment_response, rng)
             clip = Clip(response=spectrum, tokens=self._tokens[text])
-            if self._word_labels is not None:
+            if self._word_labels:
                 of_words = [*self._word_labels[row], math.nan]  # the prompt's is the last one
                 clip["token_labels"] = torch.tensor([of_words[word] for word in self._words[text]])
         elif self._layout == "apart":

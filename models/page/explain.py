@@ -12,9 +12,12 @@ from models.localize.picture import as_png, draw
 from models.page.service import Explain, Explanation
 
 
-def make_explain(scorer: Scorer) -> Explain:
-    """Loads the model once: `scorer`'s aligned one of most weight, or any, which is asked about pieces and is slower."""
-    member = choose_member(scorer.published.members, "auto", "the ensemble")
+def make_explain(scorer: Scorer) -> Explain | None:
+    """Loads the model once: `scorer`'s aligned one of most weight, or any that hears references, which is slower; else None."""
+    members = scorer.published.members
+    if all(member.checkpoint.recipe.layout == "text" for member in members):
+        return None
+    member = choose_member(members, "auto", "the ensemble")
     model = load_model(member, scorer.device)
     method = choose_method(model, "auto")
 

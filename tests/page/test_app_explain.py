@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes import trained_checkpoint
 
 from models.ensemble.checkpoint import load_checkpoint
 from models.inference.published import Published
@@ -51,3 +52,20 @@ def test_every_expected_word_is_scored_and_drawn(work: Path, tmp_path: Path) -> 
     result = Service(scorer, 10, explain).score_one(waveform, "it is cold", "sentence_repetition", "1", Thresholds())
     assert result.explanation is not None
     assert len(result.explanation.units) >= 3
+
+
+def test_verifiers_alone_are_scored_without_an_explanation(work: Path, encoder_dir: Path, tmp_path: Path) -> None:
+    """They hear no reference, which localisation asks with; beside another model, that one is asked."""
+    from models.page.explain import make_explain
+    from models.page.service import Service
+
+    verifier = Member(trained_checkpoint(encoder_dir, "verifymodel"), 4, 0.5)
+    scorer = scorer_of(work, tmp_path)
+    alone = Scorer(Published([verifier], scorer.published.voice, {}), "cpu", "fp32", tmp_path / "cache")
+    assert make_explain(alone) is None
+    waveform = read_audio(next((work / "data").glob("test*.wav")))
+    result = Service(alone, 10, None).score_one(waveform, "it is cold", "sentence_repetition", "1", Thresholds())
+    assert 0 < result.probability < 1
+    assert result.explanation is None
+    scorer.published.members.insert(0, verifier)
+    assert make_explain(scorer) is not None
