@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from models.base.cli import run
 from models.base.files import replace_when_done
-from models.clips.dataset import pad_together
+from models.clips.batches import pad_together
 from models.clips.features import log_mel, magnitude_spectrogram
 from models.clips.tables import clip_paths, read_test_table, read_training_table
 from models.errors import InputError

@@ -66,7 +66,15 @@ class Recipe:
     head_learning_rate: float | None = _setting("the head's, where it is another", default=None)
     weight_decay: float = _setting("AdamW weight decay; never on biases, layer norms or the head", default=1e-3)
     token_loss: float = _setting(
-        "weight of a second loss, on each token of a word that --word_labels calls right or wrong", default=0.0
+        "weight of a second loss, on each token of a word that --word_labels calls right or wrong, or that was drawn",
+        default=0.0,
+    )
+    drawn_texts: int = _setting(
+        "wrong texts, drawn anew in each epoch, that are read with each right answer beside its own (tokens only)",
+        default=0,
+    )
+    drawn_loss: float = _setting(
+        "weight of a third loss: a right answer fits its own text better than drawn ones", default=0.0
     )
     max_grad_norm: float = _setting("gradient clipping: the largest total norm", default=1.0)
     augment: Literal["both", "response", "none"] = _setting("which segments are augmented in training", default="both")
@@ -83,7 +91,7 @@ class Recipe:
         head_width(self.head, 1)
         for name in ("batch_size", "epochs", "schedule_epochs", "learning_rate", "schedule_cycles", "max_grad_norm"):
             _require(0 < getattr(self, name) < math.inf, name, getattr(self, name), "must be greater than 0 and finite")
-        for name in ("weight_decay", "seed", "data_seed", "token_loss"):
+        for name in ("weight_decay", "seed", "data_seed", "token_loss", "drawn_texts", "drawn_loss"):
             _require(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "must be at least 0 and finite")
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "must lie in [0, 1)")
         _require(0.1 <= self.max_seconds <= 30, "max_seconds", self.max_seconds, "must lie in [0.1, 30], as in Whisper")
@@ -101,7 +109,9 @@ class Recipe:
             is_joint or self.padding != "fixed", "padding", self.padding, f"is for joint inputs, not {self.pooling}"
         )
         is_text = self.layout == "text"
-        _require(is_text or not self.token_loss, "token_loss", self.token_loss, "is for pooled tokens")
+        for name in ("token_loss", "drawn_texts"):
+            _require(is_text or not getattr(self, name), name, getattr(self, name), "is for pooled tokens")
+        _require(self.drawn_texts > 0 or not self.drawn_loss, "drawn_loss", self.drawn_loss, "needs drawn_texts")
         _require(not is_text or self.head == "linear", "head", self.head, "must be linear where tokens are pooled")
         _require(self.name.isidentifier(), "name", self.name, "must consist of letters, digits and underscores")
 

@@ -1,39 +1,24 @@
 """Clips as a network sees them: reference and response as one log-mel spectrogram or as two, two scalars, a label."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from models.clips.augment import AUGMENTATIONS, NOTHING, Chain
-from models.clips.features import HOP_LENGTH, log_mel, magnitude_spectrogram, pad_frames
+from models.clips.batches import Clip, collate_apart, collate_joined, collate_matched, collate_text
+from models.clips.expected_texts import ExpectedTexts
+from models.clips.features import HOP_LENGTH, log_mel, magnitude_spectrogram
 from models.clips.tables import clip_paths, scalars
 from models.clips.tokens import TextTokenizer
 from models.recipe import Layout
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio
 
 POOL_BATCHES = 32  # large enough that a batch's clips differ little in length, small enough that batches vary by epoch
-
-
-class Clip(TypedDict, total=False):
-    """`log_mel` and `reference_frames` of joined clips; `reference`, `reference_key` and `response` of those apart; `response`
-    and `tokens` of those with their text."""
-
-    log_mel: Tensor  # float32 [shape=(n_mels, frames)]: [reference ; response]
-    reference_frames: int  # of them the reference's
-    reference: Tensor  # float32 [shape=(n_mels, frames)]
-    reference_key: int  # equal for clips with the same reference
-    response: Tensor  # float32 [shape=(n_mels, frames)]
-    tokens: Tensor  # int64 [shape=(tokens,)]: all that a decoder is fed
-    token_labels: Tensor  # float32 [shape=(tokens,)]: 1 right, 0 wrong, nan not known; not there where none is known
-    scalars: Tensor  # float32 [shape=(2,)]: task, grade
-    labels: Tensor  # float32 [shape=()]: the score, 0 where it is not known
 
 
 class ComparisonDataset(Dataset[Clip]):
@@ -58,6 +43,8 @@ class ComparisonDataset(Dataset[Clip]):
         Each row's response, as a file or as a waveform in memory; None: the files of `data_dir` that `table` names.
     tokenizer
         Of the layout "text", which needs no references.
+    drawn_texts
+        Of the layout "text": how many wrong texts are drawn, anew in each epoch, for each clip that is right.
 
     Raises
     ------
@@ -78,6 +65,7 @@ class ComparisonDataset(Dataset[Clip]):
         padding: str = "batch",
         sources: Sequence[Path | Waveform] | None = None,
         tokenizer: TextTokenizer | None = None,
+        drawn_texts: int = 0,
     ) -> None:
         self.max_frames = max_frames
         self._layout = layout
@@ -86,11 +74,9 @@ class ComparisonDataset(Dataset[Clip]):
         self._sources = clip_paths(data_dir, table["filename"]) if sources is None else sources
         self._texts: list[str] = table["expected_text"].tolist()
         self._references = references
-        self._tokens = {text: torch.tensor(tokenizer.encode(text)) for text in set(self._texts)} if tokenizer else {}
+        self._expected = None if tokenizer is None else ExpectedTexts(table, tokenizer, drawn_texts)
         self._reference_features: dict[int, Tensor] = {}
         self._keys = {text: index for index, text in enumerate(dict.fromkeys(self._texts))}
-        self._word_labels: list[tuple[float, ...]] = table["word_labels"].tolist() if "word_labels" in table else []
-        self._words = {text: tokenizer.words(text) for text in self._tokens} if tokenizer and self._word_labels else {}
         self._scalars = torch.from_numpy(scalars(table))
         self._labels = torch.from_numpy(table.get("score", pd.Series(0.0, table.index)).to_numpy(np.float32))
         self._augment_reference, self._augment_response = AUGMENTATIONS[augment]
@@ -131,12 +117,9 @@ class ComparisonDataset(Dataset[Clip]):
         """What a network reads of a row, from its response's waveform."""
         text = self._texts[row]
         rng = np.random.default_rng([self._seed, int(self._epoch), row])
-        if self._layout == "text":
-            spectrum = self._log_mel(response, self._augment_response, rng)
-            clip = Clip(response=spectrum, tokens=self._tokens[text])
-            if self._word_labels:
-                of_words = [*self._word_labels[row], math.nan]  # the prompt's is the last one
-                clip["token_labels"] = torch.tensor([of_words[word] for word in self._words[text]])
+        if self._expected is not None:
+            clip = self._expected.read(row, rng)
+            clip["response"] = self._log_mel(response, self._augment_response, rng)
         elif self._layout == "apart":
             clip = self._apart(self._references[text], response, row, rng)
         else:
@@ -227,87 +210,3 @@ class EpochShuffle(Sampler[int]):
         alike = np.concatenate([pool[np.argsort(self._lengths[pool], kind="stable")] for pool in pools])
         batches = alike.reshape(-1, self._batch_size)
         return iter(batches[rng.permutation(len(batches))].ravel().tolist())
-
-
-def collate_joined(clips: Sequence[Clip], fixed_frames: int | None = None) -> dict[str, Tensor]:
-    """A batch, padded with zeros to the longest clip: log_mel [shape=(batch, n_mels, frames)] and frames [shape=(batch,)].
-
-    Clips of one length go without `frames`: there is nothing to mask, and attention without a mask is faster.
-
-    Parameters
-    ----------
-    fixed_frames
-        Pad each clip with silence to so many, which then count as the clip's.
-    """
-    spectra = [clip["log_mel"] for clip in clips]
-    if fixed_frames is not None:
-        spectra = [pad_frames(spectrum, fixed_frames) for spectrum in spectra]
-    log_mels, frames = pad_together(spectra)
-    batch = {
-        "log_mel": log_mels,
-        "scalars": torch.stack([clip["scalars"] for clip in clips]),
-        "labels": torch.stack([clip["labels"] for clip in clips]),
-    }
-    return batch if bool((frames == log_mels.shape[2]).all()) else {**batch, "frames": frames}
-
-
-def collate_matched(clips: Sequence[Clip], fixed_frames: int | None = None) -> dict[str, Tensor]:
-    """The same, always with frames, and with reference_frames [shape=(batch,)]."""
-    return {
-        **collate_joined(clips, fixed_frames),
-        "frames": torch.tensor([fixed_frames or clip["log_mel"].shape[1] for clip in clips]),
-        "reference_frames": torch.tensor([clip["reference_frames"] for clip in clips]),
-    }
-
-
-def collate_apart(clips: Sequence[Clip]) -> dict[str, Tensor]:
-    """A batch of clips in two parts, padded with zeros to the longest. Each distinct reference is there once.
-
-    reference [shape=(references, n_mels, frames)] and reference_frames; reference_rows [shape=(batch,)]: whose is which;
-    response [shape=(batch, n_mels, frames)] and response_frames
-    """
-    references = {clip["reference_key"]: clip["reference"] for clip in clips}
-    rows = {key: row for row, key in enumerate(references)}
-    reference, reference_frames = pad_together(list(references.values()))
-    response, response_frames = pad_together([clip["response"] for clip in clips])
-    return {
-        "scalars": torch.stack([clip["scalars"] for clip in clips]),
-        "labels": torch.stack([clip["labels"] for clip in clips]),
-        "reference": reference,
-        "reference_frames": reference_frames,
-        "reference_rows": torch.tensor([rows[clip["reference_key"]] for clip in clips]),
-        "response": response,
-        "response_frames": response_frames,
-    }
-
-
-def collate_text(clips: Sequence[Clip]) -> dict[str, Tensor]:
-    """A batch of responses and of texts, each padded with zeros to its longest.
-
-    response [shape=(batch, n_mels, frames)] and response_frames [shape=(batch,)]; tokens [shape=(batch, tokens)] and
-    token_counts; where words have labels, token_labels of the tokens' shape
-    """
-    response, response_frames = pad_together([clip["response"] for clip in clips])
-    return {
-        "scalars": torch.stack([clip["scalars"] for clip in clips]),
-        "labels": torch.stack([clip["labels"] for clip in clips]),
-        "response": response,
-        "response_frames": response_frames,
-        "tokens": nn.utils.rnn.pad_sequence([clip["tokens"] for clip in clips], batch_first=True),
-        "token_counts": torch.tensor([len(clip["tokens"]) for clip in clips]),
-        **_padded_labels(clips),
-    }
-
-
-def _padded_labels(clips: Sequence[Clip]) -> dict[str, Tensor]:
-    if not all("token_labels" in clip for clip in clips):
-        return {}
-    labels = [clip["token_labels"] for clip in clips]
-    return {"token_labels": nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=math.nan)}
-
-
-def pad_together(features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Log-mels of several lengths as one tensor [shape=(n, n_mels, frames)], zeros after their ends, and their lengths."""
-    lengths = torch.tensor([feature.shape[1] for feature in features])
-    padded = [nn.functional.pad(feature, (0, int(lengths.max()) - feature.shape[1])) for feature in features]
-    return torch.stack(padded), lengths

@@ -63,6 +63,14 @@ class TextTokenizer:
             )
         return tokens
 
+    def takes(self, text: str) -> bool:
+        """Whether `encode` does not refuse a text."""
+        try:
+            self.encode(text)
+        except InputError:
+            return False
+        return True
+
     def words(self, text: str) -> list[int]:
         """Which word of a text each token of `encode` belongs to, from 0; the number of words for the end, -1 for the prompt."""
         fed = f" {text.strip()}"

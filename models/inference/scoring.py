@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from models.base.compute import HALF_TYPES, compute_each, release_freed
-from models.clips.dataset import Clip, ComparisonDataset, SeveralForms, pad_together
+from models.clips.batches import Clip, pad_together
+from models.clips.dataset import ComparisonDataset, SeveralForms
 from models.clips.features import frames_for_seconds
 from models.clips.tokens import tokenizer_from_dict
 from models.ensemble.blend import spread_folds

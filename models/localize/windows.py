@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from models.clips.dataset import Clip, ComparisonDataset
+from models.clips.batches import Clip
+from models.clips.dataset import ComparisonDataset
 from models.ensemble.metrics import Values
 from models.localize.model import LoadedModel
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform

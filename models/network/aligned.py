@@ -53,7 +53,7 @@ def join_clips(clips: Sequence[EncodedClips]) -> EncodedClips:
 
 
 class AlignedNetwork(ComparisonNetwork):
-    """Arguments of a call are those of `dataset.collate_apart`."""
+    """Arguments of a call are those of `batches.collate_apart`."""
 
     def __init__(self, encoder: WhisperEncoder, recipe: Recipe, phone_classes: int = 0) -> None:
         super().__init__(encoder, recipe, AlignmentPooling(int(encoder.config.d_model)), phone_classes)
@@ -96,7 +96,7 @@ class AlignedNetwork(ComparisonNetwork):
 
 
 class MatchedNetwork(ComparisonNetwork):
-    """Arguments of a call are those of `dataset.collate_matched`. Poolings and heads are those of the plain joint network."""
+    """Arguments of a call are those of `batches.collate_matched`. Poolings and heads are those of the plain joint network."""
 
     def __init__(self, encoder: WhisperEncoder, recipe: Recipe, phone_classes: int = 0) -> None:
         matching = FrameAlignment(int(encoder.config.d_model))

@@ -74,21 +74,25 @@ def build_decoder(settings: dict[str, Any]) -> WhisperDecoder:
     return WhisperDecoder(WhisperConfig(**{name: settings[name] for name in ARCHITECTURE}, encoder_layers=0))
 
 
-def decode(decoder: WhisperDecoder, tokens: Tensor, heard: Tensor, heard_mask: Tensor) -> Tensor:
+def decode(
+    decoder: WhisperDecoder, tokens: Tensor, heard: Tensor, heard_mask: Tensor, rows: Tensor | None = None
+) -> Tensor:
     """The decoder's last hidden states, each at the position of a token that it has been fed.
 
     Parameters
     ----------
-    tokens : int64 [shape=(batch, tokens)]
+    tokens : int64 [shape=(texts, tokens)]
         Padded at the end, with anything: no token sees a later one.
     heard : [shape=(batch, frames, d_model)]
         The encoder's frames.
     heard_mask : bool [shape=(batch, frames)]
         Those that count.
+    rows : int64 [shape=(texts,)]
+        Which clip each text is read with; None: each with its own.
 
     Returns
     -------
-    [shape=(batch, tokens, d_model)]
+    [shape=(texts, tokens, d_model)]
     """
     mask = heard_mask[:, None, None]
     hidden = decoder.embed_tokens(tokens) + decoder.embed_positions.weight[: tokens.shape[1]]
@@ -96,7 +100,7 @@ def decode(decoder: WhisperDecoder, tokens: Tensor, heard: Tensor, heard_mask: T
     for layer in decoder.layers:
         hidden = add(layer, hidden, attend(layer.self_attn, layer.self_attn_layer_norm(hidden), causal=True))
         asked = layer.encoder_attn_layer_norm(hidden)
-        hidden = add(layer, hidden, attend(layer.encoder_attn, asked, mask, heard))
+        hidden = add(layer, hidden, attend(layer.encoder_attn, asked, mask, heard, rows=rows))
         hidden = within_half(feed_forward(layer, hidden))
     return decoder.layer_norm(hidden)
 

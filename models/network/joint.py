@@ -62,7 +62,7 @@ def make_pooling(kind: str, width: int) -> Any:
 
 
 class JointNetwork(ComparisonNetwork):
-    """Reads reference and response as one spectrogram. Arguments of a call are those of `dataset.collate_joined`."""
+    """Reads reference and response as one spectrogram. Arguments of a call are those of `batches.collate_joined`."""
 
     def __init__(self, encoder: WhisperEncoder, recipe: Recipe) -> None:
         super().__init__(encoder, recipe, make_pooling(recipe.pooling, int(encoder.config.d_model)))

@@ -7,7 +7,12 @@ from torch import Tensor, nn
 
 
 def attend(
-    attention: Any, hidden: Tensor, mask: Tensor | None = None, heard: Tensor | None = None, causal: bool = False
+    attention: Any,
+    hidden: Tensor,
+    mask: Tensor | None = None,
+    heard: Tensor | None = None,
+    causal: bool = False,
+    rows: Tensor | None = None,
 ) -> Tensor:
     """Multi-head attention of a Whisper layer.
 
@@ -21,18 +26,22 @@ def attend(
         What is looked at; None: `hidden` itself.
     causal
         No position looks at a later one.
+    rows : int64 [shape=(batch,)]
+        Which row of `heard` and its mask each row of `hidden` looks at; None: each at its own.
     """
     batch, n_positions, width = hidden.shape
     hidden = as_weights(hidden, attention.q_proj)
     heard = hidden if heard is None else as_weights(heard, attention.k_proj)
 
     def split(states: Tensor) -> Tensor:  # (batch, heads, positions, width of a head)
-        return states.view(batch, states.shape[1], attention.num_heads, -1).transpose(1, 2)
+        return states.view(*states.shape[:2], attention.num_heads, -1).transpose(1, 2)
 
     queries, keys, values = (
         split(project(states))
         for project, states in ((attention.q_proj, hidden), (attention.k_proj, heard), (attention.v_proj, heard))
     )
+    if rows is not None:
+        keys, values, mask = keys[rows], values[rows], None if mask is None else mask[rows]
     dropout = attention.dropout if attention.training else 0.0
     mixed = nn.functional.scaled_dot_product_attention(
         queries, keys, values, attn_mask=mask, dropout_p=dropout, is_causal=causal

@@ -39,7 +39,7 @@ def mean_token_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 class VerifierNetwork(ComparisonNetwork):
-    """Arguments of a call are those of `dataset.collate_text`."""
+    """Arguments of a call are those of `batches.collate_text`."""
 
     tokenizer: TextTokenizer
     logit_mean: Tensor
@@ -52,7 +52,7 @@ class VerifierNetwork(ComparisonNetwork):
         self.decoder = decoder
         self.tokenizer = tokenizer
         self.n_prompt = len(tokenizer.prompt)
-        self.token_loss = recipe.token_loss
+        self.token_loss, self.drawn_loss = recipe.token_loss, recipe.drawn_loss
         decoder.embed_tokens.weight.requires_grad_(False)
         decoder.embed_positions.weight.requires_grad_(False)
         self.register_buffer("logit_mean", torch.zeros(()))
@@ -60,7 +60,12 @@ class VerifierNetwork(ComparisonNetwork):
         self._start_head()
 
     def token_logits(
-        self, response: Tensor, response_frames: Tensor, tokens: Tensor, token_counts: Tensor
+        self,
+        response: Tensor,
+        response_frames: Tensor,
+        tokens: Tensor,
+        token_counts: Tensor,
+        text_rows: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Each token's logit, in units of the untrained network's, and which of them are text or its end.
 
@@ -68,16 +73,18 @@ class VerifierNetwork(ComparisonNetwork):
         ----------
         response : [shape=(batch, n_mels, spectrogram frames)]
         response_frames : int64 [shape=(batch,)]
-        tokens : int64 [shape=(batch, tokens)]
+        tokens : int64 [shape=(texts, tokens)]
             Start tokens, text, end token, padding.
-        token_counts : int64 [shape=(batch,)]
+        token_counts : int64 [shape=(texts,)]
+        text_rows : int64 [shape=(texts,)]
+            Which response each text is read with; None: each with its own.
 
         Returns
         -------
         Tensor, Tensor
-            float32 and bool [shape=(batch, tokens)].
+            float32 and bool [shape=(texts, tokens)].
         """
-        raw, judged = self._raw_logits(response, response_frames, tokens, token_counts)
+        raw, judged = self._raw_logits(response, response_frames, tokens, token_counts, text_rows)
         return (raw - self.logit_mean) / self.logit_std, judged
 
     def forward(
@@ -89,21 +96,32 @@ class VerifierNetwork(ComparisonNetwork):
         scalars: Tensor,
         labels: Tensor | None = None,
         token_labels: Tensor | None = None,
+        text_rows: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Returns what `answer` does; to the loss is added that of the tokens whose label (0 or 1, else nan) is known."""
-        logits, judged = self.token_logits(response, response_frames, tokens, token_counts)
+        """Returns what `answer` does of each response and its own text.
+
+        To the loss are added that of the tokens whose label (0 or 1, else nan) is known, and of the texts that were drawn for a
+        right answer, log(1 + exp(theirs - its own)): it has to fit better (RankNet, Burges et al. 2005).
+        """
+        logits, judged = self.token_logits(response, response_frames, tokens, token_counts, text_rows)
+        n = len(response)
         with torch.autocast(logits.device.type, enabled=False):
-            outputs = self.answer(self.pooling(logits, judged), scalars, labels)
+            pooled = self.pooling(logits, judged)
+            outputs = self.answer(pooled[:n], scalars, labels)
             if "loss" in outputs and token_labels is not None:
                 outputs["loss"] = outputs["loss"] + self.token_loss * mean_token_loss(logits, token_labels)
+            if "loss" in outputs and text_rows is not None:
+                drawn = self.answer(pooled[n:], scalars[text_rows[n:]], None)["logits"]
+                behind = nn.functional.softplus(drawn - outputs["logits"][text_rows[n:]])
+                outputs["loss"] = outputs["loss"] + self.drawn_loss * behind.mean()
             return outputs
 
     @torch.no_grad()
     def start_from(self, batch: dict[str, Tensor]) -> None:
-        """Set the units of the logits, so that those of this batch have mean 0 and standard deviation 1."""
-        names = ("response", "response_frames", "tokens", "token_counts")
+        """Set the units of the logits, so that those of this batch's own texts have mean 0 and standard deviation 1."""
+        names, n = ("response", "response_frames", "tokens", "token_counts"), len(batch["response"])
         self.eval()
-        raw, judged = self._raw_logits(*(batch[name].to(self.logit_mean.device) for name in names))
+        raw, judged = self._raw_logits(*(batch[name][:n].to(self.logit_mean.device) for name in names))
         self.logit_mean.copy_(raw[judged].mean())
         self.logit_std.copy_(raw[judged].std())
 
@@ -111,10 +129,12 @@ class VerifierNetwork(ComparisonNetwork):
         super().lower_precision(dtype)
         lower_decoder_precision(self.decoder, dtype)
 
-    def _raw_logits(self, response: Tensor, frames: Tensor, tokens: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    def _raw_logits(
+        self, response: Tensor, frames: Tensor, tokens: Tensor, counts: Tensor, rows: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         heard = encode(self.encoder, response, frames)
         mask = frame_mask(encoder_lengths(frames), heard.shape[1])
-        hidden = self.frame_dropout(decode(self.decoder, tokens, heard, mask).float())
+        hidden = self.frame_dropout(decode(self.decoder, tokens, heard, mask, rows).float())
         places = torch.arange(tokens.shape[1], device=tokens.device)
         judged = (places >= self.n_prompt) & (places < counts[:, None])
         return (hidden * self.decoder.embed_tokens(tokens).float()).sum(dim=2), judged

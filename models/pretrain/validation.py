@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from torch import Tensor
 
 from models.base.compute import bfloat16_is_fast
-from models.clips.dataset import pad_together
+from models.clips.batches import pad_together
 from models.clips.tables import TASKS
 from models.network.aligned import AlignedNetwork, EncodedClips, join_clips
 from models.network.phone_fit import greedy_phones

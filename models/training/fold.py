@@ -282,7 +282,8 @@ def _make_trainer(ready: ReadyFold, network: ComparisonNetwork) -> FoldTrainer:
         padding=recipe.padding,
         tokenizer=network.tokenizer,
     )
-    train, validation = make_dataset(job.train, augment=recipe.augment), make_dataset(job.validation)
+    train = make_dataset(job.train, augment=recipe.augment, drawn_texts=recipe.drawn_texts)
+    validation = make_dataset(job.validation)
     order = EpochShuffle(ready.clip_seconds, recipe.batch_size, arguments.seed)
     trainer = FoldTrainer(
         recipe,

@@ -125,8 +125,10 @@ def _checksum(filenames: list[str], values: list[str]) -> str:
 
 
 def _with_word_labels(recipe: Recipe, options: TrainingOptions, table: pd.DataFrame) -> pd.DataFrame:
-    if (options.word_labels is None) != (recipe.token_loss == 0):
-        raise InputError("--word_labels FILE and a --token_loss above 0 belong together")
+    if options.word_labels is not None and recipe.token_loss == 0:
+        raise InputError("--word_labels FILE needs a --token_loss above 0")
+    if options.word_labels is None and recipe.token_loss > 0 and not recipe.drawn_texts:
+        raise InputError("a --token_loss above 0 needs --word_labels FILE or --drawn_texts N: else no word has a label")
     if options.word_labels is None:
         return table
     return table.assign(word_labels=read_word_labels(options.word_labels, table))

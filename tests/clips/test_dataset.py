@@ -12,7 +12,8 @@ import soundfile
 import torch
 from fakes import tone
 
-from models.clips.dataset import ComparisonDataset, EpochShuffle, collate_joined
+from models.clips.batches import collate_joined
+from models.clips.dataset import ComparisonDataset, EpochShuffle
 from models.clips.tables import read_training_table
 from models.errors import InputError
 from models.recipe import Layout

@@ -13,7 +13,7 @@ import torch
 from fakes import load
 from safetensors.torch import save_file
 
-from models.clips.dataset import Clip, collate_apart, collate_matched, pad_together
+from models.clips.batches import Clip, collate_apart, collate_matched, pad_together
 from models.errors import InputError
 from models.network.aligned import AlignedNetwork
 from models.network.alignment import AlignmentPooling, relative_positions

@@ -11,7 +11,7 @@ import torch
 from fakes import DESIGN, ROOT, load
 from torch import nn
 
-from models.clips.dataset import Clip, collate_apart, collate_joined, collate_matched, collate_text, pad_together
+from models.clips.batches import Clip, collate_apart, collate_joined, collate_matched, collate_text, pad_together
 from models.network.build import make_network
 from models.network.comparison import (
     ComparisonNetwork,

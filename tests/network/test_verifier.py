@@ -9,7 +9,7 @@ from fakes import LETTERS, load
 from safetensors.torch import load_file, save_file
 from transformers import WhisperForConditionalGeneration
 
-from models.clips.dataset import Clip, collate_text
+from models.clips.batches import Clip, collate_text
 from models.clips.tokens import TextTokenizer
 from models.errors import InputError
 from models.network.build import make_network, pretrained_network
@@ -225,3 +225,40 @@ def test_the_token_loss_is_added_with_its_weight(verifier: VerifierNetwork, batc
     torch.testing.assert_close(
         verifier(**batch, token_labels=known)["loss"], plain + 0.5 * mean_token_loss(logits, known)
     )
+
+
+def with_drawn(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The last two texts read with the first response too."""
+    both = {name: torch.cat([batch[name], batch[name][1:]]) for name in ("tokens", "token_counts")}
+    return {**batch, **both, "text_rows": torch.tensor([0, 1, 2, 0, 0])}
+
+
+@torch.no_grad()
+def test_several_texts_are_read_with_one_response(verifier: VerifierNetwork, batch: dict[str, torch.Tensor]) -> None:
+    names = ("response", "response_frames", "tokens", "token_counts", "text_rows")
+    several, _ = verifier.token_logits(*(with_drawn(batch)[name] for name in names))
+    repeated = {name: batch[name][[0, 1, 2, 0, 0]] for name in names[:2]}
+    alone, _ = verifier.token_logits(*({**with_drawn(batch), **repeated}[name] for name in names[:4]))
+    torch.testing.assert_close(several, alone, atol=1e-5, rtol=0)
+
+
+def test_a_right_answer_is_to_fit_its_own_text_better(
+    verifier: VerifierNetwork, batch: dict[str, torch.Tensor]
+) -> None:
+    drawn, plain = with_drawn(batch), verifier(**batch)
+    assert torch.equal(verifier(**drawn)["loss"], plain["loss"])  # the recipe gives it no weight
+    verifier.drawn_loss = 0.5
+    others = {name: drawn[name][[3, 4]] for name in ("tokens", "token_counts")}
+    others |= {name: batch[name][[0, 0]] for name in ("response", "response_frames", "scalars")}
+    behind = [1 / (1 + torch.exp(plain["logits"][0] - logit)) for logit in verifier(**others)["logits"]]
+    expected = plain["loss"] - 0.5 * (1 - torch.stack(behind)).log().mean()
+    found = verifier(**drawn)
+    torch.testing.assert_close(found["loss"], expected)
+    torch.testing.assert_close(found["logits"], plain["logits"])
+
+
+def test_the_start_is_that_of_own_texts(verifier: VerifierNetwork, batch: dict[str, torch.Tensor]) -> None:
+    verifier.start_from(batch)
+    before = float(verifier.logit_mean)
+    verifier.start_from(with_drawn(batch))
+    assert float(verifier.logit_mean) == pytest.approx(before, abs=1e-6)

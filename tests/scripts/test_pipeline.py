@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 from fakes import ROOT, write_part
 
-from models.clips.dataset import ComparisonDataset, collate_joined
+from models.clips.batches import collate_joined
+from models.clips.dataset import ComparisonDataset
 from models.clips.tables import read_metadata
 from models.ensemble.checkpoint import load_checkpoint
 from models.ensemble.config import read_config

@@ -1,0 +1,135 @@
+"""Wrong texts for right answers: what is drawn, what is known of it, and that a fold is trained with it. Run: make quick"""
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fakes import load
+
+from models.clips.dataset import ComparisonDataset
+from models.clips.drawn_texts import DrawnText, TextDrawer
+from models.errors import InputError
+from models.network.decoder import load_decoder
+from models.training.fold import train_fold
+from models.training.job import TrainingJob
+
+SENTENCES = ["we like to play", "the cat sat down", "a dog ran to the park", "we like cats"]
+WORDS = {word for text in SENTENCES for word in text.split()}
+
+
+def kind(text: str, drawn: DrawnText) -> str:
+    """Which edit it is; and that its labels are those of the edit."""
+    said, words, labels = text.split(), drawn.text.split(), drawn.word_labels
+    assert len(labels) == len(words) + 1
+    wrong = [place for place, label in enumerate(labels[:-1]) if label == 0]
+    if drawn.text in SENTENCES:
+        assert all(
+            math.isnan(label) if word in said else label == 0 for word, label in zip(words, labels, strict=False)
+        )
+        assert math.isnan(labels[-1])
+        return "exchange"
+    if len(words) < len(said):
+        assert not wrong
+        assert labels[-1] == 0
+        assert any([*said[:place], *said[place + 1 :]] == words for place in range(len(said)))
+        return "delete"
+    if len(words) > len(said):
+        assert labels[-1] == 1
+        assert [word for place, word in enumerate(words) if place not in wrong] == said
+        return "insert"
+    assert wrong == [place for place in range(len(said)) if said[place] != words[place]]
+    assert math.isnan(labels[-1]) if len(wrong) == 2 else labels[-1] == 1
+    return "swap" if len(wrong) == 2 else "substitute"
+
+
+def test_every_edit_is_drawn_and_its_labels_are_right() -> None:
+    drawer, rng = TextDrawer(SENTENCES), np.random.default_rng(0)
+    drawn = drawer.draw(SENTENCES[0], 500, rng)
+    kinds = Counter(kind(SENTENCES[0], one) for one in drawn)
+    assert min(kinds[name] for name in ("substitute", "insert", "delete", "swap", "exchange")) > 50
+    assert all(set(one.text.split()) <= WORDS and one.text != SENTENCES[0] for one in drawn)
+    other = kinds["substitute"] + kinds["insert"]
+    near = sum("cat" in one.text.split() for one in drawer.draw("a cats sat", 500, rng))
+    assert other
+    assert near > 50
+
+
+def test_a_single_word_becomes_another_single_word() -> None:
+    drawer, rng = TextDrawer(["cold", "old", "zebra", "we play"]), np.random.default_rng(0)
+    drawn = drawer.draw("cold", 200, rng)
+    assert {one.text for one in drawn} == {"old", "zebra"}
+    assert sum(one.text == "old" for one in drawn) > 110
+    np.testing.assert_array_equal(drawn[0].word_labels, [0.0, math.nan])
+
+
+def test_nothing_is_drawn_where_there_is_nothing_else() -> None:
+    assert TextDrawer(["cold", "cold"]).draw("cold", 3, np.random.default_rng(0)) == []
+    assert TextDrawer([]).draw("cold", 3, np.random.default_rng(0)) == []
+    assert {one.text for one in TextDrawer(["go go"]).draw("go go", 20, np.random.default_rng(0))} == {"go"}
+
+
+@pytest.fixture
+def data(encoder_dir: Path, tmp_path: Path) -> ComparisonDataset:
+    table = pd.DataFrame(
+        {
+            "filename": list("abcd"),
+            "task": ["sentence_repetition"] * 2 + ["blending", "nonword_repetition"],
+            "expected_text": ["we go now", "he ran", "cat", "dog"],
+            "grade": "1",
+            "score": [1.0, 0.0, 1.0, 1.0],
+        }
+    )
+    _, tokenizer = load_decoder(str(encoder_dir))
+    sources = [np.zeros(8000, np.float32)] * len(table)
+    return ComparisonDataset(
+        table, tmp_path, {}, 80, 200, layout="text", sources=sources, tokenizer=tokenizer, drawn_texts=3
+    )
+
+
+def test_right_answers_alone_are_given_other_texts_of_their_task(data: ComparisonDataset) -> None:
+    drawn = [len(data[row]["drawn_tokens"]) if "drawn_tokens" in data[row] else 0 for row in range(4)]
+    assert drawn == [3, 0, 0, 0]  # no other word was asked for in their tasks
+    batch = data.collate([data[row] for row in range(4)])
+    assert batch["text_rows"].tolist() == [0, 1, 2, 3, 0, 0, 0]
+    assert len(batch["tokens"]) == len(batch["token_counts"]) == len(batch["token_labels"]) == 7
+    known = [set(row[~row.isnan()].tolist()) for row in batch["token_labels"]]
+    assert known[:4] == [{1.0}, set(), {1.0}, {1.0}]
+    assert all(0.0 in labels for labels in known[4:])
+
+
+def test_other_texts_are_drawn_in_each_epoch_and_the_same_ones_again(data: ComparisonDataset) -> None:
+    first = data[0]["drawn_tokens"]
+    data.set_epoch(1)
+    second = data[0]["drawn_tokens"]
+    data.set_epoch(0)
+    assert [one.tolist() for one in first] == [one.tolist() for one in data[0]["drawn_tokens"]]
+    assert [one.tolist() for one in first] != [one.tolist() for one in second]
+
+
+def test_a_drawn_text_that_is_too_long_is_left_out(data: ComparisonDataset) -> None:
+    assert data._expected is not None
+    tokenizer = data._expected._tokenizer
+    data._expected._tokenizer = replace(tokenizer, most_tokens=len(tokenizer.encode("we go now")))
+    counts = {len(tokens) for _ in range(20) for tokens in data[0]["drawn_tokens"]}
+    assert counts
+    assert max(counts) <= len(tokenizer.encode("we go now"))
+
+
+def test_settings_of_drawn_texts() -> None:
+    with pytest.raises(InputError, match="drawn_texts"):
+        replace(load("model2s"), drawn_texts=2)
+    with pytest.raises(InputError, match="drawn_loss"):
+        replace(load("verifytiny"), drawn_texts=0, drawn_loss=0.5)
+
+
+@pytest.mark.slow
+def test_a_fold_is_trained_with_drawn_texts(make_job: Callable[..., TrainingJob]) -> None:
+    job = make_job("verifytiny", epochs=1, drawn_texts=2, drawn_loss=0.5, token_loss=0.5)
+    first = train_fold(job).read_bytes()
+    job.checkpoint_path.unlink()
+    assert train_fold(job).read_bytes() == first
