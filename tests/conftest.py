@@ -156,7 +156,7 @@ def refused(script: Script, monkeypatch: pytest.MonkeyPatch, work: Path) -> Call
         pytest.fail("the long work has begun")
 
     def call(name: str, *arguments: object, mentions: tuple[object, ...] = ()) -> str:
-        monkeypatch.setattr("models.training.fold.FoldTrainer.train", long_work)
+        monkeypatch.setattr("models.training.setup.FoldTrainer.train", long_work)
         monkeypatch.setattr("models.inference.scoring.score_clips", long_work)
         before = snapshot(work)
         outcome = script(name, *arguments)

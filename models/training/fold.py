@@ -4,10 +4,8 @@ Mixed precision, gradient accumulation, clipping of unscaled gradients, resuming
 what is set here is what the recipes ask for: optimiser, schedule, order of the clips, and what is kept.
 """
 
-import functools
-import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,23 +15,19 @@ import numpy as np
 import torch
 import transformers
 from torch import Tensor
-from transformers import EvalPrediction, TrainingArguments, set_seed
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers import TrainingArguments, set_seed
 
-from models.base.compute import resolve_device, resolve_precision
+from models.base.compute import resolve_device
 from models.base.files import sole_writer
 from models.base.processes import first_decides, wait_for_all
-from models.clips.dataset import ComparisonDataset, EpochShuffle
-from models.clips.features import frames_for_seconds
-from models.clips.tables import clip_paths
 from models.ensemble.checkpoint import Checkpoint, OutOfFold, save_checkpoint
-from models.ensemble.metrics import Values, figures, sigmoid
+from models.ensemble.metrics import Values, sigmoid
 from models.errors import InputError
 from models.network.build import network_settings, pretrained_network
 from models.network.comparison import ComparisonNetwork, half_weights, load_weights
-from models.speech.audio import SAMPLE_RATE_HZ, Waveform, check_audio_files
 from models.speech.references import References
 from models.training.job import TrainingJob
+from models.training.lengths import input_seconds
 from models.training.run_state import (
     Try,
     forget_states,
@@ -43,22 +37,10 @@ from models.training.run_state import (
     trained_with,
     write_tries,
 )
-from models.training.trainer import (
-    SEEDS_APART,
-    Collapse,
-    CollapseWatch,
-    EpochReport,
-    FoldTrainer,
-    QuietProgress,
-    ReleaseMemory,
-    SaveWithinEpochs,
-    check_learnt,
-    logging_steps,
-)
+from models.training.setup import make_trainer, training_arguments
+from models.training.trainer import SEEDS_APART, Collapse, EpochReport, check_learnt
 
 FIRST_CLIPS = 64  # that a network may look at before it is trained
-PROCESSES_APART = 1_000_003  # between their seeds of dropout: more than any seed of a try
-SHORTEST_RESPONSE_SECONDS = 0.5  # what must be left of the input after the longest reference
 
 
 @dataclass(frozen=True)
@@ -133,12 +115,12 @@ def train_fold(job: TrainingJob, restart: bool = False) -> Path:
 
 def prepare(job: TrainingJob, restart: bool) -> ReadyFold:
     """Read and check everything that training needs, before anything is written."""
-    arguments = _training_arguments(job, resolve_device(job.options.device))
+    arguments = training_arguments(job, resolve_device(job.options.device))
     if arguments.use_cpu:  # several threads would add up the gradients of a shared reference in any order
         torch.use_deterministic_algorithms(True)
     references = References(job.options.tts_dir)
     spoken = references.load(job.texts)
-    seconds = first_decides(lambda: _input_seconds(job, spoken))
+    seconds = first_decides(lambda: input_seconds(job, spoken))
     clip_seconds, held_out_seconds = seconds[: len(job.train)], seconds[len(job.train) :]
     alike_together = np.argsort(held_out_seconds, kind="stable")
     job = replace(job, validation=job.validation.iloc[alike_together])
@@ -225,7 +207,7 @@ def _fresh_network(job: TrainingJob, arguments: TrainingArguments, tries: list[T
 def _fit_once(ready: ReadyFold, network: ComparisonNetwork, tries: list[Try]) -> FittedFold:
     """One try. Raises Collapse, unless it is the last one and all that is wrong is that it ended at the prior."""
     job = ready.job
-    trainer = _make_trainer(ready, network)
+    trainer = make_trainer(job, ready.arguments, network, ready.references, ready.clip_seconds)
     state = first_decides(lambda: last_state(job.run_dir))
     if state is None:
         first = trainer.train_dataset
@@ -267,116 +249,3 @@ def _with_collapse(ready: ReadyFold, tries: list[Try], collapse: Collapse) -> li
     if ready.is_first_process:
         print(f"{job.name}, try {len(tries)} of {job.options.max_tries}, seed {seed}: {collapse}", flush=True)
     return tries
-
-
-def _make_trainer(ready: ReadyFold, network: ComparisonNetwork) -> FoldTrainer:
-    job, recipe, arguments = ready.job, ready.job.recipe, ready.arguments
-    make_dataset = functools.partial(
-        ComparisonDataset,
-        data_dir=job.options.data_dir,
-        references=ready.references.load(job.texts),
-        n_mels=network.encoder.config.num_mel_bins,
-        max_frames=frames_for_seconds(recipe.max_seconds),
-        seed=arguments.seed,
-        layout=recipe.layout,
-        padding=recipe.padding,
-        tokenizer=network.tokenizer,
-    )
-    train = make_dataset(job.train, augment=recipe.augment, drawn_texts=recipe.drawn_texts)
-    validation = make_dataset(job.validation)
-    order = EpochShuffle(ready.clip_seconds, recipe.batch_size, arguments.seed)
-    trainer = FoldTrainer(
-        recipe,
-        order,
-        model=network,
-        args=arguments,
-        train_dataset=train,
-        eval_dataset=validation,
-        data_collator=train.collate,
-        compute_metrics=_validation_figures,
-        callbacks=[EpochReport(train, order), CollapseWatch(), SaveWithinEpochs(), ReleaseMemory()],
-    )
-    trainer.remove_callback(PrinterCallback)
-    if trainer.pop_callback(ProgressCallback) is not None:
-        trainer.add_callback(QuietProgress)
-    if arguments.process_index:  # each process of several drops out by itself
-        torch.manual_seed(arguments.seed + PROCESSES_APART * arguments.process_index)
-    return trainer
-
-
-def _training_arguments(job: TrainingJob, device: torch.device) -> TrainingArguments:
-    recipe = job.recipe
-    precision = resolve_precision(job.options.precision, device)
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.run_dir / "tensorboard")
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    parts = job.options.gradient_accumulation_steps * world_size
-    if recipe.batch_size % parts:
-        raise InputError(
-            f"--batch_size {recipe.batch_size}: can't be split evenly over {world_size} processes × "
-            f"{job.options.gradient_accumulation_steps} accumulation steps"
-        )
-    arguments = TrainingArguments(
-        output_dir=str(job.run_dir),
-        num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.batch_size // parts,
-        per_device_eval_batch_size=recipe.batch_size // parts,
-        gradient_accumulation_steps=job.options.gradient_accumulation_steps,
-        max_grad_norm=recipe.max_grad_norm,
-        seed=recipe.seed + job.fold,
-        bf16=precision == "bf16",
-        fp16=precision == "fp16",
-        use_cpu=device.type == "cpu",
-        dataloader_num_workers=job.options.num_workers,
-        dataloader_drop_last=False,  # it would drop held-out clips too; of training, the sampler draws whole batches alone
-        dataloader_pin_memory=device.type == "cuda",
-        accelerator_config={"non_blocking": device.type == "cuda"},  # batches are copied while the GPU computes
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        save_total_limit=1,  # and the best one, if that is another
-        load_best_model_at_end=True,
-        metric_for_best_model="log_loss",
-        greater_is_better=False,
-        logging_steps=logging_steps(len(job.train), recipe.batch_size),
-        logging_nan_inf_filter=False,  # it would hide a loss that is not finite
-        remove_unused_columns=False,
-        label_names=["labels"],
-        report_to="tensorboard",
-        disable_tqdm=not os.isatty(2),
-        ddp_find_unused_parameters=False,  # there are none
-    )
-    arguments._n_gpu = min(arguments.n_gpu, 1)  # several GPUs are used through torchrun, never by DataParallel
-    return arguments
-
-
-def _validation_figures(prediction: EvalPrediction) -> dict[str, float]:
-    logits = np.asarray(prediction.predictions, dtype=np.float64).reshape(-1)
-    if not np.isfinite(logits).all():
-        raise Collapse("the network's output was not finite any more")
-    scores = figures(np.asarray(prediction.label_ids, dtype=np.float64), sigmoid(logits))
-    return {"log_loss": scores.log_loss, "auc": scores.auc, "accuracy": scores.accuracy}
-
-
-def _input_seconds(job: TrainingJob, references: Mapping[str, Waveform]) -> list[float]:
-    """Length of what is read of each training and then of each validation clip; says how many are cut.
-
-    Raises InputError where a clip does not decode, or nothing of it would be heard after the longest reference.
-    """
-    spoken = {text: len(waveform) / SAMPLE_RATE_HZ for text, waveform in references.items()}
-    if job.recipe.layout == "text":
-        spoken = dict.fromkeys(spoken, 0.0)  # the text itself is read
-    text, max_seconds = max(spoken, key=lambda text: spoken[text]), job.recipe.max_seconds
-    if spoken[text] + SHORTEST_RESPONSE_SECONDS > max_seconds:
-        raise InputError(
-            f"--max_seconds {max_seconds:g}: the reference of {text!r} takes {spoken[text]:.1f} s of it and leaves the "
-            "response no room; give more seconds, or speak faster references (preprocess.py --speed)"
-        )
-    filenames = [*job.train["filename"], *job.validation["filename"]]
-    texts = [*job.train["expected_text"], *job.validation["expected_text"]]
-    lengths = check_audio_files(clip_paths(job.options.data_dir, filenames))
-    inputs = [seconds + spoken[text] for seconds, text in zip(lengths, texts, strict=True)]
-    cut = sum(seconds > max_seconds for seconds in inputs)
-    print(
-        f"{job.recipe.name} fold {job.fold}: {len(job.train)} training and {len(job.validation)} validation clips, "
-        f"{sum(lengths) / 3600:.2f} h; {cut} inputs are longer than {max_seconds:g} s and are cut"
-    )
-    return [min(seconds, max_seconds) for seconds in inputs]

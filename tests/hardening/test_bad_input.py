@@ -330,8 +330,8 @@ def test_options_out_of_range(arguments: str, mentions: str, refused: Callable[.
 def test_options_are_checked_before_audio_and_encoder_are_read(
     arguments: str, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("check_audio_files", "pretrained_network"):
-        monkeypatch.setattr(f"models.training.fold.{name}", lambda *_: pytest.fail("the long work has begun"))
+    for name in ("lengths.check_audio_files", "fold.pretrained_network"):
+        monkeypatch.setattr(f"models.training.{name}", lambda *_: pytest.fail("the long work has begun"))
     refused(TRAIN, *arguments.split())
 
 
