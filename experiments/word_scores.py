@@ -43,7 +43,7 @@ def word_logits(checkpoint: Checkpoint, table: pd.DataFrame, data_dir: Path) -> 
         places = range(start, min(start + CLIPS_AT_ONCE, len(rows)))
         batch = data.collate([data[place] for place in places])
         logits, _ = network.token_logits(*(batch[name] for name in names))
-        for place, values in zip(places, logits.tolist(), strict=True):
+        for place, values in zip(places, logits[..., 0].tolist(), strict=True):
             name, text = rows.loc[place, "filename"], rows.loc[place, "expected_text"]
             words = network.tokenizer.words(text)
             for index in range(len(text.split())):

@@ -20,7 +20,9 @@ class Clip(TypedDict, total=False):
     reference_key: int  # equal for clips with the same reference
     response: Tensor  # float32 [shape=(n_mels, frames)]
     tokens: Tensor  # int64 [shape=(tokens,)]: all that a decoder is fed
-    token_labels: Tensor  # float32 [shape=(tokens,)]: 1 right, 0 wrong, nan not known; not there where none is known
+    token_labels: (
+        Tensor  # float32 [shape=(tokens, 2)]: 1, 0 or nan, not known: said; nothing said before that the text lacks
+    )
     drawn_tokens: list[Tensor]  # as `tokens`: of wrong texts for the same response
     drawn_labels: list[Tensor]  # as `token_labels`
     scalars: Tensor  # float32 [shape=(2,)]: task, grade
@@ -84,7 +86,7 @@ def collate_text(clips: Sequence[Clip]) -> dict[str, Tensor]:
 
     response [shape=(batch, n_mels, frames)] and response_frames [shape=(batch,)]; tokens [shape=(texts, tokens)] and
     token_counts [shape=(texts,)]: each response's own text, then those that were drawn; where there are such, text_rows
-    [shape=(texts,)]: which response each text is read with; where words have labels, token_labels of the tokens' shape
+    [shape=(texts,)]: which response each text is read with; where words have labels, token_labels [shape=(texts, tokens, 2)]
     """
     response, response_frames = pad_together([clip["response"] for clip in clips])
     drawn = [(row, *pair) for row, clip in enumerate(clips) for pair in _drawn(clip)]

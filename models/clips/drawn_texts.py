@@ -19,10 +19,19 @@ Choice = TypeVar("Choice")
 
 
 class DrawnText(NamedTuple):
-    """A text that was not said, and what is known of each of its words and of its end: 1 right, 0 wrong, nan not known."""
+    """A text that was not said, and what is known of it: 1 right, 0 wrong, nan not known.
+
+    Attributes
+    ----------
+    said
+        Whether each word was said; for the end, whether that was all.
+    nothing_before
+        Of each word and of the end, whether nothing was said before it that the text lacks.
+    """
 
     text: str
-    word_labels: tuple[float, ...]
+    said: tuple[float, ...]
+    nothing_before: tuple[float, ...]
 
 
 class _Words:
@@ -74,45 +83,55 @@ class TextDrawer:
 
     def _replace_all(self, word: str, rng: np.random.Generator) -> DrawnText | None:
         other = self._singles.another({word}, word, rng)
-        return None if other is None else _edited([other], {0}, math.nan)
+        return None if other is None else _edited([other], {0}, end=math.nan)
 
     def _substitute(self, words: list[str], rng: np.random.Generator) -> DrawnText | None:
         place = int(rng.integers(len(words)))
         other = self._words.another({words[place]}, words[place], rng)
-        return None if other is None else _edited([*words[:place], other, *words[place + 1 :]], {place}, 1.0)
+        return None if other is None else _edited([*words[:place], other, *words[place + 1 :]], {place})
 
     def _insert(self, words: list[str], rng: np.random.Generator) -> DrawnText | None:
         place = int(rng.integers(len(words) + 1))
         beside = words[max(0, place - 1) : place + 1]
         other = self._words.another(beside, beside[-1], rng)
-        return None if other is None else _edited([*words[:place], other, *words[place:]], {place}, 1.0)
+        return None if other is None else _edited([*words[:place], other, *words[place:]], {place})
 
     def _exchange(self, words: list[str], rng: np.random.Generator) -> DrawnText | None:
         other = next((other for other in _sample(self._sentences, rng) if other != words), None)
         if other is None:
             return None
-        return DrawnText(" ".join(other), (*(math.nan if word in words else 0.0 for word in other), math.nan))
+        said = (*(math.nan if word in words else 0.0 for word in other), math.nan)
+        return DrawnText(" ".join(other), said, (math.nan,) * len(said))
 
 
 Edit = Callable[[list[str], np.random.Generator], DrawnText | None]
 
 
 def _delete(words: list[str], rng: np.random.Generator) -> DrawnText:
-    """More was said than the text has, which its end tells."""
+    """More was said than the text has; its end tells that too."""
     place = int(rng.integers(len(words)))
-    return _edited([*words[:place], *words[place + 1 :]], set(), 0.0)
+    return _edited([*words[:place], *words[place + 1 :]], set(), end=0.0, extra=place)
 
 
 def _swap(words: list[str], rng: np.random.Generator) -> DrawnText | None:
+    """Each of the two was said, where the other stands: what was said before what is a matter of taste."""
     places = [place for place in range(len(words) - 1) if words[place] != words[place + 1]]
     if not places:
         return None
     place = places[int(rng.integers(len(places)))]
-    return _edited([*words[:place], words[place + 1], words[place], *words[place + 2 :]], {place, place + 1}, math.nan)
+    drawn = _edited(
+        [*words[:place], words[place + 1], words[place], *words[place + 2 :]], {place, place + 1}, end=math.nan
+    )
+    unsure = range(place, place + 3)
+    return drawn._replace(
+        nothing_before=tuple(math.nan if gap in unsure else 1.0 for gap in range(len(words) + 1)),
+    )
 
 
-def _edited(words: list[str], wrong: set[int], end: float) -> DrawnText:
-    return DrawnText(" ".join(words), (*(float(place not in wrong) for place in range(len(words))), end))
+def _edited(words: list[str], wrong: set[int], end: float = 1.0, extra: int | None = None) -> DrawnText:
+    """The words with those that were not said, and where more was said."""
+    said = (*(float(place not in wrong) for place in range(len(words))), end)
+    return DrawnText(" ".join(words), said, tuple(float(gap != extra) for gap in range(len(words) + 1)))
 
 
 def _sample(choices: Sequence[Choice], rng: np.random.Generator) -> list[Choice]:

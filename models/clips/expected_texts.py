@@ -35,9 +35,7 @@ class ExpectedTexts:
         self._texts: list[str] = table["expected_text"].tolist()
         self._tokens = {text: torch.tensor(tokenizer.encode(text)) for text in set(self._texts)}
         self._is_right = (table["score"] == 1).tolist() if drawn_texts else [False] * len(table)
-        self._word_labels: list[Sequence[float]] = _word_labels(table, self._is_right) if drawn_texts else []
-        if "word_labels" in table:
-            self._word_labels = table["word_labels"].tolist()
+        self._said: list[Sequence[float]] | None = table["word_labels"].tolist() if "word_labels" in table else None
         self._n_drawn = drawn_texts
         self._tasks: list[str] = table["task"].tolist()
         self._drawers = {task: TextDrawer(rows["expected_text"]) for task, rows in table.groupby("task")}
@@ -46,22 +44,23 @@ class ExpectedTexts:
         """Of a row's clip the text, and those that are drawn for it."""
         text = self._texts[row]
         found = Clip(tokens=self._tokens[text])
-        if self._word_labels:
-            found["token_labels"] = self._of_tokens(text, self._word_labels[row])
+        if self._said is not None or self._n_drawn:
+            unless_known = (1.0 if self._is_right[row] else math.nan,) * (len(text.split()) + 1)
+            said = unless_known if self._said is None else self._said[row]
+            found["token_labels"] = self._of_tokens(text, said, unless_known)
         if self._is_right[row]:
             drawn = self._drawers[self._tasks[row]].draw(text, self._n_drawn, rng)
             drawn = [one for one in drawn if self._tokenizer.takes(one.text)]
             found["drawn_tokens"] = [torch.tensor(self._tokenizer.encode(one.text)) for one in drawn]
-            found["drawn_labels"] = [self._of_tokens(one.text, one.word_labels) for one in drawn]
+            found["drawn_labels"] = [self._of_tokens(*one) for one in drawn]
         return found
 
-    def _of_tokens(self, text: str, word_labels: Sequence[float]) -> Tensor:
-        """float32 [shape=(tokens,)] from the labels of words and end."""
-        of_words = [*word_labels, math.nan]  # the prompt's is the last one
-        return torch.tensor([of_words[word] for word in self._tokenizer.words(text)])
-
-
-def _word_labels(table: pd.DataFrame, is_right: Sequence[bool]) -> list[Sequence[float]]:
-    """Right where the whole answer is, else not known."""
-    counts = (len(text.split()) + 1 for text in table["expected_text"])
-    return [[1.0 if right else math.nan] * count for count, right in zip(counts, is_right, strict=True)]
+    def _of_tokens(self, text: str, said: Sequence[float], nothing_before: Sequence[float]) -> Tensor:
+        """float32 [shape=(tokens, 2)] from what is known of words and end. Nothing is said within a word."""
+        words = self._tokenizer.words(text)
+        firsts = [word != before for before, word in zip([-1, *words], words, strict=False)]
+        gaps = [*nothing_before, math.nan]  # the prompt's is the last one
+        known = [
+            gaps[word] if first or math.isnan(gaps[word]) else 1.0 for word, first in zip(words, firsts, strict=True)
+        ]
+        return torch.tensor([[[*said, math.nan][word] for word in words], known]).T

@@ -18,24 +18,39 @@ from models.recipe import Recipe
 
 
 class TokenPooling(nn.Module):
-    """The mean of the tokens' logits and their soft minimum, which the least likely token rules."""
+    """The mean of the tokens' logits and their soft minimum, which the least likely token rules; of the gaps' the latter alone.
 
-    out_features = 2
+    Parameters
+    ----------
+    n_questions
+        1 (was the token said?) or 2 (was nothing said before it that the text lacks?).
+    """
+
+    def __init__(self, n_questions: int) -> None:
+        super().__init__()
+        self.out_features = 1 + n_questions
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Pool logits [shape=(batch, tokens)] where the mask, bool of the same shape, is True: [shape=(batch, 2)]."""
-        counts = mask.sum(dim=1)
-        mean = (logits * mask).sum(dim=1) / counts
-        softest = counts.log() - (-logits).masked_fill(~mask, -torch.inf).logsumexp(dim=1)
-        return torch.stack([mean, softest], dim=1)
+        """Pool logits [shape=(batch, tokens, questions)] where the mask, bool [shape=(batch, tokens)], is True."""
+        counts = mask.sum(dim=1)[:, None]
+        mean = (logits[..., 0] * mask).sum(dim=1, keepdim=True) / counts
+        softest = counts.log() - (-logits).masked_fill(~mask[..., None], -torch.inf).logsumexp(dim=1)
+        return torch.cat([mean, softest], dim=1)
 
 
 def mean_token_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Binary cross-entropy over the tokens whose label is not nan, each clip's mean first; 0 where none is known."""
+    """Binary cross-entropy of what is known, each text's mean first; 0 where nothing is.
+
+    Parameters
+    ----------
+    logits, labels : [shape=(texts, tokens, questions)]
+        A label is 0, 1 or nan, which means not known.
+    """
+    logits, labels = logits.flatten(1), labels.flatten(1)
     known = ~labels.isnan()
     losses = nn.functional.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), reduction="none") * known
-    clips = known.any(dim=1)
-    return (losses.sum(dim=1) / known.sum(dim=1).clamp(min=1)).sum() / clips.sum().clamp(min=1)
+    texts = known.any(dim=1)
+    return (losses.sum(dim=1) / known.sum(dim=1).clamp(min=1)).sum() / texts.sum().clamp(min=1)
 
 
 class VerifierNetwork(ComparisonNetwork):
@@ -48,7 +63,9 @@ class VerifierNetwork(ComparisonNetwork):
     def __init__(
         self, encoder: WhisperEncoder, decoder: WhisperDecoder, recipe: Recipe, tokenizer: TextTokenizer
     ) -> None:
-        super().__init__(encoder, recipe, TokenPooling())
+        gaps = recipe.drawn_texts > 0  # else nothing is known of them
+        super().__init__(encoder, recipe, TokenPooling(1 + gaps))
+        self.gap_head = nn.Linear(int(encoder.config.d_model), 1) if gaps else None
         self.decoder = decoder
         self.tokenizer = tokenizer
         self.n_prompt = len(tokenizer.prompt)
@@ -67,7 +84,10 @@ class VerifierNetwork(ComparisonNetwork):
         token_counts: Tensor,
         text_rows: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Each token's logit, in units of the untrained network's, and which of them are text or its end.
+        """What each token is asked, and which of them are text or its end.
+
+        The first logit says whether the token was said (of the end: whether that was all), in units of the untrained network's;
+        the second, of networks trained with drawn texts, whether nothing was said before it that the text lacks.
 
         Parameters
         ----------
@@ -82,10 +102,17 @@ class VerifierNetwork(ComparisonNetwork):
         Returns
         -------
         Tensor, Tensor
-            float32 and bool [shape=(texts, tokens)].
+            float32 [shape=(texts, tokens, 1 or 2)] and bool [shape=(texts, tokens)].
         """
-        raw, judged = self._raw_logits(response, response_frames, tokens, token_counts, text_rows)
-        return (raw - self.logit_mean) / self.logit_std, judged
+        hidden, judged = self._hidden(response, response_frames, tokens, token_counts, text_rows)
+        with torch.autocast(hidden.device.type, enabled=False):
+            said = (self._own_logits(hidden, tokens) - self.logit_mean) / self.logit_std
+            if self.gap_head is None:
+                return said[..., None], judged
+            gaps = self.gap_head(
+                nn.functional.layer_norm(hidden, hidden.shape[2:])
+            )  # Whisper's states are ten times as large
+            return torch.cat([said[..., None], gaps], dim=2), judged
 
     def forward(
         self,
@@ -109,7 +136,9 @@ class VerifierNetwork(ComparisonNetwork):
             pooled = self.pooling(logits, judged)
             outputs = self.answer(pooled[:n], scalars, labels)
             if "loss" in outputs and token_labels is not None:
-                outputs["loss"] = outputs["loss"] + self.token_loss * mean_token_loss(logits, token_labels)
+                outputs["loss"] = outputs["loss"] + self.token_loss * mean_token_loss(
+                    logits, token_labels[..., : logits.shape[2]]
+                )
             if "loss" in outputs and text_rows is not None:
                 drawn = self.answer(pooled[n:], scalars[text_rows[n:]], None)["logits"]
                 behind = nn.functional.softplus(drawn - outputs["logits"][text_rows[n:]])
@@ -121,23 +150,28 @@ class VerifierNetwork(ComparisonNetwork):
         """Set the units of the logits, so that those of this batch's own texts have mean 0 and standard deviation 1."""
         names, n = ("response", "response_frames", "tokens", "token_counts"), len(batch["response"])
         self.eval()
-        raw, judged = self._raw_logits(*(batch[name][:n].to(self.logit_mean.device) for name in names))
-        self.logit_mean.copy_(raw[judged].mean())
-        self.logit_std.copy_(raw[judged].std())
+        response, frames, tokens, counts = (batch[name][:n].to(self.logit_mean.device) for name in names)
+        hidden, judged = self._hidden(response, frames, tokens, counts)
+        raw = self._own_logits(hidden, tokens)[judged]
+        self.logit_mean.copy_(raw.mean())
+        self.logit_std.copy_(raw.std())
 
     def lower_precision(self, dtype: torch.dtype) -> None:
         super().lower_precision(dtype)
         lower_decoder_precision(self.decoder, dtype)
 
-    def _raw_logits(
+    def _hidden(
         self, response: Tensor, frames: Tensor, tokens: Tensor, counts: Tensor, rows: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        """The decoder's states, float32 [shape=(texts, tokens, width)], and which tokens are judged."""
         heard = encode(self.encoder, response, frames)
         mask = frame_mask(encoder_lengths(frames), heard.shape[1])
         hidden = self.frame_dropout(decode(self.decoder, tokens, heard, mask, rows).float())
         places = torch.arange(tokens.shape[1], device=tokens.device)
-        judged = (places >= self.n_prompt) & (places < counts[:, None])
-        return (hidden * self.decoder.embed_tokens(tokens).float()).sum(dim=2), judged
+        return hidden, (places >= self.n_prompt) & (places < counts[:, None])
+
+    def _own_logits(self, hidden: Tensor, tokens: Tensor) -> Tensor:
+        return (hidden * self.decoder.embed_tokens(tokens).float()).sum(dim=2)
 
     def _start_head(self) -> None:
         """The mean of what is pooled: the head knows from the start which sign is right."""

@@ -24,27 +24,32 @@ WORDS = {word for text in SENTENCES for word in text.split()}
 
 def kind(text: str, drawn: DrawnText) -> str:
     """Which edit it is; and that its labels are those of the edit."""
-    said, words, labels = text.split(), drawn.text.split(), drawn.word_labels
-    assert len(labels) == len(words) + 1
-    wrong = [place for place, label in enumerate(labels[:-1]) if label == 0]
+    spoken, words, said, gaps = text.split(), drawn.text.split(), drawn.said, drawn.nothing_before
+    assert len(said) == len(gaps) == len(words) + 1
+    wrong = [place for place, label in enumerate(said[:-1]) if label == 0]
     if drawn.text in SENTENCES:
         assert all(
-            math.isnan(label) if word in said else label == 0 for word, label in zip(words, labels, strict=False)
+            math.isnan(label) if word in spoken else label == 0 for word, label in zip(words, said, strict=False)
         )
-        assert math.isnan(labels[-1])
+        assert np.isnan([said[-1], *gaps]).all()
         return "exchange"
-    if len(words) < len(said):
-        assert not wrong
-        assert labels[-1] == 0
-        assert any([*said[:place], *said[place + 1 :]] == words for place in range(len(said)))
+    if len(words) < len(spoken):
+        place = gaps.index(0)
+        assert words == [*spoken[:place], *spoken[place + 1 :]]
+        assert gaps.count(1) == len(words)
+        assert said == (*[1.0] * len(words), 0.0)
         return "delete"
-    if len(words) > len(said):
-        assert labels[-1] == 1
-        assert [word for place, word in enumerate(words) if place not in wrong] == said
+    if len(words) > len(spoken):
+        assert [word for place, word in enumerate(words) if place not in wrong] == spoken
+        assert (said[-1], set(gaps)) == (1, {1})
         return "insert"
-    assert wrong == [place for place in range(len(said)) if said[place] != words[place]]
-    assert math.isnan(labels[-1]) if len(wrong) == 2 else labels[-1] == 1
-    return "swap" if len(wrong) == 2 else "substitute"
+    assert wrong == [place for place in range(len(spoken)) if spoken[place] != words[place]]
+    if len(wrong) == 1:
+        assert (said[-1], set(gaps)) == (1, {1})
+        return "substitute"
+    assert np.isnan(said[-1])
+    assert [place for place, label in enumerate(gaps) if math.isnan(label)] == [*wrong, wrong[-1] + 1]
+    return "swap"
 
 
 def test_every_edit_is_drawn_and_its_labels_are_right() -> None:
@@ -64,7 +69,7 @@ def test_a_single_word_becomes_another_single_word() -> None:
     drawn = drawer.draw("cold", 200, rng)
     assert {one.text for one in drawn} == {"old", "zebra"}
     assert sum(one.text == "old" for one in drawn) > 110
-    np.testing.assert_array_equal(drawn[0].word_labels, [0.0, math.nan])
+    np.testing.assert_array_equal(drawn[0].said, [0.0, math.nan])
 
 
 def test_nothing_is_drawn_where_there_is_nothing_else() -> None:
@@ -97,9 +102,18 @@ def test_right_answers_alone_are_given_other_texts_of_their_task(data: Compariso
     batch = data.collate([data[row] for row in range(4)])
     assert batch["text_rows"].tolist() == [0, 1, 2, 3, 0, 0, 0]
     assert len(batch["tokens"]) == len(batch["token_counts"]) == len(batch["token_labels"]) == 7
-    known = [set(row[~row.isnan()].tolist()) for row in batch["token_labels"]]
+    known = [set(row[~row.isnan()].tolist()) for row in batch["token_labels"].flatten(1)]
     assert known[:4] == [{1.0}, set(), {1.0}, {1.0}]
     assert all(0.0 in labels for labels in known[4:])
+
+
+def test_gaps_are_told_at_the_first_token_of_a_word(data: ComparisonDataset) -> None:
+    """The tokenizer's tokens are letters: of two start tokens, " we go" and the end."""
+    assert data._expected is not None
+    nan = math.nan
+    found = data._expected._of_tokens("we go", [1.0, 0.0, nan], [1.0, 0.0, nan])
+    expected = [[nan, nan, 1, 1, 1, 0, 0, 0, nan], [nan, nan, 1, 1, 1, 0, 1, 1, nan]]
+    np.testing.assert_array_equal(found.T, expected)
 
 
 def test_other_texts_are_drawn_in_each_epoch_and_the_same_ones_again(data: ComparisonDataset) -> None:

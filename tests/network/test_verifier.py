@@ -1,6 +1,7 @@
 """The verifier: its decoder beside transformers' own, what it judges, what it may not be given. Run: make quick"""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from models.network.comparison import parameter_groups
 from models.network.decoder import decode, load_decoder
 from models.network.encoder import encode, load_encoder
 from models.network.verifier import TokenPooling, VerifierNetwork, mean_token_loss
+
+NAMES = ("response", "response_frames", "tokens", "token_counts")
 
 
 @pytest.fixture
@@ -56,13 +59,13 @@ def test_the_decoder_is_transformers_own(
     torch.testing.assert_close(ours, output, atol=1e-5, rtol=0)
     logits, judged = verifier.token_logits(response, batch["response_frames"][:1], tokens, batch["token_counts"][:1])
     vocabulary = theirs.proj_out(output)[0]
-    torch.testing.assert_close(logits[0], vocabulary[torch.arange(tokens.shape[1]), tokens[0]], atol=1e-5, rtol=0)
+    torch.testing.assert_close(logits[0, :, 0], vocabulary[torch.arange(tokens.shape[1]), tokens[0]], atol=1e-5, rtol=0)
     assert judged[0].tolist() == [False, False] + [True] * (len(" we play") + 1)
 
 
 @torch.no_grad()
 def test_no_token_sees_a_later_one(verifier: VerifierNetwork, batch: dict[str, torch.Tensor]) -> None:
-    arguments = [batch[name] for name in ("response", "response_frames", "tokens", "token_counts")]
+    arguments = [batch[name] for name in NAMES]
     before = verifier.token_logits(*arguments)[0]
     arguments[2] = arguments[2].clone()
     arguments[2][:, 5:] = 7
@@ -76,8 +79,7 @@ def test_logits_are_told_in_units_of_the_untrained_network(
     verifier: VerifierNetwork, batch: dict[str, torch.Tensor]
 ) -> None:
     verifier.start_from(batch)
-    names = ("response", "response_frames", "tokens", "token_counts")
-    logits, judged = verifier.token_logits(*(batch[name] for name in names))
+    logits, judged = verifier.token_logits(*(batch[name] for name in NAMES))
     assert float(logits[judged].mean()) == pytest.approx(0, abs=1e-5)
     assert float(logits[judged].std()) == pytest.approx(1, abs=1e-5)
     scalars = torch.zeros_like(batch["scalars"])
@@ -102,7 +104,7 @@ def test_lower_precision_changes_little(
 
 def test_pooling_is_the_mean_and_the_soft_minimum() -> None:
     logits, mask = torch.tensor([[1.0, -5.0, 3.0, 99.0]]), torch.tensor([[True, True, True, False]])
-    mean, softest = TokenPooling()(logits, mask)[0].tolist()
+    mean, softest = TokenPooling(1)(logits[..., None], mask)[0].tolist()
     assert mean == pytest.approx(-1 / 3)
     expected = -torch.tensor([-1.0, 5.0, -3.0]).exp().mean().log()
     assert softest == pytest.approx(float(expected))
@@ -206,8 +208,8 @@ def test_words_of_tokens(encoder_dir: Path) -> None:
 
 def test_token_loss_is_the_mean_over_clips_of_what_is_known() -> None:
     nan = float("nan")
-    logits = torch.tensor([[0.3, -1.0, 2.0], [1.0, 5.0, -4.0], [0.5, 0.5, 0.5]])
-    labels = torch.tensor([[nan, 1.0, 0.0], [nan, 1.0, nan], [nan, nan, nan]])
+    logits = torch.tensor([[0.3, -1.0, 2.0], [1.0, 5.0, -4.0], [0.5, 0.5, 0.5]])[..., None]
+    labels = torch.tensor([[nan, 1.0, 0.0], [nan, 1.0, nan], [nan, nan, nan]])[..., None]
     right = [-torch.sigmoid(torch.tensor(logit)).log() for logit in (-1.0, -2.0, 5.0)]
     expected = ((right[0] + right[1]) / 2 + right[2]) / 2
     torch.testing.assert_close(mean_token_loss(logits, labels), expected)
@@ -215,16 +217,32 @@ def test_token_loss_is_the_mean_over_clips_of_what_is_known() -> None:
 
 
 def test_the_token_loss_is_added_with_its_weight(verifier: VerifierNetwork, batch: dict[str, torch.Tensor]) -> None:
-    known = torch.full(batch["tokens"].shape, float("nan"))
+    known = torch.full((*batch["tokens"].shape, 2), float("nan"))
     known[:, 3] = 1.0
     plain = verifier(**batch)["loss"]
     assert torch.equal(verifier(**batch, token_labels=known)["loss"], plain)  # the recipe gives it no weight
     verifier.token_loss = 0.5
-    names = ("response", "response_frames", "tokens", "token_counts")
-    logits, _ = verifier.token_logits(*(batch[name] for name in names))
+    logits, _ = verifier.token_logits(*(batch[name] for name in NAMES))
     torch.testing.assert_close(
-        verifier(**batch, token_labels=known)["loss"], plain + 0.5 * mean_token_loss(logits, known)
+        verifier(**batch, token_labels=known)["loss"], plain + 0.5 * mean_token_loss(logits, known[..., :1])
     )
+
+
+def test_gaps_are_asked_where_texts_are_drawn(encoder_dir: Path, batch: dict[str, torch.Tensor]) -> None:
+    """Their logits are pooled and learn from labels of their own."""
+    recipe = replace(load("verifytiny"), drawn_texts=1, token_loss=1.0)
+    network = make_network(load_encoder(str(encoder_dir), 3000), recipe, 0, *load_decoder(str(encoder_dir))).eval()
+    logits, judged = network.token_logits(*(batch[name] for name in NAMES))
+    pooled = network.pooling(logits, judged)
+    assert pooled.shape == (3, 3)
+    torch.testing.assert_close(pooled[:, 2:], TokenPooling(1)(logits[..., 1:], judged)[:, 1:])
+    known = torch.full((*batch["tokens"].shape, 2), float("nan"))
+    known[0, 4, 1] = 0.0
+    network(**batch, token_labels=known)["loss"].backward()
+    of_gap = torch.sigmoid(logits[0, 4, 1])
+    added = network(**batch, token_labels=known)["loss"] - network(**batch)["loss"]
+    torch.testing.assert_close(added, -(1 - of_gap).log())
+    assert network.gap_head.weight.grad.abs().max() > 0
 
 
 def with_drawn(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -235,10 +253,9 @@ def with_drawn(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 @torch.no_grad()
 def test_several_texts_are_read_with_one_response(verifier: VerifierNetwork, batch: dict[str, torch.Tensor]) -> None:
-    names = ("response", "response_frames", "tokens", "token_counts", "text_rows")
-    several, _ = verifier.token_logits(*(with_drawn(batch)[name] for name in names))
-    repeated = {name: batch[name][[0, 1, 2, 0, 0]] for name in names[:2]}
-    alone, _ = verifier.token_logits(*({**with_drawn(batch), **repeated}[name] for name in names[:4]))
+    several, _ = verifier.token_logits(*(with_drawn(batch)[name] for name in (*NAMES, "text_rows")))
+    repeated = {name: batch[name][[0, 1, 2, 0, 0]] for name in NAMES[:2]}
+    alone, _ = verifier.token_logits(*({**with_drawn(batch), **repeated}[name] for name in NAMES))
     torch.testing.assert_close(several, alone, atol=1e-5, rtol=0)
 
 
