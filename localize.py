@@ -2,11 +2,12 @@
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from models import base
@@ -15,7 +16,7 @@ from models.base.cli import make_parser, run
 from models.base.files import replace_when_done
 from models.clips.tables import GRADES, TASKS, clip_paths, read_metadata
 from models.errors import InputError
-from models.speech.audio import read_audio
+from models.speech.audio import Waveform, read_audio
 from models.speech.options import add_voice_arguments, trained_voice
 from models.speech.speaking import complete_references
 
@@ -53,10 +54,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--output_dir", type=Path, default=Path("localized"), help="(default: %(default)s)")
     parser.add_argument(
         "--method",
-        choices=("auto", "blocks", "alignment"),
+        choices=room.METHODS,
         default="auto",
-        help="alignment: the frames of an aligned model; blocks: pieces of the text against windows of the response, for any "
-        "model, and slower; auto: alignment where the model has one (default: %(default)s)",
+        help="tokens: the words that a verifier judges; alignment: the frames of an aligned model; blocks: pieces of the text "
+        "against windows of the response, for any model that hears references, and slower; auto: what suits the model "
+        "(default: %(default)s)",
     )
     parser.add_argument("--picture", action="store_true", help="draw each clip as a PNG too")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
@@ -90,21 +92,30 @@ def write_result(target: Path, found: Any, picture: bool) -> None:
             temporary.write_bytes(room.as_png(room.draw(found)))
 
 
-def localize_clips(arguments: argparse.Namespace, clips: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Writes each clip's files; yields the name of each clip that could not be done, and why."""
-    checkpoint = room.choose_checkpoint(arguments.checkpoint, arguments.config, arguments.method)
-    model = room.load_model(checkpoint, base.resolve_device(arguments.device))
-    method = room.choose_method(model, arguments.method)
-    voice = checkpoint.voice
-    options = trained_voice(arguments, voice)
-    texts = [text for clip in clips for text in room.texts_to_speak(clip["text"], method)]
-    references, unspoken = complete_references(arguments.tts_dir, texts, voice, options, checkpoint.references)
+def make_speak(arguments: argparse.Namespace, checkpoint: Any, texts: list[str]) -> Callable[[str], Waveform]:
+    """What gives the reference of each of the texts, in the voice that the model was trained with."""
+    if not texts:
+        return lambda _: np.zeros(0, np.float32)  # a verifier's, which asks for none
+    options = trained_voice(arguments, checkpoint.voice)
+    references, unspoken = complete_references(
+        arguments.tts_dir, texts, checkpoint.voice, options, checkpoint.references
+    )
 
-    def speak(text: str) -> Any:
+    def speak(text: str) -> Waveform:
         if text in unspoken:
             raise InputError(unspoken[text])
         return references.load([text])[text]
 
+    return speak
+
+
+def localize_clips(arguments: argparse.Namespace, clips: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Writes each clip's files; yields the name of each clip that could not be done, and why."""
+    checkpoint = room.choose_checkpoint(arguments.checkpoint, arguments.config, arguments.method)
+    model = room.load_model(checkpoint, base.resolve_device(arguments.device))
+    method = room.choose_method(model.recipe, arguments.method, model.name)
+    texts = [text for clip in clips for text in room.texts_to_speak(clip["text"], method)]
+    speak = make_speak(arguments, checkpoint, texts)
     for clip in tqdm(clips, "localizing", unit=" clips", disable=None):
         try:
             response = read_audio(clip["path"], model.recipe.max_seconds)

@@ -8,7 +8,7 @@ import torch
 
 from models.base.cli import run
 from models.base.files import replace_when_done
-from models.localize.localize import localize
+from models.localize.localization import localize
 from models.localize.model import LoadedModel
 from models.localize.picture import as_png, draw
 from models.network.build import pretrained_network

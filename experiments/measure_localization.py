@@ -25,7 +25,7 @@ from models.base.cli import positive, run
 from models.clips.tables import read_metadata
 from models.ensemble.checkpoint import load_checkpoint
 from models.localize.edits import join
-from models.localize.localize import localize
+from models.localize.localization import localize
 from models.localize.model import LoadedModel, load_model
 from models.localize.units import pronounce
 from models.network.aligned import AlignedNetwork

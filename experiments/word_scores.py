@@ -42,7 +42,9 @@ def word_logits(checkpoint: Checkpoint, table: pd.DataFrame, data_dir: Path) -> 
     for start in tqdm(range(0, len(rows), CLIPS_AT_ONCE), desc=checkpoint.file_name, disable=None):
         places = range(start, min(start + CLIPS_AT_ONCE, len(rows)))
         batch = data.collate([data[place] for place in places])
-        logits, _ = network.token_logits(*(batch[name] for name in names))
+        logits, _ = network.judge(
+            *network.hear(*(batch[name] for name in names[:2])), *(batch[name] for name in names[2:])
+        )
         for place, values in zip(places, logits[..., 0].tolist(), strict=True):
             name, text = rows.loc[place, "filename"], rows.loc[place, "expected_text"]
             words = network.tokenizer.words(text)

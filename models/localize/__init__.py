@@ -6,7 +6,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "choice": ["choose_checkpoint", "choose_member"],
-        "localize": ["choose_method", "localize", "texts_to_speak"],
+        "localization": ["localize", "texts_to_speak"],
+        "methods": ["METHODS", "choose_method"],
         "model": ["load_model"],
         "picture": ["as_png", "draw"],
         "result": ["to_json"],

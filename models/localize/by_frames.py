@@ -104,4 +104,4 @@ def _alignment(heard: HeardClip) -> Alignment:
     with torch.inference_mode():
         weights = heard.network.pooling.attention(heard.reference.frames[0], heard.response.frames[0])
     times = tuple((start * FRAME_SECONDS, end * FRAME_SECONDS) for start, end in heard.reference_spans)
-    return Alignment(weights.float().cpu().numpy(), weights.shape[0] * FRAME_SECONDS, times)
+    return Alignment(weights.float().cpu().numpy(), "reference", weights.shape[0] * FRAME_SECONDS, times)

@@ -7,7 +7,7 @@ from models.ensemble.checkpoint import Checkpoint, load_checkpoint
 from models.ensemble.config import read_config
 from models.errors import InputError
 from models.inference.scoring import Member, load_members
-from models.localize.model import NO_REFERENCE
+from models.localize.methods import check_method, is_suitable, preference, remedy
 
 
 def choose_checkpoint(checkpoint: Path | None, config_path: Path, method: str) -> Checkpoint:
@@ -16,8 +16,8 @@ def choose_checkpoint(checkpoint: Path | None, config_path: Path, method: str) -
     Parameters
     ----------
     checkpoint
-        A file; None: of the ensemble the model of most weight, its first fold, that has what `method` needs; aligned
-        models are preferred for "auto".
+        A file; None: of the ensemble the model of most weight, its first fold, that has what `method` needs; "auto" is explained
+        at `choose_member`.
     """
     if checkpoint is not None:
         return load_checkpoint(checkpoint)
@@ -26,16 +26,14 @@ def choose_checkpoint(checkpoint: Path | None, config_path: Path, method: str) -
 
 
 def choose_member(members: Sequence[Member], method: str, source: str) -> Member:
-    """Of an ensemble the one of most weight that has what `method` needs. Messages call the ensemble `source`."""
-    heard = [member for member in members if member.checkpoint.recipe.layout != "text"]
-    if not heard:
-        raise InputError(f"{source}: {NO_REFERENCE}")
-    by_share = sorted(heard, key=lambda member: -member.share)
-    aligned = [member for member in by_share if member.checkpoint.recipe.layout == "apart"]
-    if method == "alignment" and not aligned:
+    """Of an ensemble the one of most weight that can be asked by `method`; "auto" takes the kind that answers best.
+
+    Messages call the ensemble `source`.
+    """
+    check_method(method)
+    by_share = sorted(members, key=lambda member: -member.share)
+    suitable = [member for member in by_share if is_suitable(member.checkpoint.recipe, method)]
+    if not suitable:
         names = ", ".join(sorted({member.checkpoint.recipe.name for member in members}))
-        raise InputError(
-            f"{source}: none of its models ({names}) is an aligned one; take --method blocks, or train aligntiny, "
-            "alignsmall or alignmedium"
-        )
-    return (aligned if aligned and method != "blocks" else by_share)[0]
+        raise InputError(f"{source}: none of its models ({names}) can be asked by --method {method}; {remedy(method)}")
+    return min(suitable, key=lambda member: preference(member.checkpoint.recipe)) if method == "auto" else suitable[0]

@@ -23,10 +23,6 @@ SHORTEST_SECONDS = 0.05
 
 Speak = Callable[[str], Waveform]  # the voice that the model knows, on a text
 
-NO_REFERENCE = (
-    "a verifier hears no reference, so it can't be asked which word went wrong; give a joint or an aligned model"
-)
-
 
 @dataclass(frozen=True)
 class LoadedModel:
@@ -68,8 +64,6 @@ def load_model(model: Checkpoint | Member | LoadedModel, device: torch.device | 
     if isinstance(model, LoadedModel):
         return model
     checkpoint = model.checkpoint if isinstance(model, Member) else model
-    if checkpoint.recipe.layout == "text":
-        raise InputError(f"{checkpoint.file_name}: {NO_REFERENCE}")
     check_weights(checkpoint)
     network = rebuild_network(checkpoint, device)
     return LoadedModel(checkpoint.file_name, network, checkpoint.recipe, torch.device(device))

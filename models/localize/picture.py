@@ -112,16 +112,16 @@ def _draw_spectrogram(axes: Axes, localization: Localization) -> None:
 
 def _draw_alignment(axes: Axes, localization: Localization) -> None:
     alignment = localization.alignment
-    extent = (0, localization.response_seconds, 0, alignment.reference_seconds)
+    extent = (0, localization.response_seconds, 0, alignment.length)
     axes.imshow(np.sqrt(alignment.weights), origin="lower", aspect="auto", extent=extent, cmap="gray_r", vmin=0, vmax=1)
-    axes.set_ylabel("reference")
+    axes.set_ylabel(alignment.expected)
     expected = localization.expected_units
-    for unit, (first, last) in zip(expected, alignment.row_times, strict=True):
+    for unit, (first, last) in zip(expected, alignment.unit_rows, strict=True):
         start, stop = unit.start_seconds or 0.0, unit.end_seconds or 0.0
         axes.add_patch(_box(unit, start, stop, first, last, 0.45))
-    middles = [(first + last) / 2 for first, last in alignment.row_times]
+    middles = [(first + last) / 2 for first, last in alignment.unit_rows]
     axes.set_yticks(middles, [_shorten(unit.text, 14) for unit in expected], fontsize=8 if len(expected) < 16 else 6)
-    axes.set_ylim(0, alignment.reference_seconds)
+    axes.set_ylim(0, alignment.length)
 
 
 def _box(unit: Unit, left: float, right: float, bottom: float, top: float, opacity: float) -> Rectangle:

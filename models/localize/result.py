@@ -34,19 +34,24 @@ class Unit:
 
 @dataclass(frozen=True)
 class Alignment:
-    """How reference and response were laid beside each other, for the picture.
+    """How what was expected and the response were laid beside each other, for the picture.
 
     Attributes
     ----------
     weights : [shape=(rows, columns)]
-        In [0, 1], over the whole of both: rows through the reference, columns through the response.
-    row_times
-        Seconds in the reference of each expected unit.
+        In [0, 1], over the whole of both: rows through what was expected, columns through the response.
+    expected
+        What the rows go through: "reference" or "expected text".
+    length
+        Of that: seconds of a reference, tokens of a text.
+    unit_rows
+        Where each expected unit begins and ends in it.
     """
 
     weights: Array
-    reference_seconds: float
-    row_times: tuple[Seconds, ...]
+    expected: str
+    length: float
+    unit_rows: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Localization:
     Attributes
     ----------
     method
-        "blocks" or "alignment".
+        "blocks", "alignment" or "tokens".
     unit
         What the text was taken apart into: "word", "syllable" or "phone".
     probability

@@ -14,7 +14,7 @@ from transformers.utils import cached_file
 from models.clips.tokens import TextTokenizer
 from models.errors import InputError
 from models.network.encoder import how_to_get, quiet
-from models.network.layers import add, attend, feed_forward, within_half
+from models.network.layers import add, attend, attention_weights, feed_forward, within_half
 
 # What makes a decoder, and nothing that changes its name between versions of transformers.
 ARCHITECTURE = (
@@ -75,7 +75,12 @@ def build_decoder(settings: dict[str, Any]) -> WhisperDecoder:
 
 
 def decode(
-    decoder: WhisperDecoder, tokens: Tensor, heard: Tensor, heard_mask: Tensor, rows: Tensor | None = None
+    decoder: WhisperDecoder,
+    tokens: Tensor,
+    heard: Tensor,
+    heard_mask: Tensor,
+    rows: Tensor | None = None,
+    asked: list[Tensor] | None = None,
 ) -> Tensor:
     """The decoder's last hidden states, each at the position of a token that it has been fed.
 
@@ -89,6 +94,8 @@ def decode(
         Those that count.
     rows : int64 [shape=(texts,)]
         Which clip each text is read with; None: each with its own.
+    asked
+        Is given each layer's states as they look at the frames.
 
     Returns
     -------
@@ -99,10 +106,28 @@ def decode(
     hidden = nn.functional.dropout(hidden, decoder.dropout, decoder.training)
     for layer in decoder.layers:
         hidden = add(layer, hidden, attend(layer.self_attn, layer.self_attn_layer_norm(hidden), causal=True))
-        asked = layer.encoder_attn_layer_norm(hidden)
-        hidden = add(layer, hidden, attend(layer.encoder_attn, asked, mask, heard, rows=rows))
+        looking = layer.encoder_attn_layer_norm(hidden)
+        if asked is not None:
+            asked.append(looking)
+        hidden = add(layer, hidden, attend(layer.encoder_attn, looking, mask, heard, rows=rows))
         hidden = within_half(feed_forward(layer, hidden))
     return decoder.layer_norm(hidden)
+
+
+def cross_attention(decoder: WhisperDecoder, tokens: Tensor, heard: Tensor, heard_mask: Tensor) -> Tensor:
+    """Where each token looks, in the upper half of the layers: the mean over their heads [shape=(batch, tokens, frames)].
+
+    Parameters
+    ----------
+    tokens, heard, heard_mask
+        As for `decode`.
+    """
+    asked: list[Tensor] = []
+    decode(decoder, tokens, heard, heard_mask, asked=asked)
+    upper = list(zip(decoder.layers, asked, strict=True))[len(asked) // 2 :]
+    mask = heard_mask[:, None, None]
+    looks = [attention_weights(layer.encoder_attn, states, heard, mask).mean(dim=1) for layer, states in upper]
+    return torch.stack(looks).mean(dim=0)
 
 
 def lower_decoder_precision(decoder: WhisperDecoder, dtype: torch.dtype) -> None:

@@ -49,6 +49,19 @@ def attend(
     return attention.out_proj(mixed.transpose(1, 2).reshape(batch, n_positions, width))
 
 
+def attention_weights(attention: Any, hidden: Tensor, heard: Tensor, mask: Tensor) -> Tensor:
+    """How much of each key each position looks at, as in `attend`: [shape=(batch, heads, positions, keys)]."""
+    queries, keys = (
+        project(states).unflatten(2, (attention.num_heads, -1)).transpose(1, 2)
+        for project, states in (
+            (attention.q_proj, as_weights(hidden, attention.q_proj)),
+            (attention.k_proj, as_weights(heard, attention.k_proj)),
+        )
+    )
+    products = queries @ keys.transpose(2, 3) / queries.shape[-1] ** 0.5
+    return products.float().masked_fill(~mask, -torch.inf).softmax(dim=-1)
+
+
 def feed_forward(layer: Any, hidden: Tensor) -> Tensor:
     """A layer's last part, with its norm before and the sum behind it."""
     inner = layer.activation_fn(layer.fc1(as_weights(layer.final_layer_norm(hidden), layer.fc1)))

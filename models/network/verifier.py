@@ -76,13 +76,24 @@ class VerifierNetwork(ComparisonNetwork):
         self.register_buffer("logit_std", torch.ones(()))
         self._start_head()
 
-    def token_logits(
-        self,
-        response: Tensor,
-        response_frames: Tensor,
-        tokens: Tensor,
-        token_counts: Tensor,
-        text_rows: Tensor | None = None,
+    def hear(self, response: Tensor, response_frames: Tensor) -> tuple[Tensor, Tensor]:
+        """The encoder's frames, and which of them count.
+
+        Parameters
+        ----------
+        response : [shape=(batch, n_mels, spectrogram frames)]
+        response_frames : int64 [shape=(batch,)]
+
+        Returns
+        -------
+        Tensor, Tensor
+            [shape=(batch, frames, width)] and bool [shape=(batch, frames)].
+        """
+        heard = encode(self.encoder, response, response_frames)
+        return heard, frame_mask(encoder_lengths(response_frames), heard.shape[1])
+
+    def judge(
+        self, heard: Tensor, heard_mask: Tensor, tokens: Tensor, token_counts: Tensor, text_rows: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """What each token is asked, and which of them are text or its end.
 
@@ -91,8 +102,8 @@ class VerifierNetwork(ComparisonNetwork):
 
         Parameters
         ----------
-        response : [shape=(batch, n_mels, spectrogram frames)]
-        response_frames : int64 [shape=(batch,)]
+        heard, heard_mask
+            Of `hear`.
         tokens : int64 [shape=(texts, tokens)]
             Start tokens, text, end token, padding.
         token_counts : int64 [shape=(texts,)]
@@ -104,14 +115,15 @@ class VerifierNetwork(ComparisonNetwork):
         Tensor, Tensor
             float32 [shape=(texts, tokens, 1 or 2)] and bool [shape=(texts, tokens)].
         """
-        hidden, judged = self._hidden(response, response_frames, tokens, token_counts, text_rows)
+        hidden = self.frame_dropout(decode(self.decoder, tokens, heard, heard_mask, text_rows).float())
+        places = torch.arange(tokens.shape[1], device=tokens.device)
+        judged = (places >= self.n_prompt) & (places < token_counts[:, None])
         with torch.autocast(hidden.device.type, enabled=False):
             said = (self._own_logits(hidden, tokens) - self.logit_mean) / self.logit_std
             if self.gap_head is None:
                 return said[..., None], judged
-            gaps = self.gap_head(
-                nn.functional.layer_norm(hidden, hidden.shape[2:])
-            )  # Whisper's states are ten times as large
+            # Whisper's states are too large by far for a layer that begins at random.
+            gaps = self.gap_head(nn.functional.layer_norm(hidden, hidden.shape[2:]))
             return torch.cat([said[..., None], gaps], dim=2), judged
 
     def forward(
@@ -130,15 +142,14 @@ class VerifierNetwork(ComparisonNetwork):
         To the loss are added that of the tokens whose label (0 or 1, else nan) is known, and of the texts that were drawn for a
         right answer, log(1 + exp(theirs - its own)): it has to fit better (RankNet, Burges et al. 2005).
         """
-        logits, judged = self.token_logits(response, response_frames, tokens, token_counts, text_rows)
+        logits, judged = self.judge(*self.hear(response, response_frames), tokens, token_counts, text_rows)
         n = len(response)
         with torch.autocast(logits.device.type, enabled=False):
             pooled = self.pooling(logits, judged)
             outputs = self.answer(pooled[:n], scalars, labels)
             if "loss" in outputs and token_labels is not None:
-                outputs["loss"] = outputs["loss"] + self.token_loss * mean_token_loss(
-                    logits, token_labels[..., : logits.shape[2]]
-                )
+                of_tokens = mean_token_loss(logits, token_labels[..., : logits.shape[2]])
+                outputs["loss"] = outputs["loss"] + self.token_loss * of_tokens
             if "loss" in outputs and text_rows is not None:
                 drawn = self.answer(pooled[n:], scalars[text_rows[n:]], None)["logits"]
                 behind = nn.functional.softplus(drawn - outputs["logits"][text_rows[n:]])
@@ -151,24 +162,15 @@ class VerifierNetwork(ComparisonNetwork):
         names, n = ("response", "response_frames", "tokens", "token_counts"), len(batch["response"])
         self.eval()
         response, frames, tokens, counts = (batch[name][:n].to(self.logit_mean.device) for name in names)
-        hidden, judged = self._hidden(response, frames, tokens, counts)
-        raw = self._own_logits(hidden, tokens)[judged]
-        self.logit_mean.copy_(raw.mean())
-        self.logit_std.copy_(raw.std())
+        self.logit_mean.zero_()
+        self.logit_std.fill_(1.0)
+        raw, judged = self.judge(*self.hear(response, frames), tokens, counts)
+        self.logit_mean.copy_(raw[..., 0][judged].mean())
+        self.logit_std.copy_(raw[..., 0][judged].std())
 
     def lower_precision(self, dtype: torch.dtype) -> None:
         super().lower_precision(dtype)
         lower_decoder_precision(self.decoder, dtype)
-
-    def _hidden(
-        self, response: Tensor, frames: Tensor, tokens: Tensor, counts: Tensor, rows: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """The decoder's states, float32 [shape=(texts, tokens, width)], and which tokens are judged."""
-        heard = encode(self.encoder, response, frames)
-        mask = frame_mask(encoder_lengths(frames), heard.shape[1])
-        hidden = self.frame_dropout(decode(self.decoder, tokens, heard, mask, rows).float())
-        places = torch.arange(tokens.shape[1], device=tokens.device)
-        return hidden, (places >= self.n_prompt) & (places < counts[:, None])
 
     def _own_logits(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         return (hidden * self.decoder.embed_tokens(tokens).float()).sum(dim=2)

@@ -6,20 +6,18 @@ import numpy as np
 
 from models.inference.scorer import Answer, Scorer
 from models.localize.choice import choose_member
-from models.localize.localize import choose_method, localize, texts_to_speak
+from models.localize.localization import localize, texts_to_speak
+from models.localize.methods import choose_method
 from models.localize.model import load_model
 from models.localize.picture import as_png, draw
 from models.page.service import Explain, Explanation
 
 
-def make_explain(scorer: Scorer) -> Explain | None:
-    """Loads the model once: `scorer`'s aligned one of most weight, or any that hears references, which is slower; else None."""
-    members = scorer.published.members
-    if all(member.checkpoint.recipe.layout == "text" for member in members):
-        return None
-    member = choose_member(members, "auto", "the ensemble")
+def make_explain(scorer: Scorer) -> Explain:
+    """Loads the model once: of `scorer`'s ensemble the one that tells best where an answer departs from its text."""
+    member = choose_member(scorer.published.members, "auto", "the ensemble")
     model = load_model(member, scorer.device)
-    method = choose_method(model, "auto")
+    method = choose_method(model.recipe, "auto", model.name)
 
     def explain(scorer: Scorer, answer: Answer, probability: float) -> Explanation:
         spoken = scorer.references(texts_to_speak(answer.text, method))

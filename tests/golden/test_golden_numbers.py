@@ -19,7 +19,7 @@ from models.clips.dataset import ComparisonDataset
 from models.clips.features import HOP_LENGTH, frames_for_seconds
 from models.clips.tables import GRADES, TASKS
 from models.ensemble import blend
-from models.localize.localize import localize
+from models.localize.localization import localize
 from models.localize.model import LoadedModel
 from models.localize.spans import around_gaps
 from models.network.alignment import _course

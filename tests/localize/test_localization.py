@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fakes import ROOT, Outcome, read_rows, trained_checkpoint, write_rows
+from fakes import ROOT, Outcome, read_rows, write_rows
 
 from experiments.known_edits import find_change
 from experiments.measure_localization import goodness, hits
@@ -19,11 +19,10 @@ from models.base.files import sha256_of_file
 from models.ensemble.checkpoint import load_checkpoint, save_checkpoint
 from models.ensemble.config import ModelEntry, read_config, write_config
 from models.errors import InputError
-from models.inference.scoring import Member
-from models.localize.choice import choose_member
 from models.localize.edits import STAR, edit_gains, log_likelihoods, place_units
-from models.localize.localize import choose_method, localize
-from models.localize.model import LoadedModel, load_model
+from models.localize.localization import localize
+from models.localize.methods import choose_method
+from models.localize.model import LoadedModel
 from models.localize.result import Localization, to_json
 from models.localize.units import pronounce, pronounce_as_read
 from models.localize.windows import needed_texts, split_units, text_blocks
@@ -341,9 +340,9 @@ def test_wrong_questions_are_refused(shipped: LoadedModel, speak: Callable[[str]
         with pytest.raises(InputError, match=names):
             localize(shipped, text, task, grade, response, speak)
     with pytest.raises(InputError, match="blocks"):
-        choose_method(network("mean"), "alignment")
+        choose_method(network("mean").recipe, "alignment", "joint")
     with pytest.raises(InputError, match="guess"):
-        choose_method(shipped, "guess")
+        choose_method(shipped.recipe, "guess", "shipped")
 
 
 @pytest.mark.parametrize(
@@ -441,13 +440,3 @@ def test_weights_and_how_they_were_made_are_there() -> None:
         "phone, network",
         "word, blocks",
     } == set(content["tables"])
-
-
-def test_a_verifier_can_not_be_asked(encoder_dir: Path) -> None:
-    verifier = Member(trained_checkpoint(encoder_dir, "verifymodel"), 4, 0.9)
-    joint = Member(trained_checkpoint(encoder_dir), 4, 0.1)
-    assert choose_member([verifier, joint], "auto", "here") is joint
-    with pytest.raises(InputError, match="here: a verifier hears no reference"):
-        choose_member([verifier], "auto", "here")
-    with pytest.raises(InputError, match=r"verifymodel_0\.pth: a verifier hears no reference"):
-        load_model(verifier)

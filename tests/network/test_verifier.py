@@ -22,6 +22,10 @@ from models.network.verifier import TokenPooling, VerifierNetwork, mean_token_lo
 NAMES = ("response", "response_frames", "tokens", "token_counts")
 
 
+def judge(network: VerifierNetwork, response: torch.Tensor, frames: torch.Tensor, *texts: torch.Tensor) -> tuple:
+    return network.judge(*network.hear(response, frames), *texts)
+
+
 @pytest.fixture
 def verifier(encoder_dir: Path) -> VerifierNetwork:
     network = make_network(load_encoder(str(encoder_dir), 3000), load("verifytiny"), 0, *load_decoder(str(encoder_dir)))
@@ -57,7 +61,7 @@ def test_the_decoder_is_transformers_own(
     frames = encode(verifier.encoder, response)
     ours = decode(verifier.decoder, tokens, frames, torch.ones(frames.shape[:2], dtype=torch.bool))
     torch.testing.assert_close(ours, output, atol=1e-5, rtol=0)
-    logits, judged = verifier.token_logits(response, batch["response_frames"][:1], tokens, batch["token_counts"][:1])
+    logits, judged = judge(verifier, response, batch["response_frames"][:1], tokens, batch["token_counts"][:1])
     vocabulary = theirs.proj_out(output)[0]
     torch.testing.assert_close(logits[0, :, 0], vocabulary[torch.arange(tokens.shape[1]), tokens[0]], atol=1e-5, rtol=0)
     assert judged[0].tolist() == [False, False] + [True] * (len(" we play") + 1)
@@ -66,10 +70,10 @@ def test_the_decoder_is_transformers_own(
 @torch.no_grad()
 def test_no_token_sees_a_later_one(verifier: VerifierNetwork, batch: dict[str, torch.Tensor]) -> None:
     arguments = [batch[name] for name in NAMES]
-    before = verifier.token_logits(*arguments)[0]
+    before = judge(verifier, *arguments)[0]
     arguments[2] = arguments[2].clone()
     arguments[2][:, 5:] = 7
-    after = verifier.token_logits(*arguments)[0]
+    after = judge(verifier, *arguments)[0]
     assert torch.equal(before[:, :5], after[:, :5])
     assert not torch.equal(before[:, 5:], after[:, 5:])
 
@@ -79,7 +83,7 @@ def test_logits_are_told_in_units_of_the_untrained_network(
     verifier: VerifierNetwork, batch: dict[str, torch.Tensor]
 ) -> None:
     verifier.start_from(batch)
-    logits, judged = verifier.token_logits(*(batch[name] for name in NAMES))
+    logits, judged = judge(verifier, *(batch[name] for name in NAMES))
     assert float(logits[judged].mean()) == pytest.approx(0, abs=1e-5)
     assert float(logits[judged].std()) == pytest.approx(1, abs=1e-5)
     scalars = torch.zeros_like(batch["scalars"])
@@ -222,7 +226,7 @@ def test_the_token_loss_is_added_with_its_weight(verifier: VerifierNetwork, batc
     plain = verifier(**batch)["loss"]
     assert torch.equal(verifier(**batch, token_labels=known)["loss"], plain)  # the recipe gives it no weight
     verifier.token_loss = 0.5
-    logits, _ = verifier.token_logits(*(batch[name] for name in NAMES))
+    logits, _ = judge(verifier, *(batch[name] for name in NAMES))
     torch.testing.assert_close(
         verifier(**batch, token_labels=known)["loss"], plain + 0.5 * mean_token_loss(logits, known[..., :1])
     )
@@ -232,7 +236,7 @@ def test_gaps_are_asked_where_texts_are_drawn(encoder_dir: Path, batch: dict[str
     """Their logits are pooled and learn from labels of their own."""
     recipe = replace(load("verifytiny"), drawn_texts=1, token_loss=1.0)
     network = make_network(load_encoder(str(encoder_dir), 3000), recipe, 0, *load_decoder(str(encoder_dir))).eval()
-    logits, judged = network.token_logits(*(batch[name] for name in NAMES))
+    logits, judged = judge(network, *(batch[name] for name in NAMES))
     pooled = network.pooling(logits, judged)
     assert pooled.shape == (3, 3)
     torch.testing.assert_close(pooled[:, 2:], TokenPooling(1)(logits[..., 1:], judged)[:, 1:])
@@ -253,9 +257,9 @@ def with_drawn(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 @torch.no_grad()
 def test_several_texts_are_read_with_one_response(verifier: VerifierNetwork, batch: dict[str, torch.Tensor]) -> None:
-    several, _ = verifier.token_logits(*(with_drawn(batch)[name] for name in (*NAMES, "text_rows")))
+    several, _ = judge(verifier, *(with_drawn(batch)[name] for name in (*NAMES, "text_rows")))
     repeated = {name: batch[name][[0, 1, 2, 0, 0]] for name in NAMES[:2]}
-    alone, _ = verifier.token_logits(*({**with_drawn(batch), **repeated}[name] for name in NAMES))
+    alone, _ = judge(verifier, *({**with_drawn(batch), **repeated}[name] for name in NAMES))
     torch.testing.assert_close(several, alone, atol=1e-5, rtol=0)
 
 

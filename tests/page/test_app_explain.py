@@ -54,18 +54,17 @@ def test_every_expected_word_is_scored_and_drawn(work: Path, tmp_path: Path) -> 
     assert len(result.explanation.units) >= 3
 
 
-def test_verifiers_alone_are_scored_without_an_explanation(work: Path, encoder_dir: Path, tmp_path: Path) -> None:
-    """They hear no reference, which localisation asks with; beside another model, that one is asked."""
+def test_a_verifier_explains_without_a_reference(work: Path, encoder_dir: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     from models.page.explain import make_explain
     from models.page.service import Service
 
     verifier = Member(trained_checkpoint(encoder_dir, "verifymodel"), 4, 0.5)
     scorer = scorer_of(work, tmp_path)
     alone = Scorer(Published([verifier], scorer.published.voice, {}), "cpu", "fp32", tmp_path / "cache")
-    assert make_explain(alone) is None
     waveform = read_audio(next((work / "data").glob("test*.wav")))
-    result = Service(alone, 10, None).score_one(waveform, "it is cold", "sentence_repetition", "1", Thresholds())
+    service = Service(alone, 10, make_explain(alone))
+    result = service.score_one(waveform, "it is cold", "sentence_repetition", "1", Thresholds())
     assert 0 < result.probability < 1
-    assert result.explanation is None
-    scorer.published.members.insert(0, verifier)
-    assert make_explain(scorer) is not None
+    assert result.explanation is not None
+    assert [unit.text for unit in result.explanation.units if unit.kind != "inserted"] == ["it", "is", "cold"]

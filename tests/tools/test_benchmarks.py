@@ -120,5 +120,5 @@ def test_the_plain_verifier_judges_the_same_tokens(encoder_dir: Path) -> None:
     plain.head.weight.fill_(1.0)
     plain.head.bias.zero_()
     features, tokens = torch.randn(1, 80, 3000), torch.tensor([tokenizer.encode("a cat")])
-    logits, judged = ours.token_logits(features, torch.tensor([3000]), tokens, torch.tensor([tokens.shape[1]]))
+    logits, judged = ours.judge(*ours.hear(features, torch.tensor([3000])), tokens, torch.tensor([tokens.shape[1]]))
     torch.testing.assert_close(plain(features, tokens), logits[..., 0][judged].mean()[None], atol=1e-5, rtol=0)

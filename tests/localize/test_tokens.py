@@ -1,0 +1,190 @@
+"""Localization by a verifier's tokens, and which model is asked. Run: python -m pytest tests/localize/test_tokens.py"""
+
+import difflib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fakes import Outcome, recipe, trained_checkpoint
+
+from models.ensemble.checkpoint import save_checkpoint
+from models.errors import InputError
+from models.inference.scoring import Member
+from models.localize.by_tokens import Listener, _spans
+from models.localize.choice import choose_member
+from models.localize.localization import localize, texts_to_speak
+from models.localize.methods import choose_method
+from models.localize.model import LoadedModel, load_model
+from models.localize.picture import as_png, draw
+from models.localize.result import Localization
+from models.network.build import make_network
+from models.network.decoder import load_decoder
+from models.network.encoder import load_encoder
+from models.network.verifier import VerifierNetwork
+from models.speech.audio import Waveform
+
+
+def no_voice(text: str) -> Waveform:
+    pytest.fail(f"a verifier asked for a reference of {text!r}")
+
+
+@pytest.fixture
+def verifier(encoder_dir: Path) -> LoadedModel:
+    """Random weights, with an answer for the gaps."""
+    torch.manual_seed(0)
+    taught = replace(recipe("verifymodel"), drawn_texts=1, token_loss=0.5)
+    network = make_network(load_encoder(str(encoder_dir), 400), taught, 0, *load_decoder(str(encoder_dir)))
+    return LoadedModel("verifymodel", network.eval(), taught, torch.device("cpu"))
+
+
+def who_knows(verifier: LoadedModel, spoken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the network judge as one would who knows what was spoken."""
+    network = verifier.network
+    assert isinstance(network, VerifierNetwork)
+    tokenizer = network.tokenizer
+
+    def logits_of(text: str, n_tokens: int) -> torch.Tensor:
+        words, owners = text.split(), tokenizer.words(text)
+        said, gaps = np.ones(len(words) + 1, bool), np.ones(len(words) + 1, bool)
+        for kind, start, stop, first, last in difflib.SequenceMatcher(a=words, b=spoken.split()).get_opcodes():
+            if kind != "equal":
+                said[start:stop] = False
+                gaps[start] = last - first <= stop - start
+        found = torch.full((n_tokens, 2), 3.0)
+        for place, owner in enumerate(owners):
+            is_last = place == len(owners) - 1 or owners[place + 1] != owner
+            found[place, 0] = -3.0 if owner >= 0 and is_last and not said[owner] else 3.0  # one token is enough
+            found[place, 1] = -3.0 if owner >= 0 and owners[place - 1] != owner and not gaps[owner] else 3.0
+        return found
+
+    def judge(
+        heard: torch.Tensor, mask: torch.Tensor, tokens: torch.Tensor, counts: torch.Tensor, rows: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        ends = counts.tolist()
+        texts = [letters(row[network.n_prompt : end - 1]) for row, end in zip(tokens.tolist(), ends, strict=True)]
+        places = torch.arange(tokens.shape[1])
+        judged = (places >= network.n_prompt) & (places < counts[:, None])
+        return torch.stack([logits_of(text, tokens.shape[1]) for text in texts]), judged
+
+    names = {index: piece for piece, index in json.loads(tokenizer.content)["model"]["vocab"].items()}
+
+    def letters(row: list[int]) -> str:
+        return "".join(names[index] for index in row).replace("\u0120", " ").strip()
+
+    monkeypatch.setattr(network, "judge", judge)
+
+
+def ask(verifier: LoadedModel, text: str) -> Localization:
+    noise = np.random.default_rng(0).standard_normal(16000 * 2).astype(np.float32) * 0.1
+    return localize(verifier, text, "sentence_repetition", "1", noise, no_voice)
+
+
+@pytest.mark.parametrize(
+    ("spoken", "found"),
+    [
+        ("we like big cats", "right right right right"),
+        ("we like cats", "right right missing right"),
+        ("we like small cats", "right right different right"),
+        ("we like big fat cats", "right right right inserted right"),
+        ("so we like big cats", "inserted right right right right"),
+        ("we like big cats now", "right right right right inserted"),
+        ("like cats", "missing right missing right"),
+    ],
+)
+def test_what_was_said_is_found(
+    spoken: str, found: str, verifier: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who_knows(verifier, spoken, monkeypatch)
+    answer = ask(verifier, "we like big  cats")
+    assert " ".join(unit.kind for unit in answer.units) == found
+    assert [unit.text for unit in answer.expected_units] == "we like big cats".split()
+    high, low = 1 / (1 + np.exp(-3)), 1 / (1 + np.exp(3))
+    expected = [high if unit.kind == "right" else low for unit in answer.units]
+    np.testing.assert_allclose([unit.score for unit in answer.units], expected, atol=1e-6)
+    assert len(answer.gap_scores) == 5
+    assert (np.array(answer.gap_scores) < 0.5).sum() == found.split().count("inserted")
+    assert (answer.method, answer.unit) == ("tokens", "word")
+
+
+def test_times_run_through_the_answer(verifier: LoadedModel) -> None:
+    answer = ask(verifier, "we like big cats")
+    edges = [time for unit in answer.units for time in (unit.start_seconds, unit.end_seconds)]
+    assert edges == sorted(edges)
+    assert edges[0] >= 0
+    assert edges[-1] <= answer.response_seconds == pytest.approx(2.0, abs=0.05)
+    assert 0 < answer.probability < 1
+    pytest.importorskip("matplotlib")
+    assert as_png(draw(answer))[:4] == b"\x89PNG"
+
+
+def test_a_word_begins_where_its_first_token_looks() -> None:
+    looks = np.full((4, 50), 0.01, np.float32)  # of two tokens of the first word, one of the second and of the third
+    for token, (start, stop) in enumerate([(0, 10), (10, 20), (20, 35), (35, 50)]):
+        looks[token, start:stop] = 0.1
+    np.testing.assert_allclose(_spans(looks, [0, 0, 1, 2], 3), [(0, 0.4), (0.4, 0.7), (0.7, 1.0)], atol=0.021)
+
+
+def test_several_texts_are_asked_at_once_as_alone(verifier: LoadedModel) -> None:
+    log_mel = torch.randn(80, 150, generator=torch.Generator().manual_seed(1))
+    assert isinstance(verifier.network, VerifierNetwork)
+    listener = Listener(verifier.network, log_mel, torch.zeros(1, 2))
+    texts = ["we like big cats", "a dog", "x"]
+    for text, together in zip(texts, listener.read(texts), strict=True):
+        (alone,) = listener.read([text])
+        assert together.logit == pytest.approx(alone.logit, abs=1e-5)
+        np.testing.assert_allclose(together.said, alone.said, atol=1e-5)
+        np.testing.assert_allclose(together.nothing_before, alone.nothing_before, atol=1e-5)
+        assert (len(alone.said), len(alone.nothing_before)) == (len(text.split()), len(text.split()) + 1)
+
+
+def test_without_an_answer_for_gaps_the_end_tells(encoder_dir: Path) -> None:
+    model = load_model(trained_checkpoint(encoder_dir, "verifymodel"))
+    answer = ask(model, "we like cats")
+    assert answer.gap_scores[:3] == (1.0, 1.0, 1.0)
+    assert 0 < answer.gap_scores[3] < 1
+
+
+def test_the_model_that_tells_best_is_asked(encoder_dir: Path) -> None:
+    plain = Member(trained_checkpoint(encoder_dir, "verifymodel"), 4, 0.7)
+    taught = replace(
+        plain, checkpoint=replace(plain.checkpoint, recipe=replace(plain.checkpoint.recipe, token_loss=0.5))
+    )
+    taught = replace(taught, share=0.05)
+    aligned = Member(trained_checkpoint(encoder_dir, "alignmodel"), 4, 0.1)
+    joint = Member(trained_checkpoint(encoder_dir), 4, 0.15)
+    everyone = [plain, joint, aligned, taught]
+    assert choose_member(everyone, "auto", "here") is taught
+    assert choose_member([plain, joint, aligned], "auto", "here") is aligned
+    assert choose_member([plain, joint], "auto", "here") is joint
+    assert choose_member([plain], "auto", "here") is plain
+    assert choose_member(everyone, "tokens", "here") is plain
+    assert choose_member(everyone, "blocks", "here") is joint
+    assert choose_member(everyone, "alignment", "here") is aligned
+    with pytest.raises(InputError, match=r"here: none of its models \(model2s\) .*tokens; .*verifytiny"):
+        choose_member([joint], "tokens", "here")
+    with pytest.raises(InputError, match=r"blocks.*hears references"):
+        choose_method(plain.checkpoint.recipe, "blocks", "a verifier")
+
+
+def test_no_reference_is_asked_for() -> None:
+    assert texts_to_speak("we like cats", "tokens") == []
+
+
+@pytest.mark.slow
+def test_the_command_asks_a_verifier(
+    work: Path, script: Callable[..., Outcome], encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any folder of references."""
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(work)
+    save_checkpoint(work / "assets" / "verifymodel_0.pth", trained_checkpoint(encoder_dir, "verifymodel"))
+    clip = str(next((work / "data").glob("test*.wav")))
+    asked = ["--checkpoint", "assets/verifymodel_0.pth", "--audio", clip, "--text", "it is cold", "--picture"]
+    outcome = script("localize.py", *asked, "--tts_dir", "nowhere", "--output_dir", "by_tokens")
+    assert outcome.code == 0, outcome.error
+    assert sorted(path.suffix for path in (work / "by_tokens").iterdir()) == [".json", ".png"]
+    assert not (work / "nowhere").exists()
