@@ -15,6 +15,9 @@ recipe = Recipe(
     learning_rate=2e-5,
     head_learning_rate=6e-4,
     weight_decay=0.01,
+    token_loss=0.5,
+    drawn_texts=3,
+    drawn_loss=0.5,
     seed=2026,
     data_seed=2026,
 )

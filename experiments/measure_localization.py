@@ -20,12 +20,13 @@ import torch
 from tqdm import tqdm
 
 from experiments.known_edits import KINDS, Change, find_change
-from experiments.trained_folds import load_folds
+from experiments.trained_folds import load_folds, speak_as
 from models.base.cli import positive, run
 from models.clips.tables import read_metadata
 from models.ensemble.checkpoint import load_checkpoint
 from models.localize.edits import join
 from models.localize.localization import localize
+from models.localize.methods import METHODS
 from models.localize.model import LoadedModel, load_model
 from models.localize.units import pronounce
 from models.network.aligned import AlignedNetwork
@@ -35,8 +36,6 @@ from models.network.phones import PAUSE
 from models.recipe import Recipe
 from models.report.bootstrap import divide, draw_counts, estimate
 from models.speech.audio import Waveform, read_audio
-from models.speech.options import VoiceOptions
-from models.speech.voices import make_voice
 
 SHIPPED = "assets/encoders/phonetic-tiny"
 MAX_SECONDS = 12.0
@@ -172,21 +171,14 @@ def main() -> None:
         default="test",
         help="train: each clip by the fold that held it out, for tuning (default: %(default)s)",
     )
-    parser.add_argument("--methods", nargs="+", choices=("alignment", "blocks"), default=["alignment"])
+    parser.add_argument("--methods", nargs="+", choices=METHODS[1:], default=["alignment"])
     parser.add_argument("--clips", type=positive, help="only so many, drawn at random (default: all)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     table = near_misses(options.data_dir, options.part)
     if options.clips is not None and options.clips < len(table):
         table = table.sample(options.clips, random_state=0)
-    voice = load_checkpoint(options.checkpoints[0]).voice
-    speaker, spoken = make_voice(VoiceOptions(voice["source"], voice["speed"])), dict[str, Waveform]()
-
-    def speak(text: str) -> Waveform:
-        if text not in spoken:
-            spoken[text] = speaker.speak(text)
-        return spoken[text]
-
+    speak = speak_as(options.checkpoints[0])
     if options.part == "train":
         choices = [load_folds(options.checkpoints).__getitem__]
     else:

@@ -138,7 +138,7 @@ def test_settings_of_drawn_texts() -> None:
     with pytest.raises(InputError, match="drawn_texts"):
         replace(load("model2s"), drawn_texts=2)
     with pytest.raises(InputError, match="drawn_loss"):
-        replace(load("verifytiny"), drawn_texts=0, drawn_loss=0.5)
+        replace(load("verifytiny"), drawn_texts=0)
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def test_each_token_has_its_words_label(tmp_path: Path, encoder_dir: Path) -> No
 
 def test_labels_and_their_loss_belong_together(make_data: Callable[..., Path], tmp_path: Path) -> None:
     options = TrainingOptions(data_dir=make_data(), tts_dir=tmp_path, output_dir=tmp_path / "out")
-    recipe = replace(load("verifytiny"), batch_size=4)
+    recipe = replace(load("verifytiny"), batch_size=4, token_loss=0.0, drawn_texts=0, drawn_loss=0.0)
     with pytest.raises(InputError, match="no word has a label"):
         make_job(replace(recipe, token_loss=0.5), 0, options)
     assert make_job(replace(recipe, token_loss=0.5, drawn_texts=1), 0, options).word_labels == ""

@@ -19,6 +19,7 @@ from models.network.decoder import decode, load_decoder
 from models.network.encoder import encode, load_encoder
 from models.network.verifier import TokenPooling, VerifierNetwork, mean_token_loss
 
+PLAIN = replace(load("verifytiny"), token_loss=0.0, drawn_texts=0, drawn_loss=0.0)
 NAMES = ("response", "response_frames", "tokens", "token_counts")
 
 
@@ -28,7 +29,7 @@ def judge(network: VerifierNetwork, response: torch.Tensor, frames: torch.Tensor
 
 @pytest.fixture
 def verifier(encoder_dir: Path) -> VerifierNetwork:
-    network = make_network(load_encoder(str(encoder_dir), 3000), load("verifytiny"), 0, *load_decoder(str(encoder_dir)))
+    network = make_network(load_encoder(str(encoder_dir), 3000), PLAIN, 0, *load_decoder(str(encoder_dir)))
     assert isinstance(network, VerifierNetwork)
     return network.eval()
 
@@ -234,7 +235,7 @@ def test_the_token_loss_is_added_with_its_weight(verifier: VerifierNetwork, batc
 
 def test_gaps_are_asked_where_texts_are_drawn(encoder_dir: Path, batch: dict[str, torch.Tensor]) -> None:
     """Their logits are pooled and learn from labels of their own."""
-    recipe = replace(load("verifytiny"), drawn_texts=1, token_loss=1.0)
+    recipe = replace(PLAIN, drawn_texts=1, token_loss=1.0)
     network = make_network(load_encoder(str(encoder_dir), 3000), recipe, 0, *load_decoder(str(encoder_dir))).eval()
     logits, judged = judge(network, *(batch[name] for name in NAMES))
     pooled = network.pooling(logits, judged)
