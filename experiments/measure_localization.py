@@ -180,7 +180,8 @@ def main() -> None:
         table = table.sample(options.clips, random_state=0)
     speak = speak_as(options.checkpoints[0])
     if options.part == "train":
-        choices = [load_folds(options.checkpoints).__getitem__]
+        folds = load_folds(options.checkpoints)
+        table, choices = table[table["filename"].isin(folds)], [folds.__getitem__]
     else:
         loaded = [load_model(load_checkpoint(path)) for path in options.checkpoints]
         choices = [lambda _, model=model: model for model in loaded]

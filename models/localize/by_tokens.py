@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from models.clips.features import FRAMES_PER_SECOND
 from models.ensemble.metrics import sigmoid
+from models.localize.looks import following_heads, word_spans
 from models.localize.model import LoadedModel, clip_scalars
 from models.localize.result import Alignment, Array, Kind, Localization, Seconds, Unit
 from models.localize.unit_scores import UNLIKELY
@@ -64,11 +65,11 @@ class Listener:
 
     @torch.inference_mode()
     def look(self, text: str) -> tuple[Array, list[int]]:
-        """Where each token of the text looks [shape=(tokens, frames)], and which word it belongs to."""
+        """Where each token of the text looks, by each head [shape=(heads, tokens, frames)], and which word it belongs to."""
         tokens = torch.tensor([self._network.tokenizer.encode(text)], device=self._heard.device)
         weights = cross_attention(self._network.decoder, tokens, self._heard, self._mask)[0].cpu().numpy()
         first = self._network.n_prompt
-        return weights[first:-1], self._network.tokenizer.words(text)[first:-1]
+        return weights[:, first:-1], self._network.tokenizer.words(text)[first:-1]
 
     def _of_words(self, text: str, logit: float, of_tokens: np.ndarray) -> ReadText:
         words = np.array(self._network.tokenizer.words(text))
@@ -99,9 +100,10 @@ def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, res
     listener = Listener(network, spectrum.to(model.device), clip_scalars(task, grade).to(model.device))
     found, words = listener.read([text])[0], text.split()
     kinds = _kinds(listener, words, found)
-    looks, owners = listener.look(text)
+    every_look, owners = listener.look(text)
+    looks = following_heads(every_look)
     end = spectrum.shape[1] / FRAMES_PER_SECOND
-    spans = _spans(looks, owners, len(words))
+    spans = [(start * FRAME_SECONDS, stop * FRAME_SECONDS) for start, stop in word_spans(looks, owners, len(words))]
     return Localization(
         expected_text=text,
         method="tokens",
@@ -126,18 +128,6 @@ def _kinds(listener: Listener, words: Sequence[str], found: ReadText) -> list[Ki
         if read.nothing_before[place] >= UNLIKELY:
             kinds[place] = "missing"
     return kinds
-
-
-def _spans(looks: Array, owners: Sequence[int], n_words: int) -> list[Seconds]:
-    """Seconds of each word, on the path along which its tokens look most (dynamic time warping)."""
-    from librosa.sequence import dtw
-
-    weights = looks / looks.max(axis=1, keepdims=True)
-    path = dtw(C=1 - weights, backtrack=True)[1][::-1]  # (steps, 2): token, frame
-    of_words = np.array(owners)[path[:, 0]]
-    edges = [int(path[np.argmax(of_words == word), 1]) for word in range(n_words)]
-    ends = [*edges[1:], looks.shape[1]]
-    return [(start * FRAME_SECONDS, stop * FRAME_SECONDS) for start, stop in zip(edges, ends, strict=True)]
 
 
 def _units(words: Sequence[str], kinds: Sequence[Kind], found: ReadText, spans: Sequence[Seconds]) -> tuple[Unit, ...]:

@@ -115,7 +115,7 @@ def decode(
 
 
 def cross_attention(decoder: WhisperDecoder, tokens: Tensor, heard: Tensor, heard_mask: Tensor) -> Tensor:
-    """Where each token looks, in the upper half of the layers: the mean over their heads [shape=(batch, tokens, frames)].
+    """Where each token looks, by every head of every layer [shape=(batch, heads of all layers, tokens, frames)].
 
     Parameters
     ----------
@@ -124,10 +124,9 @@ def cross_attention(decoder: WhisperDecoder, tokens: Tensor, heard: Tensor, hear
     """
     asked: list[Tensor] = []
     decode(decoder, tokens, heard, heard_mask, asked=asked)
-    upper = list(zip(decoder.layers, asked, strict=True))[len(asked) // 2 :]
     mask = heard_mask[:, None, None]
-    looks = [attention_weights(layer.encoder_attn, states, heard, mask).mean(dim=1) for layer, states in upper]
-    return torch.stack(looks).mean(dim=0)
+    looks = zip(decoder.layers, asked, strict=True)
+    return torch.cat([attention_weights(layer.encoder_attn, states, heard, mask) for layer, states in looks], dim=1)
 
 
 def lower_decoder_precision(decoder: WhisperDecoder, dtype: torch.dtype) -> None:

@@ -14,9 +14,10 @@ from fakes import Outcome, recipe, trained_checkpoint
 from models.ensemble.checkpoint import save_checkpoint
 from models.errors import InputError
 from models.inference.scoring import Member
-from models.localize.by_tokens import Listener, _spans
+from models.localize.by_tokens import Listener
 from models.localize.choice import choose_member
 from models.localize.localization import localize, texts_to_speak
+from models.localize.looks import following_heads, word_spans
 from models.localize.methods import choose_method
 from models.localize.model import LoadedModel, load_model
 from models.localize.picture import as_png, draw
@@ -121,11 +122,27 @@ def test_times_run_through_the_answer(verifier: LoadedModel) -> None:
     assert as_png(draw(answer))[:4] == b"\x89PNG"
 
 
-def test_a_word_begins_where_its_first_token_looks() -> None:
-    looks = np.full((4, 50), 0.01, np.float32)  # of two tokens of the first word, one of the second and of the third
+def made_looks(rng: np.random.Generator) -> np.ndarray:
+    """Of two tokens of the first word, one of the second and one of the third."""
+    looks = rng.uniform(0.001, 0.01, (4, 50))
     for token, (start, stop) in enumerate([(0, 10), (10, 20), (20, 35), (35, 50)]):
-        looks[token, start:stop] = 0.1
-    np.testing.assert_allclose(_spans(looks, [0, 0, 1, 2], 3), [(0, 0.4), (0.4, 0.7), (0.7, 1.0)], atol=0.021)
+        looks[token, start:stop] += 0.1
+    return looks / looks.sum(axis=1, keepdims=True)
+
+
+def test_a_word_begins_where_its_first_token_looks() -> None:
+    looks = made_looks(np.random.default_rng(0))
+    np.testing.assert_allclose(word_spans(looks, [0, 0, 1, 2], 3), [(0, 20), (20, 35), (35, 50)], atol=1)
+
+
+def test_the_heads_that_follow_the_speech_are_found() -> None:
+    """Beside heads that look at the start, at their own place in another order, or anywhere."""
+    rng = np.random.default_rng(0)
+    following = [made_looks(rng) for _ in range(3)]
+    at_start = np.tile(np.eye(1, 50)[0] * 0.9 + 0.002, (4, 1))
+    others = [at_start, made_looks(rng)[::-1], np.full((4, 50), 0.02), rng.dirichlet(np.ones(50), 4)]
+    heads = np.stack([others[0], following[0], *others[1:], *following[1:]])
+    np.testing.assert_allclose(following_heads(heads), np.mean(following, axis=0))
 
 
 def test_several_texts_are_asked_at_once_as_alone(verifier: LoadedModel) -> None:
