@@ -2,7 +2,8 @@
 
 Each clip is asked for what was said, for one drawn edit of each kind, and for another sentence; for phones, words are cut out of
 the clips and asked for as spoken, respelt by one phone, and for another word. Each clip is heard by the model of the fold that
-held it out. Every word is then right, missing or different, and every gap between words is empty or not.
+held it out. Every word is then right, missing or different, and every gap between words is empty or not. Tables of models that
+are not given stay as they are.
 """
 
 import argparse
@@ -22,10 +23,13 @@ from tqdm import tqdm
 
 from experiments.known_edits import KINDS, Change, find_change
 from experiments.trained_folds import load_folds
-from models.base.cli import run
+from models.base.cli import positive, run
 from models.base.files import replace_when_done
 from models.clips.tables import read_training_table
 from models.errors import InputError
+from models.localize.by_tokens import TABLE as TOKEN_TABLE
+from models.localize.by_tokens import Listener
+from models.localize.by_tokens import find_evidence as find_token_evidence
 from models.localize.by_windows import TABLE as BLOCK_TABLE
 from models.localize.by_windows import block_evidence
 from models.localize.evidence import Finding, HeardClip, Known, find_evidence, hear
@@ -141,6 +145,20 @@ def collect_blocks(clips: pd.DataFrame, data_dir: Path, models: dict[str, Loaded
     return examples
 
 
+def collect_tokens(clips: pd.DataFrame, data_dir: Path, models: dict[str, LoadedModel], seed: int) -> Examples:
+    """The same for verifiers."""
+    rng, examples = np.random.default_rng(seed), Examples()
+    texts = sorted(set(clips["spoken_text"]))
+    for clip in tqdm(clips.itertuples(), "reading", len(clips), unit=" clips", disable=None):
+        model, waveform = models[clip.filename], read_audio(data_dir / clip.filename, 12.0)
+        listener = Listener(model.network, model.spectrum(waveform), clip_scalars(clip.task, clip.grade))
+        for expected, change in draw_questions(clip.spoken_text, texts, rng):
+            words = expected.split()
+            _, evidence = find_token_evidence(listener, words)
+            label(examples, TOKEN_TABLE, evidence, words, change, set(clip.spoken_text.split()))
+    return examples
+
+
 def label_all(
     examples: Examples, heard: Sequence[tuple[HeardClip, Finding]], change: Change | None, spoken: set[str]
 ) -> None:
@@ -177,13 +195,14 @@ def cut_words(
         yield texts[index], waveform[first : round((end + MARGIN_SECONDS) * SAMPLE_RATE_HZ)]
 
 
-def fit_tables(examples: Examples) -> dict[str, dict[str, Any]]:
+def fit_tables(examples: Examples, clips: pd.DataFrame) -> dict[str, dict[str, Any]]:
     tables: dict[str, dict[str, Any]] = {}
     for (table, part), rows in sorted(examples.rows.items()):
         frame = pd.DataFrame(rows)
         names = [name for name in frame.columns if name != "class"]
         classes = UNIT_CLASSES if part == "units" else GAP_CLASSES
-        tables.setdefault(table, {})[part] = fit(frame, names, list(classes))
+        heard = f"{len(clips)} clips of {clips['speaker'].nunique()} children"
+        tables.setdefault(table, {"fitted_on": heard})[part] = fit(frame, names, list(classes))
     return tables
 
 
@@ -208,48 +227,62 @@ def fit(frame: pd.DataFrame, names: list[str], classes: list[str]) -> dict[str, 
     }
 
 
-def read_clips(data_dir: Path, n_speakers: int) -> pd.DataFrame:
+def read_clips(data_dir: Path) -> pd.DataFrame:
     source = pd.read_csv(data_dir / "train_source.csv", dtype=str)
-    table = read_training_table(data_dir).merge(source, on="filename", validate="one_to_one")
-    return table[table["speaker"].isin(held_out_speakers(data_dir, n_speakers))]
+    return read_training_table(data_dir).merge(source, on="filename", validate="one_to_one")
+
+
+def some_clips(clips: pd.DataFrame, most: int | None, seed: int) -> pd.DataFrame:
+    return clips if most is None or most >= len(clips) else clips.sample(most, random_state=seed)
+
+
+def heard_by(paths: list[Path], clips: pd.DataFrame) -> dict[str, LoadedModel]:
+    """For each clip the model of the fold that held it out."""
+    models = load_folds(paths)
+    unheard = [name for name in clips["filename"] if name not in models]
+    if unheard:
+        raise InputError(f"no checkpoint held out {len(unheard)} clips, such as {unheard[0]}; give every fold")
+    return models
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python experiments/fit_localization.py --data_dir speech/kids children/assets/aligntiny_?.pth "
-        "--joint children/assets/model3mcp_?.pth",
+        epilog="example: python experiments/fit_localization.py --data_dir speech/kids --aligned children/assets/aligntiny_?.pth "
+        "--joint children/assets/model3mcp_?.pth --verifier children/assets/verifybase_?.pth",
     )
-    parser.add_argument("checkpoints", type=Path, nargs="+", help="aligned models, folds apart by speaker")
-    parser.add_argument("--joint", type=Path, nargs="+", required=True, help="joint models, for the method of blocks")
+    parser.add_argument("--aligned", type=Path, nargs="+", help="folds of an aligned model, apart by speaker")
+    parser.add_argument("--joint", type=Path, nargs="+", help="… of a joint model, for the method of blocks")
+    parser.add_argument("--verifier", type=Path, nargs="+", help="… of a verifier")
     parser.add_argument("--data_dir", type=Path, required=True, help="children's speech, with train_source.csv")
     parser.add_argument(
         "--speakers",
         type=int,
         default=10,
-        help="how many were kept out of pre-training, as in pretrain_encoder.py (default: %(default)s)",
+        help="how many were kept out of pre-training, as in pretrain_encoder.py: for all but verifiers (default: %(default)s)",
     )
+    parser.add_argument("--clips", type=positive, help="of a verifier: only so many, drawn at random (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the drawn edits (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=WEIGHTS_FILE, help="(default: %(default)s)")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    clips = read_clips(options.data_dir, options.speakers)
-    aligned, joint = (load_folds(paths) for paths in (options.checkpoints, options.joint))
-    unheard = [name for name in clips["filename"] if name not in aligned or name not in joint]
-    if unheard:
-        raise InputError(f"no checkpoint held out {len(unheard)} clips, such as {unheard[0]}; give every fold")
-    tables = fit_tables(collect(clips, options.data_dir, aligned, options.seed))
-    tables |= fit_tables(collect_blocks(clips, options.data_dir, joint, options.seed))
-    content = {
-        "note": "Coefficients of models/localize/unit_scores.py. Made by experiments/fit_localization.py from the speech of "
-        f"{clips['speaker'].nunique()} children of speechocean762 whom neither the encoder nor the model had heard, seed "
-        f"{options.seed}.",
-        "tables": tables,
-    }
+    every_clip, tables = read_clips(options.data_dir), dict[str, Any]()
+    unheard = every_clip[every_clip["speaker"].isin(held_out_speakers(options.data_dir, options.speakers))]
+    of_verifiers = some_clips(every_clip, options.clips, options.seed)
+    for paths, collecting, clips in (
+        (options.aligned, collect, unheard),
+        (options.joint, collect_blocks, unheard),
+        (options.verifier, collect_tokens, of_verifiers),
+    ):
+        if paths:
+            examples = collecting(clips, options.data_dir, heard_by(paths, clips), options.seed)
+            tables |= fit_tables(examples, clips)
+    content = json.loads(WEIGHTS_FILE.read_text(encoding="utf-8"))
+    content["tables"] |= tables
     with replace_when_done(options.output) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    print(f"wrote {options.output}: {len(clips)} clips of {clips['speaker'].nunique()} speakers")
+    print(f"wrote {options.output}: {', '.join(tables)}")
 
 
 if __name__ == "__main__":

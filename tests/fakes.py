@@ -35,11 +35,14 @@ VOICE = {"engine": "espeak-ng", "version": "1.52.0", "language": "en-us", "speed
 
 
 def recipe(name: str = "model2s", max_seconds: float = 4.0) -> Recipe:
-    """Named align… for an aligned model, verify… for a verifier, matched… for a matched one; others are plain joint ones."""
-    kinds = {"align": "alignment", "verify": "tokens"}
+    """Named align… for an aligned model, matched… for a matched one, verify… for a verifier, taught… for one that is trained with
+    drawn texts; others are plain joint ones."""
+    kinds = {"align": "alignment", "verify": "tokens", "taught": "tokens"}
     pooling = next((pooling for start, pooling in kinds.items() if name.startswith(start)), "mean")
     joint = "matched" if name.startswith("matched") else "plain"
     settings = {"pooling": pooling, "joint": joint, "seed": 1, "data_seed": 1, "batch_size": 4}
+    if name.startswith("taught"):
+        settings |= {"drawn_texts": 1, "token_loss": 0.5}
     return Recipe(name=name, encoder="somewhere", max_seconds=max_seconds, **settings)
 
 

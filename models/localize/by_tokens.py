@@ -1,7 +1,7 @@
 """Localization by the tokens that a verifier judges: method "tokens", which needs no reference.
 
-A word was said where each of its tokens was. Of a word that was not, the text without it is read too: where nothing else was said
-in its place, it is missing.
+Each word of the text has its tokens' logits and those of the gaps around it. And each word is left out once: where the text
+without it fits better, and nothing else was said in its place, it is missing.
 """
 
 from collections.abc import Sequence
@@ -13,34 +13,41 @@ import torch
 from torch import Tensor, nn
 
 from models.clips.features import FRAMES_PER_SECOND
-from models.ensemble.metrics import sigmoid
+from models.ensemble.metrics import Values, sigmoid
 from models.localize.looks import following_heads, word_spans
 from models.localize.model import LoadedModel, clip_scalars
-from models.localize.result import Alignment, Array, Kind, Localization, Seconds, Unit
-from models.localize.unit_scores import UNLIKELY
+from models.localize.result import Alignment, Array, Localization, Seconds, Unit
+from models.localize.unit_scores import UNLIKELY, Evidence, Probabilities, likeliest_kind, score_evidence
 from models.network.decoder import cross_attention
 from models.network.phones import FRAME_SECONDS
 from models.network.verifier import VerifierNetwork
 from models.speech.audio import Waveform
 
+TABLE = "word, tokens"
+_SUREST = 12.0  # logits beyond it say no more
+
 
 @dataclass(frozen=True)
 class ReadText:
-    """What a verifier says of one text.
+    """What a verifier says of one text, in logits.
 
     Attributes
     ----------
-    logit
+    whole
         Of the whole answer.
-    said
-        Probability of each word.
-    nothing_before
-        Probability that nothing was said before each word, and before the end, that the text lacks.
+    least, mean : [shape=(words,)]
+        Of each word's tokens: were they said?
+    gaps : [shape=(words + 1,)]
+        Was nothing said before each word, and before the end, that the text lacks?
+    end
+        Was that all?
     """
 
-    logit: float
-    said: list[float]
-    nothing_before: list[float]
+    whole: float
+    least: Values
+    mean: Values
+    gaps: Values
+    end: float
 
 
 class Listener:
@@ -60,7 +67,7 @@ class Listener:
         rows = torch.zeros(len(texts), dtype=torch.int64, device=device)
         logits, judged = network.judge(self._heard, self._mask, tokens, counts, rows)
         whole = network.answer(network.pooling(logits, judged), self._scalars.expand(len(texts), -1), None)["logits"]
-        of_tokens = sigmoid(logits.double().cpu().numpy())
+        of_tokens = logits.double().cpu().numpy().clip(-_SUREST, _SUREST)
         return [self._of_words(*each) for each in zip(texts, whole.tolist(), of_tokens, strict=True)]
 
     @torch.inference_mode()
@@ -71,14 +78,14 @@ class Listener:
         first = self._network.n_prompt
         return weights[:, first:-1], self._network.tokenizer.words(text)[first:-1]
 
-    def _of_words(self, text: str, logit: float, of_tokens: np.ndarray) -> ReadText:
+    def _of_words(self, text: str, whole: float, of_tokens: Values) -> ReadText:
         words = np.array(self._network.tokenizer.words(text))
         n = len(text.split())
+        said, gaps = of_tokens[: len(words)].T
+        own = [said[words == word] for word in range(n)]
         firsts = [int(np.argmax(words == word)) for word in range(n + 1)]
-        said = [float(of_tokens[: len(words)][words == word, 0].min()) for word in range(n)]
-        if of_tokens.shape[1] > 1:
-            return ReadText(logit, said, of_tokens[firsts, 1].tolist())
-        return ReadText(logit, said, [*[1.0] * n, float(of_tokens[firsts[-1], 0])])  # its end alone tells of more
+        least, mean = np.array([word.min() for word in own]), np.array([word.mean() for word in own])
+        return ReadText(whole, least, mean, gaps[firsts], float(said[firsts[-1]]))
 
 
 def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, response: Waveform) -> Localization:
@@ -98,8 +105,9 @@ def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, res
     assert isinstance(network, VerifierNetwork)
     spectrum = model.spectrum(response)
     listener = Listener(network, spectrum.to(model.device), clip_scalars(task, grade).to(model.device))
-    found, words = listener.read([text])[0], text.split()
-    kinds = _kinds(listener, words, found)
+    words = text.split()
+    found, evidence = find_evidence(listener, words)
+    probabilities = score_evidence(TABLE, evidence)
     every_look, owners = listener.look(text)
     looks = following_heads(every_look)
     end = spectrum.shape[1] / FRAMES_PER_SECOND
@@ -108,38 +116,55 @@ def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, res
         expected_text=text,
         method="tokens",
         unit="word",
-        probability=float(sigmoid(np.array([found.logit]))[0]),
-        units=_units(words, kinds, found, [(min(start, end), min(stop, end)) for start, stop in spans]),
-        gap_scores=tuple(found.nothing_before),
+        probability=float(sigmoid(np.array([found.whole]))[0]),
+        units=_units(words, probabilities, [(min(start, end), min(stop, end)) for start, stop in spans]),
+        gap_scores=tuple(probabilities.gaps[:, 0].tolist()),
         response_seconds=end,
         response_log_mel=spectrum.numpy(),
         alignment=_alignment(looks, owners, len(words)),
     )
 
 
-def _kinds(listener: Listener, words: Sequence[str], found: ReadText) -> list[Kind]:
-    """Of each word."""
-    kinds: list[Kind] = ["right" if score >= UNLIKELY else "different" for score in found.said]
-    doubted = [place for place, kind in enumerate(kinds) if kind != "right"]
-    if len(words) == 1 or not doubted:
-        return kinds
-    without = listener.read([" ".join([*words[:place], *words[place + 1 :]]) for place in doubted])
-    for place, read in zip(doubted, without, strict=True):
-        if read.nothing_before[place] >= UNLIKELY:
-            kinds[place] = "missing"
-    return kinds
+def find_evidence(listener: Listener, words: Sequence[str]) -> tuple[ReadText, Evidence]:
+    """What is said of the text, and the features of each word and gap."""
+    n = len(words)
+    texts = [" ".join([*words[:place], *words[place + 1 :]]) for place in range(n)] if n > 1 else []
+    found, *without = listener.read([" ".join(words), *texts])
+    units = {
+        "least": found.least,
+        "mean": found.mean,
+        "gap": np.minimum(found.gaps[:-1], found.gaps[1:]),
+        "gap_without": np.array([read.gaps[place] for place, read in enumerate(without)] or [0.0]),
+        "gain_without": np.array([read.whole - found.whole for read in without] or [0.0]),
+        "others": _least_of_others(found.least),
+        "whole": np.full(n, found.whole),
+    }
+    beside = np.concatenate([[_SUREST], found.least, [_SUREST]])
+    gaps = {
+        "gap": found.gaps,
+        "words": np.minimum(beside[:-1], beside[1:]),
+        "others": _least_of_others(found.gaps),
+        "end": np.full(n + 1, found.end),
+        "whole": np.full(n + 1, found.whole),
+    }
+    return found, Evidence(units, gaps)
 
 
-def _units(words: Sequence[str], kinds: Sequence[Kind], found: ReadText, spans: Sequence[Seconds]) -> tuple[Unit, ...]:
-    """In order, with a mark where more was said."""
+def _least_of_others(values: Values) -> Values:
+    return np.array([np.delete(values, place).min(initial=_SUREST) for place in range(len(values))])
+
+
+def _units(words: Sequence[str], probabilities: Probabilities, spans: Sequence[Seconds]) -> tuple[Unit, ...]:
+    """In order, with a mark where more was said; what is missing has no length."""
     units: list[Unit] = []
-    for gap, score in enumerate(found.nothing_before):
+    for gap, (nothing, _) in enumerate(probabilities.gaps.tolist()):
         at = spans[gap][0] if gap < len(words) else spans[-1][1]
-        if score < UNLIKELY:
-            units.append(Unit("", "inserted", score, at, at))
+        if nothing < UNLIKELY:
+            units.append(Unit("", "inserted", nothing, at, at))
         if gap < len(words):
-            stop = at if kinds[gap] == "missing" else spans[gap][1]
-            units.append(Unit(words[gap], kinds[gap], found.said[gap], at, stop))
+            kind = likeliest_kind(probabilities.units[gap])
+            stop = at if kind == "missing" else spans[gap][1]
+            units.append(Unit(words[gap], kind, float(probabilities.units[gap, 0]), at, stop))
     return tuple(units)
 
 

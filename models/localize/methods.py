@@ -7,7 +7,7 @@ from models.recipe import Layout, Recipe
 _SUITABLE: dict[str, tuple[tuple[Layout, ...], str]] = {
     "alignment": (("apart",), "take --method blocks, or train aligntiny, alignsmall or alignmedium"),
     "blocks": (("apart", "joined", "matched"), "take --method tokens, or a model that hears references"),
-    "tokens": (("text",), "take --method blocks, or train a verifier, such as verifytiny"),
+    "tokens": (("text",), "take --method blocks, or train a verifier with drawn texts, such as verifytiny"),
 }
 METHODS = ("auto", *_SUITABLE)
 
@@ -21,30 +21,27 @@ def choose_method(recipe: Recipe, method: str, name: str) -> str:
         Where the method is unknown, or not for this model.
     """
     check_method(method)
-    if method == "auto":
-        return {"text": "tokens", "apart": "alignment"}.get(recipe.layout, "blocks")
     if not is_suitable(recipe, method):
         raise InputError(f"{name}: can't be asked by --method {method}; {remedy(method)}")
+    if method == "auto":
+        return {"text": "tokens", "apart": "alignment"}.get(recipe.layout, "blocks")
     return method
 
 
 def is_suitable(recipe: Recipe, method: str) -> bool:
-    return method == "auto" or recipe.layout in _SUITABLE[method][0]
+    """Not a verifier that has learnt from given texts alone: it knows that something is wrong, but not where."""
+    knows_where = recipe.layout != "text" or recipe.drawn_texts > 0
+    return knows_where and (method == "auto" or recipe.layout in _SUITABLE[method][0])
 
 
 def remedy(method: str) -> str:
     """What to do where a model is not suitable."""
-    return _SUITABLE[method][1]
+    return _SUITABLE["tokens" if method == "auto" else method][1]
 
 
 def preference(recipe: Recipe) -> int:
-    """How good an answer "auto" gets from a model: the less, the better.
-
-    A verifier that has learnt from whole answers alone knows that something is wrong, but not where.
-    """
-    if recipe.layout == "text":
-        return 0 if recipe.token_loss else 3
-    return 1 if recipe.layout == "apart" else 2
+    """How good an answer "auto" gets from a model: the less, the better."""
+    return {"text": 0, "apart": 1}.get(recipe.layout, 2)
 
 
 def check_method(method: str) -> None:

@@ -7,14 +7,16 @@ import numpy as np
 from models.inference.scorer import Answer, Scorer
 from models.localize.choice import choose_member
 from models.localize.localization import localize, texts_to_speak
-from models.localize.methods import choose_method
+from models.localize.methods import choose_method, is_suitable
 from models.localize.model import load_model
 from models.localize.picture import as_png, draw
 from models.page.service import Explain, Explanation
 
 
-def make_explain(scorer: Scorer) -> Explain:
-    """Loads the model once: of `scorer`'s ensemble the one that tells best where an answer departs from its text."""
+def make_explain(scorer: Scorer) -> Explain | None:
+    """Loads the model once: of `scorer`'s ensemble the one that tells best where an answer departs; None where none can."""
+    if not any(is_suitable(member.checkpoint.recipe, "auto") for member in scorer.published.members):
+        return None
     member = choose_member(scorer.published.members, "auto", "the ensemble")
     model = load_model(member, scorer.device)
     method = choose_method(model.recipe, "auto", model.name)

@@ -439,4 +439,5 @@ def test_weights_and_how_they_were_made_are_there() -> None:
         "phone, phones and network",
         "phone, network",
         "word, blocks",
+        "word, tokens",
     } == set(content["tables"])

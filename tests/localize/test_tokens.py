@@ -3,13 +3,12 @@
 import difflib
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from fakes import Outcome, recipe, trained_checkpoint
+from fakes import Outcome, trained_checkpoint
 
 from models.ensemble.checkpoint import save_checkpoint
 from models.errors import InputError
@@ -22,11 +21,10 @@ from models.localize.methods import choose_method
 from models.localize.model import LoadedModel, load_model
 from models.localize.picture import as_png, draw
 from models.localize.result import Localization
-from models.network.build import make_network
-from models.network.decoder import load_decoder
-from models.network.encoder import load_encoder
 from models.network.verifier import VerifierNetwork
 from models.speech.audio import Waveform
+
+SURE = 5.0  # in logits
 
 
 def no_voice(text: str) -> Waveform:
@@ -36,10 +34,7 @@ def no_voice(text: str) -> Waveform:
 @pytest.fixture
 def verifier(encoder_dir: Path) -> LoadedModel:
     """Random weights, with an answer for the gaps."""
-    torch.manual_seed(0)
-    taught = replace(recipe("verifymodel"), drawn_texts=1, token_loss=0.5)
-    network = make_network(load_encoder(str(encoder_dir), 400), taught, 0, *load_decoder(str(encoder_dir)))
-    return LoadedModel("verifymodel", network.eval(), taught, torch.device("cpu"))
+    return load_model(trained_checkpoint(encoder_dir, "taughtmodel"))
 
 
 def who_knows(verifier: LoadedModel, spoken: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,11 +50,11 @@ def who_knows(verifier: LoadedModel, spoken: str, monkeypatch: pytest.MonkeyPatc
             if kind != "equal":
                 said[start:stop] = False
                 gaps[start] = last - first <= stop - start
-        found = torch.full((n_tokens, 2), 3.0)
+        found = torch.full((n_tokens, 2), SURE)
         for place, owner in enumerate(owners):
             is_last = place == len(owners) - 1 or owners[place + 1] != owner
-            found[place, 0] = -3.0 if owner >= 0 and is_last and not said[owner] else 3.0  # one token is enough
-            found[place, 1] = -3.0 if owner >= 0 and owners[place - 1] != owner and not gaps[owner] else 3.0
+            found[place, 0] = -SURE if owner >= 0 and is_last and not said[owner] else SURE  # one token is enough
+            found[place, 1] = -SURE if owner >= 0 and owners[place - 1] != owner and not gaps[owner] else SURE
         return found
 
     def judge(
@@ -77,6 +72,7 @@ def who_knows(verifier: LoadedModel, spoken: str, monkeypatch: pytest.MonkeyPatc
         return "".join(names[index] for index in row).replace("\u0120", " ").strip()
 
     monkeypatch.setattr(network, "judge", judge)
+    monkeypatch.setattr(network, "answer", lambda pooled, *_: {"logits": pooled[:, 1:].amin(dim=1)})
 
 
 def ask(verifier: LoadedModel, text: str) -> Localization:
@@ -93,7 +89,6 @@ def ask(verifier: LoadedModel, text: str) -> Localization:
         ("we like big fat cats", "right right right inserted right"),
         ("so we like big cats", "inserted right right right right"),
         ("we like big cats now", "right right right right inserted"),
-        ("like cats", "missing right missing right"),
     ],
 )
 def test_what_was_said_is_found(
@@ -103,12 +98,15 @@ def test_what_was_said_is_found(
     answer = ask(verifier, "we like big  cats")
     assert " ".join(unit.kind for unit in answer.units) == found
     assert [unit.text for unit in answer.expected_units] == "we like big cats".split()
-    high, low = 1 / (1 + np.exp(-3)), 1 / (1 + np.exp(3))
-    expected = [high if unit.kind == "right" else low for unit in answer.units]
-    np.testing.assert_allclose([unit.score for unit in answer.units], expected, atol=1e-6)
     assert len(answer.gap_scores) == 5
     assert (np.array(answer.gap_scores) < 0.5).sum() == found.split().count("inserted")
     assert (answer.method, answer.unit) == ("tokens", "word")
+
+
+def test_of_two_words_that_lack_neither_is_right(verifier: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    who_knows(verifier, "like cats", monkeypatch)
+    kinds = [unit.kind for unit in ask(verifier, "we like big cats").units]
+    assert [kind == "right" for kind in kinds] == [False, True, False, True]
 
 
 def test_times_run_through_the_answer(verifier: LoadedModel) -> None:
@@ -152,39 +150,32 @@ def test_several_texts_are_asked_at_once_as_alone(verifier: LoadedModel) -> None
     texts = ["we like big cats", "a dog", "x"]
     for text, together in zip(texts, listener.read(texts), strict=True):
         (alone,) = listener.read([text])
-        assert together.logit == pytest.approx(alone.logit, abs=1e-5)
-        np.testing.assert_allclose(together.said, alone.said, atol=1e-5)
-        np.testing.assert_allclose(together.nothing_before, alone.nothing_before, atol=1e-5)
-        assert (len(alone.said), len(alone.nothing_before)) == (len(text.split()), len(text.split()) + 1)
-
-
-def test_without_an_answer_for_gaps_the_end_tells(encoder_dir: Path) -> None:
-    model = load_model(trained_checkpoint(encoder_dir, "verifymodel"))
-    answer = ask(model, "we like cats")
-    assert answer.gap_scores[:3] == (1.0, 1.0, 1.0)
-    assert 0 < answer.gap_scores[3] < 1
+        assert (together.whole, together.end) == pytest.approx((alone.whole, alone.end), abs=1e-5)
+        for name in ("least", "mean", "gaps"):
+            np.testing.assert_allclose(getattr(together, name), getattr(alone, name), atol=1e-5)
+        assert (len(alone.least), len(alone.gaps)) == (len(text.split()), len(text.split()) + 1)
 
 
 def test_the_model_that_tells_best_is_asked(encoder_dir: Path) -> None:
+    """Not a verifier that was trained without drawn texts."""
     plain = Member(trained_checkpoint(encoder_dir, "verifymodel"), 4, 0.7)
-    taught = replace(
-        plain, checkpoint=replace(plain.checkpoint, recipe=replace(plain.checkpoint.recipe, token_loss=0.5))
-    )
-    taught = replace(taught, share=0.05)
+    verifier = Member(trained_checkpoint(encoder_dir, "taughtmodel"), 4, 0.05)
     aligned = Member(trained_checkpoint(encoder_dir, "alignmodel"), 4, 0.1)
     joint = Member(trained_checkpoint(encoder_dir), 4, 0.15)
-    everyone = [plain, joint, aligned, taught]
-    assert choose_member(everyone, "auto", "here") is taught
+    everyone = [plain, joint, aligned, verifier]
+    assert choose_member(everyone, "auto", "here") is verifier
     assert choose_member([plain, joint, aligned], "auto", "here") is aligned
     assert choose_member([plain, joint], "auto", "here") is joint
-    assert choose_member([plain], "auto", "here") is plain
-    assert choose_member(everyone, "tokens", "here") is plain
+    assert choose_member(everyone, "tokens", "here") is verifier
     assert choose_member(everyone, "blocks", "here") is joint
     assert choose_member(everyone, "alignment", "here") is aligned
-    with pytest.raises(InputError, match=r"here: none of its models \(model2s\) .*tokens; .*verifytiny"):
-        choose_member([joint], "tokens", "here")
+    for method in ("auto", "tokens"):
+        with pytest.raises(InputError, match=rf"here: none of its models \(verifymodel\) .*{method}; .*drawn texts"):
+            choose_member([plain], method, "here")
     with pytest.raises(InputError, match=r"blocks.*hears references"):
-        choose_method(plain.checkpoint.recipe, "blocks", "a verifier")
+        choose_method(verifier.checkpoint.recipe, "blocks", "a verifier")
+    with pytest.raises(InputError, match="drawn texts"):
+        choose_method(plain.checkpoint.recipe, "auto", "a verifier")
 
 
 def test_no_reference_is_asked_for() -> None:
@@ -198,9 +189,9 @@ def test_the_command_asks_a_verifier(
     """Without any folder of references."""
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(work)
-    save_checkpoint(work / "assets" / "verifymodel_0.pth", trained_checkpoint(encoder_dir, "verifymodel"))
+    save_checkpoint(work / "assets" / "taughtmodel_0.pth", trained_checkpoint(encoder_dir, "taughtmodel"))
     clip = str(next((work / "data").glob("test*.wav")))
-    asked = ["--checkpoint", "assets/verifymodel_0.pth", "--audio", clip, "--text", "it is cold", "--picture"]
+    asked = ["--checkpoint", "assets/taughtmodel_0.pth", "--audio", clip, "--text", "it is cold", "--picture"]
     outcome = script("localize.py", *asked, "--tts_dir", "nowhere", "--output_dir", "by_tokens")
     assert outcome.code == 0, outcome.error
     assert sorted(path.suffix for path in (work / "by_tokens").iterdir()) == [".json", ".png"]

@@ -59,11 +59,17 @@ def test_a_verifier_explains_without_a_reference(work: Path, encoder_dir: Path, 
     from models.page.explain import make_explain
     from models.page.service import Service
 
-    verifier = Member(trained_checkpoint(encoder_dir, "verifymodel"), 4, 0.5)
+    untaught, taught = (
+        Member(trained_checkpoint(encoder_dir, name), 4, 0.5) for name in ("verifymodel", "taughtmodel")
+    )
     scorer = scorer_of(work, tmp_path)
-    alone = Scorer(Published([verifier], scorer.published.voice, {}), "cpu", "fp32", tmp_path / "cache")
+
+    def alone(member: Member) -> Scorer:
+        return Scorer(Published([member], scorer.published.voice, {}), "cpu", "fp32", tmp_path / "cache")
+
+    assert make_explain(alone(untaught)) is None
     waveform = read_audio(next((work / "data").glob("test*.wav")))
-    service = Service(alone, 10, make_explain(alone))
+    service = Service(alone(taught), 10, make_explain(alone(taught)))
     result = service.score_one(waveform, "it is cold", "sentence_repetition", "1", Thresholds())
     assert 0 < result.probability < 1
     assert result.explanation is not None
