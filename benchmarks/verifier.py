@@ -3,7 +3,8 @@
     python benchmarks/verifier.py --encoder whisper-base
 
 Plain: the extractor's log-mel of 30 s whatever the clip's length, transformers' model, the product with the whole vocabulary,
-of which the logits of the tokens fed are kept, float32, every weight trained. Both take turns; medians.
+of which the logits of the tokens fed are kept, float32, every weight trained. Ours reads the drawn texts of its recipe as well
+in training. Both take turns; medians.
 """
 
 import argparse
@@ -60,15 +61,20 @@ class Ours:
         self.network, self.device = network.to(device), device
         self.precision = resolve_precision("auto", device)
         frames = frames_for_seconds(recipe.max_seconds)
-        self.data = ComparisonDataset(
-            clips.table, clips.data_dir, {}, 80, frames, layout="text", tokenizer=network.tokenizer
+        self.data, self.train_data = (
+            ComparisonDataset(
+                *(clips.table, clips.data_dir, {}, 80, frames),
+                layout="text",
+                tokenizer=network.tokenizer,
+                drawn_texts=drawn_texts,
+            )
+            for drawn_texts in (0, recipe.drawn_texts)
         )
         self.optimizer = torch.optim.AdamW(parameter_groups(network, recipe), lr=1e-6, fused=True)
 
-    def batch(self, rows: Sequence[int]) -> dict[str, Tensor]:
-        return {
-            name: value.to(self.device) for name, value in self.data.collate([self.data[row] for row in rows]).items()
-        }
+    def batch(self, rows: Sequence[int], training: bool = False) -> dict[str, Tensor]:
+        data = self.train_data if training else self.data
+        return {name: value.to(self.device) for name, value in data.collate([data[row] for row in rows]).items()}
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
@@ -131,7 +137,7 @@ def compare(source: str, n_clips: int, turns: int, device: torch.device, folder:
     ours = Ours(replace(published, encoder=source, max_seconds=16.0), clips, device)
     tokenizer = ours.network.tokenizer
     plain = Plain(source, files, tokenizer.prompt, tokenizer.encode(TEXT), device)
-    step, features = ours.batch(batches[0]), plain.batch(batches[0])
+    step, features = ours.batch(batches[0], training=True), plain.batch(batches[0])
     print(f"{n_clips} clips of {np.mean(lengths) / SAMPLE_RATE_HZ:.1f} s, {device}, ours in {ours.precision}")
     pairs = {
         "inference, from files to logits, per clip": (
