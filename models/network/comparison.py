@@ -88,7 +88,7 @@ def parameter_groups(network: ComparisonNetwork, recipe: Recipe) -> list[dict[st
         if parameter.requires_grad:
             is_pretrained = name.startswith(("encoder.", "decoder."))
             is_free = id(parameter) in norms or name.endswith("bias") or not is_pretrained
-            own_rate = recipe.head_learning_rate is not None and name.startswith("head.")
+            own_rate = recipe.head_learning_rate is not None and name.startswith(("head.", "gap_head."))
             (head if own_rate else free if is_free else decayed).append(parameter)
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
     return [*groups, {"params": head, "weight_decay": 0.0, "lr": recipe.head_learning_rate}] if head else groups

@@ -125,6 +125,17 @@ def test_the_embedding_stays_and_the_head_has_its_own_rate(verifier: VerifierNet
     assert groups[2]["params"] == list(verifier.head.parameters())
 
 
+def test_the_answer_for_gaps_learns_as_fast_as_the_head(encoder_dir: Path) -> None:
+    """At the decoder's rate it learns too little in two epochs: a regression on the decoder's states tells gaps far better."""
+    recipe = load("verifytiny")
+    network = make_network(load_encoder(str(encoder_dir), 3000), recipe, 0, *load_decoder(str(encoder_dir)))
+    own_rate = parameter_groups(network, recipe)[2]
+    assert own_rate["lr"] == recipe.head_learning_rate
+    assert {id(parameter) for parameter in own_rate["params"]} == {
+        id(parameter) for part in (network.head, network.gap_head) for parameter in part.parameters()
+    }
+
+
 def test_a_text_is_fed_with_start_and_end(encoder_dir: Path) -> None:
     _, tokenizer = load_decoder(str(encoder_dir))
     first = 5  # after the marks
