@@ -38,7 +38,8 @@ class ExpectedTexts:
         self._said: list[Sequence[float]] | None = table["word_labels"].tolist() if "word_labels" in table else None
         self._n_drawn = drawn_texts
         self._tasks: list[str] = table["task"].tolist()
-        self._drawers = {task: TextDrawer(rows["expected_text"]) for task, rows in table.groupby("task")}
+        by_task = table.groupby("task")["expected_text"] if drawn_texts else ()
+        self._drawers = {task: TextDrawer(texts) for task, texts in by_task}
 
     def read(self, row: int, rng: np.random.Generator) -> Clip:
         """Of a row's clip the text, and those that are drawn for it."""

@@ -17,6 +17,7 @@ from models.ensemble.metrics import Values, sigmoid
 from models.localize.looks import following_heads, word_spans
 from models.localize.model import LoadedModel, clip_scalars
 from models.localize.result import Alignment, Array, Localization, Seconds, Unit
+from models.localize.spans import loud_frames, within
 from models.localize.unit_scores import UNLIKELY, Evidence, Probabilities, likeliest_kind, score_evidence
 from models.network.decoder import cross_attention
 from models.network.phones import FRAME_SECONDS
@@ -111,18 +112,22 @@ def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, res
     every_look, owners = listener.look(text)
     looks = following_heads(every_look)
     end = spectrum.shape[1] / FRAMES_PER_SECOND
-    spans = [(start * FRAME_SECONDS, stop * FRAME_SECONDS) for start, stop in word_spans(looks, owners, len(words))]
+    spans = within(word_spans(looks, owners, len(words)), loud_frames(spectrum))
     return Localization(
         expected_text=text,
         method="tokens",
         unit="word",
         probability=float(sigmoid(np.array([found.whole]))[0]),
-        units=_units(words, probabilities, [(min(start, end), min(stop, end)) for start, stop in spans]),
+        units=_units(words, probabilities, [(_seconds(start, end), _seconds(stop, end)) for start, stop in spans]),
         gap_scores=tuple(probabilities.gaps[:, 0].tolist()),
         response_seconds=end,
         response_log_mel=spectrum.numpy(),
         alignment=_alignment(looks, owners, len(words)),
     )
+
+
+def _seconds(frame: int, end: float) -> float:
+    return min(frame * FRAME_SECONDS, end)
 
 
 def find_evidence(listener: Listener, words: Sequence[str]) -> tuple[ReadText, Evidence]:

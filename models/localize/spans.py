@@ -69,6 +69,20 @@ def _put_missing(spans: list[Span], said: Sequence[Sequence[int]]) -> list[Span]
     return found
 
 
+def within(spans: Sequence[Span], sounds: Sequence[bool]) -> list[Span]:
+    """Spans without the silence before the first sound and behind the last.
+
+    Parameters
+    ----------
+    sounds
+        Of each frame, whether it is loud enough to be speech.
+    """
+    if not any(sounds):
+        return list(spans)
+    first, last = sounds.index(True), len(sounds) - list(reversed(sounds)).index(True)
+    return [(min(max(start, first), last), min(max(end, first), last)) for start, end in spans]
+
+
 def loud_frames(log_mel: Tensor) -> list[bool]:
     """Whether each encoder frame is loud enough for speech; log_mel [shape=(n_mels, frames)]"""
     loudest = log_mel.amax(dim=0)

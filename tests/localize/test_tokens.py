@@ -128,6 +128,16 @@ def made_looks(rng: np.random.Generator) -> np.ndarray:
     return looks / looks.sum(axis=1, keepdims=True)
 
 
+def test_words_begin_and_end_with_the_sound(verifier: LoadedModel) -> None:
+    noise = np.random.default_rng(0).standard_normal(16000).astype(np.float32) * 0.1
+    silence = np.zeros(8000, np.float32)
+    response = np.concatenate([silence, noise, silence])
+    units = localize(verifier, "we like cats", "sentence_repetition", "1", response, no_voice).units
+    times = [time for unit in units for time in (unit.start_seconds, unit.end_seconds)]
+    assert min(times) == pytest.approx(0.5, abs=0.05)
+    assert max(times) == pytest.approx(1.5, abs=0.05)
+
+
 def test_a_word_begins_where_its_first_token_looks() -> None:
     looks = made_looks(np.random.default_rng(0))
     np.testing.assert_allclose(word_spans(looks, [0, 0, 1, 2], 3), [(0, 20), (20, 35), (35, 50)], atol=1)
