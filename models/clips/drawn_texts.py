@@ -34,6 +34,10 @@ class DrawnText(NamedTuple):
     nothing_before: tuple[float, ...]
 
 
+Word = tuple[str, float]  # and what is known of it
+Edit = Callable[[list[Word], float, np.random.Generator], DrawnText | None]
+
+
 class _Words:
     """Words to draw from, each as often as it stands in the list."""
 
@@ -69,69 +73,77 @@ class TextDrawer:
         self._words = _Words([word for words in self._sentences for word in words])
         self._singles = _Words([words[0] for words in split if len(words) == 1])
 
-    def draw(self, text: str, count: int, rng: np.random.Generator) -> list[DrawnText]:
-        """So many wrong texts for an answer in which `text` was said; fewer where the training texts offer none."""
-        drawn = (self._draw_one(text.split(), rng) for _ in range(count))
+    def draw(self, text: str, said: Sequence[float], count: int, rng: np.random.Generator) -> list[DrawnText]:
+        """Wrong texts for a right answer; fewer than `count` where the training texts offer none.
+
+        Parameters
+        ----------
+        text
+            That was said.
+        said
+            What is known of its words and its end, as in `DrawnText`: what is kept of it keeps that.
+        """
+        *of_words, end = said
+        words = list(zip(text.split(), of_words, strict=True))
+        drawn = (self._draw_one(words, end, rng) for _ in range(count))
         return [found for found in drawn if found is not None]
 
-    def _draw_one(self, words: list[str], rng: np.random.Generator) -> DrawnText | None:
+    def _draw_one(self, words: list[Word], end: float, rng: np.random.Generator) -> DrawnText | None:
         if len(words) == 1:
-            return self._replace_all(words[0], rng)
+            return self._replace_all(words[0][0], rng)
         edits: list[Edit] = [self._substitute, self._insert, _delete, _swap, self._exchange]
-        found = (edits[index](words, rng) for index in rng.permutation(len(edits)))
+        found = (edits[index](words, end, rng) for index in rng.permutation(len(edits)))
         return next((one for one in found if one is not None), None)
 
     def _replace_all(self, word: str, rng: np.random.Generator) -> DrawnText | None:
         other = self._singles.another({word}, word, rng)
-        return None if other is None else _edited([other], {0}, end=math.nan)
+        return None if other is None else _edited([(other, 0.0)], end=math.nan)
 
-    def _substitute(self, words: list[str], rng: np.random.Generator) -> DrawnText | None:
+    def _substitute(self, words: list[Word], end: float, rng: np.random.Generator) -> DrawnText | None:
         place = int(rng.integers(len(words)))
-        other = self._words.another({words[place]}, words[place], rng)
-        return None if other is None else _edited([*words[:place], other, *words[place + 1 :]], {place})
+        own = words[place][0]
+        other = self._words.another({own}, own, rng)
+        return None if other is None else _edited([*words[:place], (other, 0.0), *words[place + 1 :]], end)
 
-    def _insert(self, words: list[str], rng: np.random.Generator) -> DrawnText | None:
+    def _insert(self, words: list[Word], end: float, rng: np.random.Generator) -> DrawnText | None:
         place = int(rng.integers(len(words) + 1))
-        beside = words[max(0, place - 1) : place + 1]
+        beside = [word for word, _ in words[max(0, place - 1) : place + 1]]
         other = self._words.another(beside, beside[-1], rng)
-        return None if other is None else _edited([*words[:place], other, *words[place:]], {place})
+        return None if other is None else _edited([*words[:place], (other, 0.0), *words[place:]], end)
 
-    def _exchange(self, words: list[str], rng: np.random.Generator) -> DrawnText | None:
-        other = next((other for other in _sample(self._sentences, rng) if other != words), None)
+    def _exchange(self, words: list[Word], end: float, rng: np.random.Generator) -> DrawnText | None:
+        own = [word for word, _ in words]
+        other = next((other for other in _sample(self._sentences, rng) if other != own), None)
         if other is None:
             return None
-        said = (*(math.nan if word in words else 0.0 for word in other), math.nan)
-        return DrawnText(" ".join(other), said, (math.nan,) * len(said))
+        drawn = _edited([(word, math.nan if word in own else 0.0) for word in other], end=math.nan)
+        return drawn._replace(nothing_before=(math.nan,) * len(drawn.said))
 
 
-Edit = Callable[[list[str], np.random.Generator], DrawnText | None]
-
-
-def _delete(words: list[str], rng: np.random.Generator) -> DrawnText:
+def _delete(words: list[Word], end: float, rng: np.random.Generator) -> DrawnText:
     """More was said than the text has; its end tells that too."""
     place = int(rng.integers(len(words)))
-    return _edited([*words[:place], *words[place + 1 :]], set(), end=0.0, extra=place)
+    return _edited([*words[:place], *words[place + 1 :]], end=0.0, extra=place)
 
 
-def _swap(words: list[str], rng: np.random.Generator) -> DrawnText | None:
+def _swap(words: list[Word], end: float, rng: np.random.Generator) -> DrawnText | None:
     """Each of the two was said, where the other stands: what was said before what is a matter of taste."""
-    places = [place for place in range(len(words) - 1) if words[place] != words[place + 1]]
+    places = [place for place in range(len(words) - 1) if words[place][0] != words[place + 1][0]]
     if not places:
         return None
     place = places[int(rng.integers(len(places)))]
-    drawn = _edited(
-        [*words[:place], words[place + 1], words[place], *words[place + 2 :]], {place, place + 1}, end=math.nan
-    )
+    (first, _), (second, _) = words[place : place + 2]
+    drawn = _edited([*words[:place], (second, 0.0), (first, 0.0), *words[place + 2 :]], end=math.nan)
     unsure = range(place, place + 3)
     return drawn._replace(
         nothing_before=tuple(math.nan if gap in unsure else 1.0 for gap in range(len(words) + 1)),
     )
 
 
-def _edited(words: list[str], wrong: set[int], end: float = 1.0, extra: int | None = None) -> DrawnText:
-    """The words with those that were not said, and where more was said."""
-    said = (*(float(place not in wrong) for place in range(len(words))), end)
-    return DrawnText(" ".join(words), said, tuple(float(gap != extra) for gap in range(len(words) + 1)))
+def _edited(words: Sequence[Word], end: float, extra: int | None = None) -> DrawnText:
+    """The words, and the gap in which more was said."""
+    gaps = tuple(float(gap != extra) for gap in range(len(words) + 1))
+    return DrawnText(" ".join(word for word, _ in words), (*(known for _, known in words), end), gaps)
 
 
 def _sample(choices: Sequence[Choice], rng: np.random.Generator) -> list[Choice]:

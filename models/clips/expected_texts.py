@@ -21,8 +21,8 @@ class ExpectedTexts:
     table
         expected_text; word_labels (of `read_word_labels`) where they are known; for drawn texts, score.
     drawn_texts
-        How many wrong texts are drawn, from those of the same task, for each row that is right. All words of a right answer are
-        then known to be right.
+        How many wrong texts are drawn, from those of the same task, for each row that is right. All words of a right answer of
+        whose words no label is given are then known to be right.
 
     Raises
     ------
@@ -46,15 +46,20 @@ class ExpectedTexts:
         text = self._texts[row]
         found = Clip(tokens=self._tokens[text])
         if self._said is not None or self._n_drawn:
-            unless_known = (1.0 if self._is_right[row] else math.nan,) * (len(text.split()) + 1)
-            said = unless_known if self._said is None else self._said[row]
-            found["token_labels"] = self._of_tokens(text, said, unless_known)
+            said, gaps = self._known(row)
+            found["token_labels"] = self._of_tokens(text, said, gaps)
         if self._is_right[row]:
-            drawn = self._drawers[self._tasks[row]].draw(text, self._n_drawn, rng)
+            drawn = self._drawers[self._tasks[row]].draw(text, said, self._n_drawn, rng)
             drawn = [one for one in drawn if self._tokenizer.takes(one.text)]
             found["drawn_tokens"] = [torch.tensor(self._tokenizer.encode(one.text)) for one in drawn]
             found["drawn_labels"] = [self._of_tokens(*one) for one in drawn]
         return found
+
+    def _known(self, row: int) -> tuple[Sequence[float], Sequence[float]]:
+        """Of a row's words and end: were they said, and nothing before them that the text lacks?"""
+        of_answer = (1.0 if self._is_right[row] else math.nan,) * (len(self._texts[row].split()) + 1)
+        given = of_answer if self._said is None else self._said[row]
+        return (of_answer if all(math.isnan(label) for label in given) else given), of_answer
 
     def _of_tokens(self, text: str, said: Sequence[float], nothing_before: Sequence[float]) -> Tensor:
         """float32 [shape=(tokens, 2)] from what is known of words and end. Nothing is said within a word."""

@@ -13,12 +13,14 @@ from fakes import load
 
 from models.clips.dataset import ComparisonDataset
 from models.clips.drawn_texts import DrawnText, TextDrawer
+from models.clips.expected_texts import ExpectedTexts
 from models.errors import InputError
 from models.network.decoder import load_decoder
 from models.training.fold import train_fold
 from models.training.job import TrainingJob
 
 SENTENCES = ["we like to play", "the cat sat down", "a dog ran to the park", "we like cats"]
+KNOWN = [1.0] * 5
 WORDS = {word for text in SENTENCES for word in text.split()}
 
 
@@ -54,28 +56,41 @@ def kind(text: str, drawn: DrawnText) -> str:
 
 def test_every_edit_is_drawn_and_its_labels_are_right() -> None:
     drawer, rng = TextDrawer(SENTENCES), np.random.default_rng(0)
-    drawn = drawer.draw(SENTENCES[0], 500, rng)
+    drawn = drawer.draw(SENTENCES[0], KNOWN, 500, rng)
     kinds = Counter(kind(SENTENCES[0], one) for one in drawn)
     assert min(kinds[name] for name in ("substitute", "insert", "delete", "swap", "exchange")) > 50
     assert all(set(one.text.split()) <= WORDS and one.text != SENTENCES[0] for one in drawn)
     other = kinds["substitute"] + kinds["insert"]
-    near = sum("cat" in one.text.split() for one in drawer.draw("a cats sat", 500, rng))
+    near = sum("cat" in one.text.split() for one in drawer.draw("a cats sat", KNOWN[:4], 500, rng))
     assert other
     assert near > 50
 
 
+def test_what_is_known_of_a_word_is_known_where_it_is_kept() -> None:
+    """Someone has said that "like" was not right, though the answer was, and is not sure of "to"."""
+    drawer, rng = TextDrawer(SENTENCES), np.random.default_rng(0)
+    known = {"we": 1.0, "like": 0.0, "to": math.nan, "play": 1.0}
+    for one in drawer.draw(SENTENCES[0], [*known.values(), 1.0], 300, rng):
+        words = one.text.split()
+        if one.text in SENTENCES or words != sorted(words, key=lambda word: [*known, word].index(word)):
+            continue  # another text, or swapped
+        kept = [(word, label) for word, label in zip(words, one.said, strict=False) if word in known]
+        if len(kept) == len(set(words) & set(known)):
+            np.testing.assert_array_equal([label for _, label in kept], [known[word] for word, _ in kept])
+
+
 def test_a_single_word_becomes_another_single_word() -> None:
     drawer, rng = TextDrawer(["cold", "old", "zebra", "we play"]), np.random.default_rng(0)
-    drawn = drawer.draw("cold", 200, rng)
+    drawn = drawer.draw("cold", KNOWN[:2], 200, rng)
     assert {one.text for one in drawn} == {"old", "zebra"}
     assert sum(one.text == "old" for one in drawn) > 110
     np.testing.assert_array_equal(drawn[0].said, [0.0, math.nan])
 
 
 def test_nothing_is_drawn_where_there_is_nothing_else() -> None:
-    assert TextDrawer(["cold", "cold"]).draw("cold", 3, np.random.default_rng(0)) == []
-    assert TextDrawer([]).draw("cold", 3, np.random.default_rng(0)) == []
-    assert {one.text for one in TextDrawer(["go go"]).draw("go go", 20, np.random.default_rng(0))} == {"go"}
+    assert TextDrawer(["cold", "cold"]).draw("cold", KNOWN[:2], 3, np.random.default_rng(0)) == []
+    assert TextDrawer([]).draw("cold", KNOWN[:2], 3, np.random.default_rng(0)) == []
+    assert {one.text for one in TextDrawer(["go go"]).draw("go go", KNOWN[:3], 20, np.random.default_rng(0))} == {"go"}
 
 
 @pytest.fixture
@@ -132,6 +147,27 @@ def test_a_drawn_text_that_is_too_long_is_left_out(data: ComparisonDataset) -> N
     counts = {len(tokens) for _ in range(20) for tokens in data[0]["drawn_tokens"]}
     assert counts
     assert max(counts) <= len(tokenizer.encode("we go now"))
+
+
+def test_labels_of_words_are_kept_and_right_answers_without_any_are_right(encoder_dir: Path, tmp_path: Path) -> None:
+    nan = math.nan
+    table = pd.DataFrame(
+        {
+            "filename": list("abc"),
+            "task": "sentence_repetition",
+            "expected_text": ["we go", "he ran", "he ran"],
+            "grade": "1",
+            "score": [1.0, 1.0, 0.0],
+            "word_labels": [(0.0, 1.0, nan), (nan, nan, nan), (nan, nan, nan)],
+        }
+    )
+    _, tokenizer = load_decoder(str(encoder_dir))
+    texts = ExpectedTexts(table, tokenizer, drawn_texts=2)
+    first, second, third = (texts.read(row, np.random.default_rng(0)) for row in range(3))
+    np.testing.assert_array_equal(first["token_labels"][:, 0], [nan, nan, 0, 0, 0, 1, 1, 1, nan])
+    assert (second["token_labels"][2:] == 1).all()
+    assert third["token_labels"].isnan().all()
+    assert len(first["drawn_labels"]) == len(second["drawn_labels"]) == 2
 
 
 def test_settings_of_drawn_texts() -> None:
