@@ -109,9 +109,17 @@ def make_speak(arguments: argparse.Namespace, checkpoint: Any, texts: list[str])
     return speak
 
 
+def alike(arguments: argparse.Namespace, clips: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The clips in groups that one model is asked about: of an ensemble another may tell more of single words."""
+    if arguments.checkpoint is not None or arguments.method != "auto":
+        return [clips]
+    single = [clip for clip in clips if room.is_single_word(clip["text"])]
+    return [group for group in (single, [clip for clip in clips if clip not in single]) if group]
+
+
 def localize_clips(arguments: argparse.Namespace, clips: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     """Writes each clip's files; yields the name of each clip that could not be done, and why."""
-    checkpoint = room.choose_checkpoint(arguments.checkpoint, arguments.config, arguments.method)
+    checkpoint = room.choose_checkpoint(arguments.checkpoint, arguments.config, arguments.method, clips[0]["text"])
     model = room.load_model(checkpoint, base.resolve_device(arguments.device))
     method = room.choose_method(model.recipe, arguments.method, model.name)
     texts = [text for clip in clips for text in room.texts_to_speak(clip["text"], method)]
@@ -124,7 +132,7 @@ def localize_clips(arguments: argparse.Namespace, clips: list[dict[str, Any]]) -
             yield clip["name"], str(error)
             continue
         write_result(arguments.output_dir / clip["name"], found, arguments.picture)
-        if len(clips) == 1:
+        if arguments.csv is None:
             print("\n".join(f"{unit.kind:10}{unit.score:6.2f}  {unit.text}" for unit in found.units))
 
 
@@ -133,7 +141,7 @@ def main() -> None:
     if arguments.picture and find_spec("matplotlib") is None:
         raise InputError("--picture needs a package: pip install matplotlib")
     clips = read_clips(arguments)
-    problems = dict(localize_clips(arguments, clips))
+    problems = dict(problem for group in alike(arguments, clips) for problem in localize_clips(arguments, group))
     if problems and arguments.csv is None:
         raise InputError(next(iter(problems.values())))
     print(f"wrote {arguments.output_dir}: {len(clips) - len(problems)} clips")

@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "choice": ["choose_checkpoint", "choose_member"],
         "localization": ["localize", "texts_to_speak"],
-        "methods": ["METHODS", "choose_method"],
+        "methods": ["METHODS", "choose_method", "is_single_word"],
         "model": ["load_model"],
         "picture": ["as_png", "draw"],
         "result": ["to_json"],

@@ -10,7 +10,7 @@ from models.inference.scoring import Member, load_members
 from models.localize.methods import check_method, is_suitable, preference, remedy
 
 
-def choose_checkpoint(checkpoint: Path | None, config_path: Path, method: str) -> Checkpoint:
+def choose_checkpoint(checkpoint: Path | None, config_path: Path, method: str, text: str) -> Checkpoint:
     """The checkpoint to look into.
 
     Parameters
@@ -18,15 +18,17 @@ def choose_checkpoint(checkpoint: Path | None, config_path: Path, method: str) -
     checkpoint
         A file; None: of the ensemble the model of most weight, its first fold, that has what `method` needs; "auto" is explained
         at `choose_member`.
+    text
+        One of those that it is to be asked about: all of several words, or all of one.
     """
     if checkpoint is not None:
         return load_checkpoint(checkpoint)
     members = load_members(read_config(config_path), config_path.parent, folds_per_model=1)
-    return choose_member(members, method, str(config_path)).checkpoint
+    return choose_member(members, method, str(config_path), text).checkpoint
 
 
-def choose_member(members: Sequence[Member], method: str, source: str) -> Member:
-    """Of an ensemble the one of most weight that can be asked by `method`; "auto" takes the kind that answers best.
+def choose_member(members: Sequence[Member], method: str, source: str, text: str) -> Member:
+    """Of an ensemble the one of most weight that can be asked by `method`; "auto" takes the kind that tells best of such a text.
 
     Messages call the ensemble `source`.
     """
@@ -36,4 +38,6 @@ def choose_member(members: Sequence[Member], method: str, source: str) -> Member
     if not suitable:
         names = ", ".join(sorted({member.checkpoint.recipe.name for member in members}))
         raise InputError(f"{source}: none of its models ({names}) can be asked by --method {method}; {remedy(method)}")
-    return min(suitable, key=lambda member: preference(member.checkpoint.recipe)) if method == "auto" else suitable[0]
+    if method != "auto":
+        return suitable[0]
+    return min(suitable, key=lambda member: preference(member.checkpoint.recipe, text))

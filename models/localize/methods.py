@@ -39,9 +39,18 @@ def remedy(method: str) -> str:
     return _SUITABLE["tokens" if method == "auto" else method][1]
 
 
-def preference(recipe: Recipe) -> int:
-    """How good an answer "auto" gets from a model: the less, the better."""
-    return {"text": 0, "apart": 1}.get(recipe.layout, 2)
+def preference(recipe: Recipe, text: str) -> int:
+    """How good an answer "auto" gets from a model: the less, the better.
+
+    A verifier tells best which of several words went wrong; within a single word it tells nothing, an aligned model phones, a
+    joint one syllables.
+    """
+    of_sentences, of_words = {"text": 0, "apart": 1}, {"apart": 0, "joined": 1, "matched": 1}
+    return (of_words if is_single_word(text) else of_sentences).get(recipe.layout, 2)
+
+
+def is_single_word(text: str) -> bool:
+    return len(text.split()) == 1
 
 
 def check_method(method: str) -> None:

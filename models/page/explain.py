@@ -7,21 +7,24 @@ import numpy as np
 from models.inference.scorer import Answer, Scorer
 from models.localize.choice import choose_member
 from models.localize.localization import localize, texts_to_speak
-from models.localize.methods import choose_method, is_suitable
+from models.localize.methods import choose_method, is_single_word, is_suitable
 from models.localize.model import load_model
 from models.localize.picture import as_png, draw
 from models.page.service import Explain, Explanation
 
 
 def make_explain(scorer: Scorer) -> Explain | None:
-    """Loads the model once: of `scorer`'s ensemble the one that tells best where an answer departs; None where none can."""
+    """Loads once, of `scorer`'s ensemble, what tells best of sentences and what of single words; None where nothing can."""
     if not any(is_suitable(member.checkpoint.recipe, "auto") for member in scorer.published.members):
         return None
-    member = choose_member(scorer.published.members, "auto", "the ensemble")
-    model = load_model(member, scorer.device)
-    method = choose_method(model.recipe, "auto", model.name)
+    members = scorer.published.members
+    first, second = (choose_member(members, "auto", "the ensemble", text) for text in ("word", "some words"))
+    of_words = load_model(first, scorer.device)
+    of_sentences = of_words if second is first else load_model(second, scorer.device)
 
     def explain(scorer: Scorer, answer: Answer, probability: float) -> Explanation:
+        model = of_words if is_single_word(answer.text) else of_sentences
+        method = choose_method(model.recipe, "auto", model.name)
         spoken = scorer.references(texts_to_speak(answer.text, method))
         response = np.asarray(answer.audio, dtype=np.float32)
         found = localize(model, answer.text, answer.task, answer.grade, response, spoken.__getitem__, method)

@@ -3,14 +3,17 @@
 import difflib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from fakes import Outcome, trained_checkpoint
+from fakes import Outcome, trained_checkpoint, write_rows
 
+from models.base.files import sha256_of_file
 from models.ensemble.checkpoint import save_checkpoint
+from models.ensemble.config import ModelEntry, read_config, write_config
 from models.errors import InputError
 from models.inference.scoring import Member
 from models.localize.by_tokens import Listener
@@ -173,15 +176,18 @@ def test_the_model_that_tells_best_is_asked(encoder_dir: Path) -> None:
     aligned = Member(trained_checkpoint(encoder_dir, "alignmodel"), 4, 0.1)
     joint = Member(trained_checkpoint(encoder_dir), 4, 0.15)
     everyone = [plain, joint, aligned, verifier]
-    assert choose_member(everyone, "auto", "here") is verifier
-    assert choose_member([plain, joint, aligned], "auto", "here") is aligned
-    assert choose_member([plain, joint], "auto", "here") is joint
-    assert choose_member(everyone, "tokens", "here") is verifier
-    assert choose_member(everyone, "blocks", "here") is joint
-    assert choose_member(everyone, "alignment", "here") is aligned
+    assert choose_member(everyone, "auto", "here", "we like cats") is verifier
+    assert choose_member([plain, joint, aligned], "auto", "here", "we like cats") is aligned
+    assert choose_member([plain, joint], "auto", "here", "we like cats") is joint
+    assert choose_member(everyone, "tokens", "here", "we like cats") is verifier
+    assert choose_member(everyone, "blocks", "here", "we like cats") is joint
+    assert choose_member(everyone, "alignment", "here", "we like cats") is aligned
+    assert choose_member(everyone, "auto", "here", "cats") is aligned  # which tells phones
+    assert choose_member([verifier, joint], "auto", "here", "cats") is joint
+    assert choose_member([verifier], "auto", "here", "cats") is verifier
     for method in ("auto", "tokens"):
         with pytest.raises(InputError, match=rf"here: none of its models \(verifymodel\) .*{method}; .*drawn texts"):
-            choose_member([plain], method, "here")
+            choose_member([plain], method, "here", "cats")
     with pytest.raises(InputError, match=r"blocks.*hears references"):
         choose_method(verifier.checkpoint.recipe, "blocks", "a verifier")
     with pytest.raises(InputError, match="drawn texts"):
@@ -206,3 +212,24 @@ def test_the_command_asks_a_verifier(
     assert outcome.code == 0, outcome.error
     assert sorted(path.suffix for path in (work / "by_tokens").iterdir()) == [".json", ".png"]
     assert not (work / "nowhere").exists()
+
+
+@pytest.mark.slow
+def test_the_command_asks_another_model_about_single_words(
+    work: Path, script: Callable[..., Outcome], encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(work)
+    config, entries = read_config(work / "model_configs.pkl"), []
+    for name in ("taughtmodel", "alignmodel"):
+        path = work / "assets" / f"{name}_0.pth"
+        same = {"voice": config.voice, "n_folds": config.n_folds, "data_fingerprint": config.data_fingerprint}
+        save_checkpoint(path, replace(trained_checkpoint(encoder_dir, name), **same))
+        entries.append(ModelEntry(name, 0.5, [f"assets/{name}_0.pth"], [0], [sha256_of_file(path)], 4.0, 4))
+    write_config(work / "model_configs.pkl", replace(config, models=entries))
+    clips = sorted((work / "data").glob("test*.wav"))[:2]
+    rows = [[clips[0].name, "blending", "cold", "1"], [clips[1].name, "sentence_repetition", "it is cold", "1"]]
+    write_rows(work / "asked.csv", [["filename", "task", "expected_text", "grade"], *rows])
+    outcome = script("localize.py", "--csv", "asked.csv", "--data_dir", "data", "--output_dir", "both")
+    assert outcome.code == 0, outcome.error
+    found = [json.loads((work / "both" / f"{clip.name}.json").read_text())["method"] for clip in clips]
+    assert found == ["alignment", "tokens"]
