@@ -26,6 +26,7 @@ from models.speech.audio import Waveform
 
 TABLE = "word, tokens"
 _SUREST = 12.0  # logits beyond it say no more
+_TEXTS_AT_ONCE = 16  # of a long text there are many
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,12 @@ class Listener:
         self._network, self._scalars = network, scalars
         self._heard, self._mask = network.hear(log_mel[None], torch.tensor([log_mel.shape[1]], device=log_mel.device))
 
-    @torch.inference_mode()
     def read(self, texts: Sequence[str]) -> list[ReadText]:
+        parts = (texts[start : start + _TEXTS_AT_ONCE] for start in range(0, len(texts), _TEXTS_AT_ONCE))
+        return [found for part in parts for found in self._read_some(part)]
+
+    @torch.inference_mode()
+    def _read_some(self, texts: Sequence[str]) -> list[ReadText]:
         network, device = self._network, self._heard.device
         encoded = [torch.tensor(network.tokenizer.encode(text)) for text in texts]
         tokens = nn.utils.rnn.pad_sequence(encoded, batch_first=True).to(device)

@@ -160,7 +160,7 @@ def test_several_texts_are_asked_at_once_as_alone(verifier: LoadedModel) -> None
     log_mel = torch.randn(80, 150, generator=torch.Generator().manual_seed(1))
     assert isinstance(verifier.network, VerifierNetwork)
     listener = Listener(verifier.network, log_mel, torch.zeros(1, 2))
-    texts = ["we like big cats", "a dog", "x"]
+    texts = ["we like big cats", "a dog", "x"] * 6  # more than are read at once
     for text, together in zip(texts, listener.read(texts), strict=True):
         (alone,) = listener.read([text])
         assert (together.whole, together.end) == pytest.approx((alone.whole, alone.end), abs=1e-5)
