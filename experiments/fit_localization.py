@@ -153,9 +153,8 @@ def collect_tokens(clips: pd.DataFrame, data_dir: Path, models: dict[str, Loaded
         model, waveform = models[clip.filename], read_audio(data_dir / clip.filename, 12.0)
         listener = Listener(model.network, model.spectrum(waveform), clip_scalars(clip.task, clip.grade))
         for expected, change in draw_questions(clip.spoken_text, texts, rng):
-            words = expected.split()
-            _, evidence = find_token_evidence(listener, words)
-            label(examples, TOKEN_TABLE, evidence, words, change, set(clip.spoken_text.split()))
+            _, evidence = find_token_evidence(listener, expected.split())
+            label(examples, TOKEN_TABLE, evidence, expected.split(), change, set(clip.spoken_text.split()))
     return examples
 
 
@@ -177,7 +176,9 @@ def label(
         unknown = [None] * (len(names) + 1)
         examples.add(table, evidence, [None if name in spoken else "different" for name in names], unknown)
         return
-    gaps = ["inserted" if gap in change.gaps else "right" for gap in range(len(names) + 1)]
+    gaps: list[str | None] = ["inserted" if gap in change.gaps else "right" for gap in range(len(names) + 1)]
+    if change.kind == "different" and len(change.units) > 1:  # swapped: what was said before what is a matter of taste
+        gaps = [None if min(change.units) <= gap <= max(change.units) + 1 else label for gap, label in enumerate(gaps)]
     examples.add(table, evidence, [change.label(place) for place in range(len(names))], gaps)
 
 

@@ -37,8 +37,8 @@ class ReadText:
     ----------
     whole
         Of the whole answer.
-    least, mean : [shape=(words,)]
-        Of each word's tokens: were they said?
+    least : [shape=(words,)]
+        Of each word's tokens the lowest: was it said?
     gaps : [shape=(words + 1,)]
         Was nothing said before each word, and before the end, that the text lacks?
     end
@@ -47,7 +47,6 @@ class ReadText:
 
     whole: float
     least: Values
-    mean: Values
     gaps: Values
     end: float
 
@@ -88,10 +87,9 @@ class Listener:
         words = np.array(self._network.tokenizer.words(text))
         n = len(text.split())
         said, gaps = of_tokens[: len(words)].T
-        own = [said[words == word] for word in range(n)]
+        least = np.array([said[words == word].min() for word in range(n)])
         firsts = [int(np.argmax(words == word)) for word in range(n + 1)]
-        least, mean = np.array([word.min() for word in own]), np.array([word.mean() for word in own])
-        return ReadText(whole, least, mean, gaps[firsts], float(said[firsts[-1]]))
+        return ReadText(whole, least, gaps[firsts], float(said[firsts[-1]]))
 
 
 def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, response: Waveform) -> Localization:
@@ -142,26 +140,18 @@ def find_evidence(listener: Listener, words: Sequence[str]) -> tuple[ReadText, E
     found, *without = listener.read([" ".join(words), *texts])
     units = {
         "least": found.least,
-        "mean": found.mean,
-        "gap": np.minimum(found.gaps[:-1], found.gaps[1:]),
         "gap_without": np.array([read.gaps[place] for place, read in enumerate(without)] or [0.0]),
         "gain_without": np.array([read.whole - found.whole for read in without] or [0.0]),
-        "others": _least_of_others(found.least),
         "whole": np.full(n, found.whole),
     }
     beside = np.concatenate([[_SUREST], found.least, [_SUREST]])
     gaps = {
         "gap": found.gaps,
         "words": np.minimum(beside[:-1], beside[1:]),
-        "others": _least_of_others(found.gaps),
+        "others": np.array([np.delete(found.gaps, gap).min() for gap in range(n + 1)]),
         "end": np.full(n + 1, found.end),
-        "whole": np.full(n + 1, found.whole),
     }
     return found, Evidence(units, gaps)
-
-
-def _least_of_others(values: Values) -> Values:
-    return np.array([np.delete(values, place).min(initial=_SUREST) for place in range(len(values))])
 
 
 def _units(words: Sequence[str], probabilities: Probabilities, spans: Sequence[Seconds]) -> tuple[Unit, ...]:
