@@ -233,10 +233,6 @@ def read_clips(data_dir: Path) -> pd.DataFrame:
     return read_training_table(data_dir).merge(source, on="filename", validate="one_to_one")
 
 
-def some_clips(clips: pd.DataFrame, most: int | None, seed: int) -> pd.DataFrame:
-    return clips if most is None or most >= len(clips) else clips.sample(most, random_state=seed)
-
-
 def heard_by(paths: list[Path], clips: pd.DataFrame) -> dict[str, LoadedModel]:
     """For each clip the model of the fold that held it out."""
     models = load_folds(paths)
@@ -263,22 +259,24 @@ def main() -> None:
         default=10,
         help="how many were kept out of pre-training, as in pretrain_encoder.py: for all but verifiers (default: %(default)s)",
     )
-    parser.add_argument("--clips", type=positive, help="of a verifier: only so many, drawn at random (default: all)")
+    parser.add_argument(
+        "--clips", type=positive, help="of a verifier: only so many, drawn at random (default: all held out)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the drawn edits (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=WEIGHTS_FILE, help="(default: %(default)s)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     every_clip, tables = read_clips(options.data_dir), dict[str, Any]()
     unheard = every_clip[every_clip["speaker"].isin(held_out_speakers(options.data_dir, options.speakers))]
-    of_verifiers = some_clips(every_clip, options.clips, options.seed)
-    for paths, collecting, clips in (
-        (options.aligned, collect, unheard),
-        (options.joint, collect_blocks, unheard),
-        (options.verifier, collect_tokens, of_verifiers),
-    ):
+    for paths, collecting in ((options.aligned, collect), (options.joint, collect_blocks)):
         if paths:
-            examples = collecting(clips, options.data_dir, heard_by(paths, clips), options.seed)
-            tables |= fit_tables(examples, clips)
+            examples = collecting(unheard, options.data_dir, heard_by(paths, unheard), options.seed)
+            tables |= fit_tables(examples, unheard)
+    if options.verifier:
+        models = load_folds(options.verifier)
+        clips = every_clip[every_clip["filename"].isin(models)]
+        clips = clips.sample(min(options.clips or len(clips), len(clips)), random_state=options.seed)
+        tables |= fit_tables(collect_tokens(clips, options.data_dir, models, options.seed), clips)
     content = json.loads(WEIGHTS_FILE.read_text(encoding="utf-8"))
     content["tables"] |= tables
     with replace_when_done(options.output) as temporary:

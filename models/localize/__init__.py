@@ -5,9 +5,9 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "choice": ["choose_checkpoint", "choose_member"],
+        "choice": ["choose_checkpoints", "choose_member"],
         "localization": ["localize", "texts_to_speak"],
-        "methods": ["METHODS", "choose_method", "is_single_word"],
+        "methods": ["METHODS", "choose_method"],
         "model": ["load_model"],
         "picture": ["as_png", "draw"],
         "result": ["to_json"],

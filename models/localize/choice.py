@@ -1,4 +1,4 @@
-"""One checkpoint to look into: the one named, or the ensemble's most suitable."""
+"""The checkpoint to look into: the one named, or the ensemble's most suitable."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,21 +10,20 @@ from models.inference.scoring import Member, load_members
 from models.localize.methods import check_method, is_suitable, preference, remedy
 
 
-def choose_checkpoint(checkpoint: Path | None, config_path: Path, method: str, text: str) -> Checkpoint:
-    """The checkpoint to look into.
+def choose_checkpoints(
+    checkpoint: Path | None, config_path: Path, method: str, texts: Sequence[str]
+) -> list[Checkpoint]:
+    """The checkpoint to look into for each text, each read once.
 
     Parameters
     ----------
     checkpoint
-        A file; None: of the ensemble the model of most weight, its first fold, that has what `method` needs; "auto" is explained
-        at `choose_member`.
-    text
-        One of those that it is to be asked about: all of several words, or all of one.
+        A file, for all; None: of the ensemble, of which each model's first fold is read, what `choose_member` takes.
     """
     if checkpoint is not None:
-        return load_checkpoint(checkpoint)
+        return [load_checkpoint(checkpoint)] * len(texts)
     members = load_members(read_config(config_path), config_path.parent, folds_per_model=1)
-    return choose_member(members, method, str(config_path), text).checkpoint
+    return [choose_member(members, method, str(config_path), text).checkpoint for text in texts]
 
 
 def choose_member(members: Sequence[Member], method: str, source: str, text: str) -> Member:

@@ -60,10 +60,8 @@ def test_every_edit_is_drawn_and_its_labels_are_right() -> None:
     kinds = Counter(kind(SENTENCES[0], one) for one in drawn)
     assert min(kinds[name] for name in ("substitute", "insert", "delete", "swap", "exchange")) > 50
     assert all(set(one.text.split()) <= WORDS and one.text != SENTENCES[0] for one in drawn)
-    other = kinds["substitute"] + kinds["insert"]
     near = sum("cat" in one.text.split() for one in drawer.draw("a cats sat", KNOWN[:4], 500, rng))
-    assert other
-    assert near > 50
+    assert near > 50  # of its words that are drawn, every other one is spelled like what it stands for
 
 
 def test_what_is_known_of_a_word_is_known_where_it_is_kept() -> None:
