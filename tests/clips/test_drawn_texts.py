@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from fakes import load
 
 from models.clips.dataset import ComparisonDataset
 from models.clips.drawn_texts import DrawnText, TextDrawer
 from models.clips.expected_texts import ExpectedTexts
+from models.ensemble.checkpoint import load_checkpoint
 from models.errors import InputError
 from models.network.decoder import load_decoder
 from models.training.fold import train_fold
@@ -142,7 +144,10 @@ def test_a_drawn_text_that_is_too_long_is_left_out(data: ComparisonDataset) -> N
     assert data._expected is not None
     tokenizer = data._expected._tokenizer
     data._expected._tokenizer = replace(tokenizer, most_tokens=len(tokenizer.encode("we go now")))
-    counts = {len(tokens) for _ in range(20) for tokens in data[0]["drawn_tokens"]}
+    counts = set()
+    for epoch in range(20):
+        data.set_epoch(epoch)
+        counts |= {len(tokens) for tokens in data[0]["drawn_tokens"]}
     assert counts
     assert max(counts) <= len(tokenizer.encode("we go now"))
 
@@ -179,5 +184,10 @@ def test_settings_of_drawn_texts() -> None:
 def test_a_fold_is_trained_with_drawn_texts(make_job: Callable[..., TrainingJob]) -> None:
     job = make_job("verifytiny", epochs=1, drawn_texts=2, drawn_loss=0.5, token_loss=0.5)
     first = train_fold(job).read_bytes()
+    weights = load_checkpoint(job.checkpoint_path).weights
     job.checkpoint_path.unlink()
     assert train_fold(job).read_bytes() == first
+    job.checkpoint_path.unlink()
+    more = replace(job, recipe=replace(job.recipe, drawn_texts=3))
+    others = load_checkpoint(train_fold(more)).weights
+    assert not all(torch.equal(weights[name], others[name]) for name in weights)

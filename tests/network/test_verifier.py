@@ -15,7 +15,7 @@ from models.clips.tokens import TextTokenizer
 from models.errors import InputError
 from models.network.build import make_network, pretrained_network
 from models.network.comparison import parameter_groups
-from models.network.decoder import decode, load_decoder
+from models.network.decoder import cross_attention, decode, load_decoder
 from models.network.encoder import encode, load_encoder
 from models.network.verifier import TokenPooling, VerifierNetwork, mean_token_loss
 
@@ -248,7 +248,11 @@ def test_gaps_are_asked_where_texts_are_drawn(encoder_dir: Path, batch: dict[str
     """Their logits are pooled and learn from labels of their own."""
     recipe = replace(PLAIN, drawn_texts=1, token_loss=1.0)
     network = make_network(load_encoder(str(encoder_dir), 3000), recipe, 0, *load_decoder(str(encoder_dir))).eval()
+    torch.nn.init.constant_(network.decoder.layer_norm.weight, 5.0)  # large states, as Whisper's
     logits, judged = judge(network, *(batch[name] for name in NAMES))
+    states = decode(network.decoder, batch["tokens"], *network.hear(batch["response"], batch["response_frames"]))
+    normed = (states - states.mean(2, keepdim=True)) / (states.var(2, unbiased=False, keepdim=True) + 1e-5).sqrt()
+    torch.testing.assert_close(logits[..., 1:], network.gap_head(normed), atol=1e-5, rtol=0)
     pooled = network.pooling(logits, judged)
     assert pooled.shape == (3, 3)
     torch.testing.assert_close(pooled[:, 2:], TokenPooling(1)(logits[..., 1:], judged)[:, 1:])
@@ -268,7 +272,29 @@ def with_drawn(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
+def look_about(verifier: VerifierNetwork) -> None:
+    """Have the decoder of small random weights look at some frames more than at others."""
+    for layer in verifier.decoder.layers:
+        for part in (layer.encoder_attn.q_proj, layer.encoder_attn.k_proj, layer.encoder_attn.v_proj):
+            part.weight.mul_(50)
+
+
+@torch.no_grad()
+def test_where_tokens_look_is_transformers_own(encoder_dir: Path, verifier: VerifierNetwork) -> None:
+    look_about(verifier)
+    theirs = WhisperForConditionalGeneration.from_pretrained(encoder_dir, attn_implementation="eager").eval()
+    theirs.model.decoder.load_state_dict(verifier.decoder.state_dict())
+    response, tokens = torch.randn(1, 80, 3000), torch.tensor([verifier.tokenizer.encode("we play")])
+    expected = theirs.model(response, decoder_input_ids=tokens, output_attentions=True).cross_attentions
+    heard, mask = verifier.hear(response, torch.tensor([3000]))
+    found = cross_attention(verifier.decoder, tokens, heard, mask)
+    torch.testing.assert_close(found, torch.cat(expected, dim=1), atol=1e-5, rtol=1e-3)
+    assert found.amax() > 3 / 1500  # else any mistake would pass
+
+
+@torch.no_grad()
 def test_several_texts_are_read_with_one_response(verifier: VerifierNetwork, batch: dict[str, torch.Tensor]) -> None:
+    look_about(verifier)
     several, _ = judge(verifier, *(with_drawn(batch)[name] for name in (*NAMES, "text_rows")))
     repeated = {name: batch[name][[0, 1, 2, 0, 0]] for name in NAMES[:2]}
     alone, _ = judge(verifier, *({**with_drawn(batch), **repeated}[name] for name in NAMES))
