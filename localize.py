@@ -108,16 +108,6 @@ def make_speak(arguments: argparse.Namespace, checkpoint: Any, texts: list[str])
     return speak
 
 
-def by_checkpoint(arguments: argparse.Namespace, clips: list[dict[str, Any]]) -> list[tuple[Any, list[dict[str, Any]]]]:
-    """Each checkpoint that is asked, with the clips that it is asked about."""
-    texts = [clip["text"] for clip in clips]
-    chosen = room.choose_checkpoints(arguments.checkpoint, arguments.config, arguments.method, texts)
-    groups: dict[str, tuple[Any, list[dict[str, Any]]]] = {}
-    for checkpoint, clip in zip(chosen, clips, strict=True):
-        groups.setdefault(checkpoint.file_name, (checkpoint, []))[1].append(clip)
-    return list(groups.values())
-
-
 def localize_clips(
     arguments: argparse.Namespace, checkpoint: Any, clips: list[dict[str, Any]]
 ) -> Iterator[tuple[str, str]]:
@@ -143,8 +133,10 @@ def main() -> None:
     if arguments.picture and find_spec("matplotlib") is None:
         raise InputError("--picture needs a package: pip install matplotlib")
     clips = read_clips(arguments)
-    groups = by_checkpoint(arguments, clips)
-    problems = dict(problem for group in groups for problem in localize_clips(arguments, *group))
+    texts = [clip["text"] for clip in clips]
+    problems: dict[str, str] = {}
+    for checkpoint, places in room.choose_checkpoints(arguments.checkpoint, arguments.config, arguments.method, texts):
+        problems |= localize_clips(arguments, checkpoint, [clips[place] for place in places])
     if problems and arguments.csv is None:
         raise InputError(next(iter(problems.values())))
     print(f"wrote {arguments.output_dir}: {len(clips) - len(problems)} clips")

@@ -50,9 +50,11 @@ class ExpectedTexts:
             found["token_labels"] = self._of_tokens(text, said, gaps)
         if self._is_right[row]:
             drawn = self._drawers[self._tasks[row]].draw(text, said, self._n_drawn, rng)
-            drawn = [one for one in drawn if self._tokenizer.takes(one.text)]
-            found["drawn_tokens"] = [torch.tensor(self._tokenizer.encode(one.text)) for one in drawn]
-            found["drawn_labels"] = [self._of_tokens(*one) for one in drawn]
+            encoded = [self._tokenizer.encode_if_taken(one.text) for one in drawn]
+            found["drawn_tokens"] = [torch.tensor(tokens) for tokens in encoded if tokens]
+            found["drawn_labels"] = [
+                self._of_tokens(*one) for one, tokens in zip(drawn, encoded, strict=True) if tokens
+            ]
         return found
 
     def _known(self, row: int) -> tuple[Sequence[float], Sequence[float]]:

@@ -63,13 +63,12 @@ class TextTokenizer:
             )
         return tokens
 
-    def takes(self, text: str) -> bool:
-        """Whether `encode` does not refuse a text."""
+    def encode_if_taken(self, text: str) -> list[int] | None:
+        """As `encode`; None for a text that it refuses."""
         try:
-            self.encode(text)
+            return self.encode(text)
         except InputError:
-            return False
-        return True
+            return None
 
     def words(self, text: str) -> list[int]:
         """Which word of a text each token of `encode` belongs to, from 0; the number of words for the end, -1 for the prompt."""

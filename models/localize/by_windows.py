@@ -1,6 +1,7 @@
 """Localization by blocks of the text against windows of the response: method "blocks", for networks of any kind."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
@@ -134,6 +135,4 @@ def _alignment(texts: Sequence[str], fits: Sequence[Fit], reference_seconds: flo
             weights[place, columns] = np.maximum(weights[place, columns], probability)
     edges = np.cumsum([0, *(len(text) for text in texts)]) / sum(len(text) for text in texts) * reference_seconds
     rows = np.repeat(np.arange(len(texts)), [_ROWS_PER_UNIT * len(text) for text in texts])
-    return Alignment(
-        weights[rows], "reference", reference_seconds, tuple(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
-    )
+    return Alignment(weights[rows], "reference", reference_seconds, tuple(pairwise(edges.tolist())))

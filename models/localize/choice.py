@@ -12,8 +12,8 @@ from models.localize.methods import check_method, is_suitable, preference, remed
 
 def choose_checkpoints(
     checkpoint: Path | None, config_path: Path, method: str, texts: Sequence[str]
-) -> list[Checkpoint]:
-    """The checkpoint to look into for each text, each read once.
+) -> list[tuple[Checkpoint, list[int]]]:
+    """Each checkpoint to look into, with the places of the texts that it is to be asked about.
 
     Parameters
     ----------
@@ -21,9 +21,13 @@ def choose_checkpoints(
         A file, for all; None: of the ensemble, of which each model's first fold is read, what `choose_member` takes.
     """
     if checkpoint is not None:
-        return [load_checkpoint(checkpoint)] * len(texts)
+        return [(load_checkpoint(checkpoint), list(range(len(texts))))]
     members = load_members(read_config(config_path), config_path.parent, folds_per_model=1)
-    return [choose_member(members, method, str(config_path), text).checkpoint for text in texts]
+    found: dict[str, tuple[Checkpoint, list[int]]] = {}
+    for place, text in enumerate(texts):
+        chosen = choose_member(members, method, str(config_path), text).checkpoint
+        found.setdefault(chosen.file_name, (chosen, []))[1].append(place)
+    return list(found.values())
 
 
 def choose_member(members: Sequence[Member], method: str, source: str, text: str) -> Member:

@@ -42,18 +42,12 @@ def training_arguments(job: TrainingJob, device: torch.device) -> TrainingArgume
     recipe = job.recipe
     precision = resolve_precision(job.options.precision, device)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.run_dir / "tensorboard")
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    parts = job.options.gradient_accumulation_steps * world_size
-    if recipe.batch_size % parts:
-        raise InputError(
-            f"--batch_size {recipe.batch_size}: can't be split evenly over {world_size} processes × "
-            f"{job.options.gradient_accumulation_steps} accumulation steps"
-        )
+    clips_at_once = _clips_at_once(job)
     arguments = TrainingArguments(
         output_dir=str(job.run_dir),
         num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.batch_size // parts,
-        per_device_eval_batch_size=recipe.batch_size // parts,
+        per_device_train_batch_size=clips_at_once,
+        per_device_eval_batch_size=clips_at_once,
         gradient_accumulation_steps=job.options.gradient_accumulation_steps,
         max_grad_norm=recipe.max_grad_norm,
         seed=recipe.seed + job.fold,
@@ -82,6 +76,18 @@ def training_arguments(job: TrainingJob, device: torch.device) -> TrainingArgume
     return arguments
 
 
+def _clips_at_once(job: TrainingJob) -> int:
+    """A batch's share for each process and accumulation step."""
+    world_size, steps = int(os.environ.get("WORLD_SIZE", "1")), job.options.gradient_accumulation_steps
+    share, rest = divmod(job.recipe.batch_size, world_size * steps)
+    if rest:
+        raise InputError(
+            f"--batch_size {job.recipe.batch_size}: can't be split evenly over {world_size} processes × {steps} "
+            "accumulation steps"
+        )
+    return share
+
+
 def make_trainer(
     job: TrainingJob,
     arguments: TrainingArguments,
@@ -97,19 +103,7 @@ def make_trainer(
         Of each training clip, with its reference, as far as it is read.
     """
     recipe = job.recipe
-    make_dataset = functools.partial(
-        ComparisonDataset,
-        data_dir=job.options.data_dir,
-        references=references.load(job.texts),
-        n_mels=network.encoder.config.num_mel_bins,
-        max_frames=frames_for_seconds(recipe.max_seconds),
-        seed=arguments.seed,
-        layout=recipe.layout,
-        padding=recipe.padding,
-        tokenizer=network.tokenizer,
-    )
-    train = make_dataset(job.train, augment=recipe.augment, drawn_texts=recipe.drawn_texts)
-    validation = make_dataset(job.validation)
+    train, validation = _datasets(job, arguments.seed, network, references)
     order = EpochShuffle(clip_seconds, recipe.batch_size, arguments.seed)
     trainer = FoldTrainer(
         recipe,
@@ -128,6 +122,26 @@ def make_trainer(
     if arguments.process_index:  # each process of several drops out by itself
         torch.manual_seed(arguments.seed + PROCESSES_APART * arguments.process_index)
     return trainer
+
+
+def _datasets(
+    job: TrainingJob, seed: int, network: ComparisonNetwork, references: References
+) -> tuple[ComparisonDataset, ComparisonDataset]:
+    """Of the training and of the held-out clips."""
+    recipe = job.recipe
+    make_dataset = functools.partial(
+        ComparisonDataset,
+        data_dir=job.options.data_dir,
+        references=references.load(job.texts),
+        n_mels=network.encoder.config.num_mel_bins,
+        max_frames=frames_for_seconds(recipe.max_seconds),
+        seed=seed,
+        layout=recipe.layout,
+        padding=recipe.padding,
+        tokenizer=network.tokenizer,
+    )
+    train = make_dataset(job.train, augment=recipe.augment, drawn_texts=recipe.drawn_texts)
+    return train, make_dataset(job.validation)
 
 
 def _validation_figures(prediction: EvalPrediction) -> dict[str, float]:
