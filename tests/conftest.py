@@ -61,7 +61,7 @@ def encoder_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     set_seed(0)
     config = WhisperConfig(
-        vocab_size=64,
+        vocab_size=80,
         d_model=16,
         encoder_layers=2,
         encoder_attention_heads=2,

@@ -155,12 +155,18 @@ def save_vits(folder: Path, seed: int = 0, phonemize: bool = False, **config: An
     return folder
 
 
+def written_tokens() -> list[str]:
+    """The tokens of the tests' Whisper: marks, then letters, digits and the full stop."""
+    marks = ["<pad>", "<bos>", "<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"]
+    return [*marks, *dict.fromkeys([*LETTERS, *"0123456789.", *LETTERS[1:27].upper()])]
+
+
 def save_tokenizer(folder: Path) -> None:
     """The tokenizer.json of the tests' Whisper: each letter is a token."""
     from tokenizers import Tokenizer, decoders, models
 
-    marks = ["<pad>", "<bos>", "<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"]
-    vocabulary = {token: index for index, token in enumerate([*marks, *LETTERS, *"0123456789'"])}
+    vocabulary = {token: index for index, token in enumerate(written_tokens())}
+    marks = list(vocabulary)[:5]
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens(marks)

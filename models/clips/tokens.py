@@ -1,4 +1,4 @@
-"""Expected texts as Whisper's tokens."""
+"""Expected texts as Whisper's tokens, written as it writes: a capital first, a full stop last."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -47,11 +47,11 @@ class TextTokenizer:
         InputError
             Naming a text that is empty or longer than the decoder takes, or that holds what the tokenizer does not know.
         """
-        tokenizer, spoken = _read(self.content), text.strip()
-        found = tokenizer.encode(f" {spoken}", add_special_tokens=False).ids
-        if not spoken:
+        if not text.strip():
             raise InputError("an expected text is empty")
-        if tokenizer.decode(found).strip() != spoken or not _marks(self.content).isdisjoint(found):
+        tokenizer, fed = _read(self.content), _as_written(text)
+        found = tokenizer.encode(fed, add_special_tokens=False).ids
+        if tokenizer.decode(found).strip() != fed.strip() or not _marks(self.content).isdisjoint(found):
             raise InputError(
                 f"the text {text[:60]!r} holds signs that the model's tokenizer does not know, or its own marks"
             )
@@ -72,7 +72,7 @@ class TextTokenizer:
 
     def words(self, text: str) -> list[int]:
         """Which word of a text each token of `encode` belongs to, from 0; the number of words for the end, -1 for the prompt."""
-        fed = f" {text.strip()}"
+        fed = _as_written(text)
         starts = [start for start, _ in _read(self.content).encode(fed, add_special_tokens=False).offsets]
         return [*[-1] * len(self.prompt), *(_word_at(fed, start) for start in starts), len(fed.split())]
 
@@ -109,6 +109,13 @@ class TextTokenizer:
 def tokenizer_from_dict(values: Mapping[str, Any] | None) -> TextTokenizer | None:
     """The inverse of `TextTokenizer.to_dict`; None of None."""
     return None if values is None else TextTokenizer(**values)
+
+
+def _as_written(text: str) -> str:
+    """As a sentence stands in Whisper's transcripts, which it judges better than bare lower case."""
+    sentence = text.strip()
+    stop = "." if sentence[-1].isalnum() else ""
+    return f" {sentence[:1].upper()}{sentence[1:]}{stop}"
 
 
 def _word_at(text: str, place: int) -> int:

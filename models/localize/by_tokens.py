@@ -86,7 +86,7 @@ class Listener:
     def _of_words(self, text: str, whole: float, of_tokens: Values) -> ReadText:
         words = np.array(self._network.tokenizer.words(text))
         n = len(text.split())
-        said, gaps = of_tokens[: len(words)].T
+        said, gaps, _ = of_tokens[: len(words)].T
         least = np.array([said[words == word].min() for word in range(n)])
         firsts = [int(np.argmax(words == word)) for word in range(n + 1)]
         return ReadText(whole, least, gaps[firsts], float(said[firsts[-1]]))

@@ -1,7 +1,8 @@
 """The verifier: Whisper's decoder reads the expected text, hears the response, and judges each token.
 
-A token is judged by the product of its embedding and the hidden state at its own position: the decoder has been fed it, so what
-is asked is not which token comes next but whether this one was said. The end token asks whether that was all.
+A token is judged twice. By the product of its embedding and the hidden state at its own position: the decoder has been fed it, so
+what is asked is whether this one was said. And by the state before it, which has not seen it: how likely it comes next, as in a
+transcript. The end token asks whether that was all.
 """
 
 from typing import Any
@@ -14,28 +15,36 @@ from models.clips.tokens import TextTokenizer
 from models.network.comparison import ComparisonNetwork
 from models.network.decoder import decode, lower_decoder_precision
 from models.network.encoder import encode, encoder_lengths, frame_mask
+from models.network.layers import as_weights
 from models.recipe import Recipe
 
 
+_NATS = 3.0  # of a log-probability that count as one: near its standard deviation before training
+_LEAST = -5.0  # of these units: what is less likely is as good as impossible
+_ROWS_AT_ONCE = 512  # of a product with the whole vocabulary: 100 MB
+
+
 class TokenPooling(nn.Module):
-    """The mean of the tokens' logits and their soft minimum, which the least likely token rules; of the gaps' the latter alone.
+    """The tokens' mean and their soft minimum, which the least likely token rules; of the gaps the latter alone.
 
     Parameters
     ----------
     n_questions
-        1 (was the token said?) or 2 (was nothing said before it that the text lacks?).
+        2 (was the token said, and was it likely to come next?) or 3 (and between these: was nothing said before it that the text
+        lacks?).
     """
 
     def __init__(self, n_questions: int) -> None:
         super().__init__()
-        self.out_features = 1 + n_questions
+        self.out_features = 2 + n_questions
 
-    def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Pool logits [shape=(batch, tokens, questions)] where the mask, bool [shape=(batch, tokens)], is True."""
+    def forward(self, judged: Tensor, mask: Tensor) -> Tensor:
+        """Pool answers [shape=(batch, tokens, questions)] where the mask, bool [shape=(batch, tokens)], is True."""
         counts = mask.sum(dim=1)[:, None]
-        mean = (logits[..., 0] * mask).sum(dim=1, keepdim=True) / counts
-        softest = counts.log() - (-logits).masked_fill(~mask[..., None], -torch.inf).logsumexp(dim=1)
-        return torch.cat([mean, softest], dim=1)
+        said, likely = judged[..., 0], judged[..., -1]
+        means = (torch.stack([said, likely], dim=2) * mask[..., None]).sum(dim=1) / counts
+        softest = counts.log() - (-judged).masked_fill(~mask[..., None], -torch.inf).logsumexp(dim=1)
+        return torch.cat([means, softest], dim=1)
 
 
 def mean_token_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -64,7 +73,7 @@ class VerifierNetwork(ComparisonNetwork):
         self, encoder: WhisperEncoder, decoder: WhisperDecoder, recipe: Recipe, tokenizer: TextTokenizer
     ) -> None:
         gaps = recipe.drawn_texts > 0  # else nothing is known of them
-        super().__init__(encoder, recipe, TokenPooling(1 + gaps))
+        super().__init__(encoder, recipe, TokenPooling(2 + gaps))
         self.gap_head = nn.Linear(int(encoder.config.d_model), 1) if gaps else None
         self.decoder = decoder
         self.tokenizer = tokenizer
@@ -97,8 +106,9 @@ class VerifierNetwork(ComparisonNetwork):
     ) -> tuple[Tensor, Tensor]:
         """What each token is asked, and which of them are text or its end.
 
-        The first logit says whether the token was said (of the end: whether that was all), in units of the untrained network's;
-        the second, of networks trained with drawn texts, whether nothing was said before it that the text lacks.
+        First a logit of whether the token was said (of the end: whether that was all), in units of the untrained network's; then,
+        of networks trained with drawn texts, one of whether nothing was said before it that the text lacks; last the
+        log-probability of the token after those before it, in units of three nats.
 
         Parameters
         ----------
@@ -113,18 +123,22 @@ class VerifierNetwork(ComparisonNetwork):
         Returns
         -------
         Tensor, Tensor
-            float32 [shape=(texts, tokens, 1 or 2)] and bool [shape=(texts, tokens)].
+            float32 [shape=(texts, tokens, 2 or 3)] and bool [shape=(texts, tokens)].
         """
         hidden = self.frame_dropout(decode(self.decoder, tokens, heard, heard_mask, text_rows).float())
         places = torch.arange(tokens.shape[1], device=tokens.device)
         judged = (places >= self.n_prompt) & (places < token_counts[:, None])
+        before = hidden[:, self.n_prompt - 1 : -1]
+        normalisers = self._normalisers(before)
         with torch.autocast(hidden.device.type, enabled=False):
-            said = (self._own_logits(hidden, tokens) - self.logit_mean) / self.logit_std
+            said = (self._products(hidden, tokens) - self.logit_mean) / self.logit_std
+            likely = (self._products(before, tokens[:, self.n_prompt :]) - normalisers) / _NATS
+            likely = nn.functional.pad(likely.clamp(min=_LEAST), (self.n_prompt, 0))
             if self.gap_head is None:
-                return said[..., None], judged
+                return torch.stack([said, likely], dim=2), judged
             # Whisper's states are too large by far for a layer that begins at random.
             gaps = self.gap_head(nn.functional.layer_norm(hidden, hidden.shape[2:]))
-            return torch.cat([said[..., None], gaps], dim=2), judged
+            return torch.cat([said[..., None], gaps, likely[..., None]], dim=2), judged
 
     def forward(
         self,
@@ -148,7 +162,8 @@ class VerifierNetwork(ComparisonNetwork):
             pooled = self.pooling(logits, judged)
             outputs = self.answer(pooled[:n], scalars, labels)
             if "loss" in outputs and token_labels is not None:
-                of_tokens = mean_token_loss(logits, token_labels[..., : logits.shape[2]])
+                asked = logits[..., :-1]  # what is likely to come next has no labels
+                of_tokens = mean_token_loss(asked, token_labels[..., : asked.shape[2]])
                 outputs["loss"] = outputs["loss"] + self.token_loss * of_tokens
             if "loss" in outputs and text_rows is not None:
                 drawn = self.answer(pooled[n:], scalars[text_rows[n:]], None)["logits"]
@@ -172,8 +187,18 @@ class VerifierNetwork(ComparisonNetwork):
         super().lower_precision(dtype)
         lower_decoder_precision(self.decoder, dtype)
 
-    def _own_logits(self, hidden: Tensor, tokens: Tensor) -> Tensor:
+    def _products(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         return (hidden * self.decoder.embed_tokens(tokens).float()).sum(dim=2)
+
+    def _normalisers(self, hidden: Tensor) -> Tensor:
+        """The logsumexp over the vocabulary for each state, float32 [shape=(texts, positions)]; a share of them at a time."""
+        states = as_weights(hidden, self.decoder.layers[0].fc1)
+        vocabulary = self.decoder.embed_tokens.weight.to(states.dtype)
+        parts = [
+            nn.functional.linear(part, vocabulary).float().logsumexp(dim=1)
+            for part in states.flatten(0, 1).split(_ROWS_AT_ONCE)
+        ]
+        return torch.cat(parts).unflatten(0, hidden.shape[:2])
 
     def _start_head(self) -> None:
         """The mean of what is pooled: the head knows from the start which sign is right."""

@@ -123,11 +123,11 @@ def test_right_answers_alone_are_given_other_texts_of_their_task(data: Compariso
 
 
 def test_gaps_are_told_at_the_first_token_of_a_word(data: ComparisonDataset) -> None:
-    """The tokenizer's tokens are letters: of two start tokens, " we go" and the end."""
+    """The tokenizer's tokens are letters: of two start tokens, " We go." and the end."""
     assert data._expected is not None
     nan = math.nan
     found = data._expected._of_tokens("we go", [1.0, 0.0, nan], [1.0, 0.0, nan])
-    expected = [[nan, nan, 1, 1, 1, 0, 0, 0, nan], [nan, nan, 1, 1, 1, 0, 1, 1, nan]]
+    expected = [[nan, nan, 1, 1, 1, 0, 0, 0, 0, nan], [nan, nan, 1, 1, 1, 0, 1, 1, 1, nan]]
     np.testing.assert_array_equal(found.T, expected)
 
 
@@ -167,7 +167,7 @@ def test_labels_of_words_are_kept_and_right_answers_without_any_are_right(encode
     _, tokenizer = load_decoder(str(encoder_dir))
     texts = ExpectedTexts(table, tokenizer, drawn_texts=2)
     first, second, third = (texts.read(row, np.random.default_rng(0)) for row in range(3))
-    np.testing.assert_array_equal(first["token_labels"][:, 0], [nan, nan, 0, 0, 0, 1, 1, 1, nan])
+    np.testing.assert_array_equal(first["token_labels"][:, 0], [nan, nan, 0, 0, 0, 1, 1, 1, 1, nan])
     assert (second["token_labels"][2:] == 1).all()
     assert third["token_labels"].isnan().all()
     assert len(first["drawn_labels"]) == len(second["drawn_labels"]) == 2

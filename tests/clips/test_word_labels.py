@@ -64,7 +64,7 @@ def test_each_token_has_its_words_label(tmp_path: Path, encoder_dir: Path) -> No
     sources = [np.zeros(8000, np.float32)] * 2
     data = ComparisonDataset(table, tmp_path, {}, 80, 200, layout="text", sources=sources, tokenizer=tokenizer)
     nan = math.nan
-    expected = [[nan, nan, nan, nan, nan, 0, 0, 0, 1], [nan, nan, 1, 1, 1, 1, nan, nan, nan]]
+    expected = [[nan, nan, nan, nan, nan, 0, 0, 0, 0, 1], [nan, nan, 1, 1, 1, 1, 1, nan, nan, nan]]
     labels = data.collate([data[0], data[1]])["token_labels"]
     assert labels[..., 1].isnan().all()  # where more was said is not known
     torch.testing.assert_close(labels[..., 0], torch.tensor(expected), equal_nan=True)

@@ -53,7 +53,7 @@ def who_knows(verifier: LoadedModel, spoken: str, monkeypatch: pytest.MonkeyPatc
             if kind != "equal":
                 said[start:stop] = False
                 gaps[start] = last - first <= stop - start
-        found = torch.full((n_tokens, 2), SURE)
+        found = torch.full((n_tokens, 3), SURE)
         for place, owner in enumerate(owners):
             found[place, 0] = -SURE if owner >= 0 and not said[owner] else SURE
             found[place, 1] = -SURE if owner >= 0 and owners[place - 1] != owner and not gaps[owner] else SURE
@@ -71,10 +71,10 @@ def who_knows(verifier: LoadedModel, spoken: str, monkeypatch: pytest.MonkeyPatc
     names = {index: piece for piece, index in json.loads(tokenizer.content)["model"]["vocab"].items()}
 
     def letters(row: list[int]) -> str:
-        return "".join(names[index] for index in row).replace("\u0120", " ").strip()
+        return "".join(names[index] for index in row).replace("\u0120", " ").strip().removesuffix(".").lower()
 
     monkeypatch.setattr(network, "judge", judge)
-    monkeypatch.setattr(network, "answer", lambda pooled, *_: {"logits": pooled[:, 1:].amin(dim=1)})
+    monkeypatch.setattr(network, "answer", lambda pooled, *_: {"logits": pooled[:, 2:4].amin(dim=1)})
 
 
 def ask(verifier: LoadedModel, text: str) -> Localization:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from fakes import LETTERS, load
+from fakes import LETTERS, load, written_tokens
 from safetensors.torch import load_file, save_file
 from transformers import WhisperForConditionalGeneration
 
 from models.clips.batches import Clip, collate_text
-from models.clips.tokens import TextTokenizer
+from models.clips.tokens import TextTokenizer, _as_written
 from models.errors import InputError
 from models.network.build import make_network, pretrained_network
 from models.network.comparison import parameter_groups
@@ -65,7 +65,9 @@ def test_the_decoder_is_transformers_own(
     logits, judged = judge(verifier, response, batch["response_frames"][:1], tokens, batch["token_counts"][:1])
     vocabulary = theirs.proj_out(output)[0]
     torch.testing.assert_close(logits[0, :, 0], vocabulary[torch.arange(tokens.shape[1]), tokens[0]], atol=1e-5, rtol=0)
-    assert judged[0].tolist() == [False, False] + [True] * (len(" we play") + 1)
+    following = vocabulary.log_softmax(1)[torch.arange(1, tokens.shape[1] - 1), tokens[0, 2:]]
+    torch.testing.assert_close(logits[0, 2:, 1], following / 3, atol=1e-5, rtol=0)
+    assert judged[0].tolist() == [False, False] + [True] * (len(" We play.") + 1)
 
 
 @torch.no_grad()
@@ -85,8 +87,8 @@ def test_logits_are_told_in_units_of_the_untrained_network(
 ) -> None:
     verifier.start_from(batch)
     logits, judged = judge(verifier, *(batch[name] for name in NAMES))
-    assert float(logits[judged].mean()) == pytest.approx(0, abs=1e-5)
-    assert float(logits[judged].std()) == pytest.approx(1, abs=1e-5)
+    assert float(logits[..., 0][judged].mean()) == pytest.approx(0, abs=1e-5)
+    assert float(logits[..., 0][judged].std()) == pytest.approx(1, abs=1e-5)
     scalars = torch.zeros_like(batch["scalars"])
     found = verifier(**{**batch, "scalars": scalars})["logits"]
     torch.testing.assert_close(found, verifier.pooling(logits, judged).mean(dim=1))
@@ -108,11 +110,24 @@ def test_lower_precision_changes_little(
 
 
 def test_pooling_is_the_mean_and_the_soft_minimum() -> None:
-    logits, mask = torch.tensor([[1.0, -5.0, 3.0, 99.0]]), torch.tensor([[True, True, True, False]])
-    mean, softest = TokenPooling(1)(logits[..., None], mask)[0].tolist()
-    assert mean == pytest.approx(-1 / 3)
-    expected = -torch.tensor([-1.0, 5.0, -3.0]).exp().mean().log()
-    assert softest == pytest.approx(float(expected))
+    """Of what is asked of tokens; of gaps the soft minimum."""
+    said, gaps, likely = [1.0, -5.0, 3.0], [2.0, 2.5, -1.0], [-0.5, -4.0, -0.1]
+    mask = torch.tensor([[True, True, True, False]])
+    judged = torch.tensor([*zip(said, gaps, likely, strict=True), (99.0, -99.0, -99.0)])[None]
+    softest = [-float((-torch.tensor(each)).exp().mean().log()) for each in (said, gaps, likely)]
+    means = [sum(each) / 3 for each in (said, likely)]
+    pooling = TokenPooling(3)
+    assert pooling(judged, mask)[0].tolist() == pytest.approx([*means, *softest], rel=1e-4)
+    assert TokenPooling(2)(judged[..., ::2], mask)[0].tolist() == pytest.approx([*means, softest[0], softest[2]], rel=1e-4)
+    assert (pooling.out_features, TokenPooling(2).out_features) == (5, 4)
+
+
+@torch.no_grad()
+def test_what_is_impossible_counts_as_unlikely(verifier: VerifierNetwork, batch: dict[str, torch.Tensor]) -> None:
+    """However sure the decoder is of another token: no answer is ruled by one product alone."""
+    verifier.decoder.layer_norm.weight.mul_(1e4)
+    logits, judged = judge(verifier, *(batch[name] for name in NAMES))
+    assert float(logits[..., 1][judged].min()) == -5
 
 
 def test_the_embedding_stays_and_the_head_has_its_own_rate(verifier: VerifierNetwork) -> None:
@@ -139,14 +154,25 @@ def test_the_answer_for_gaps_learns_as_fast_as_the_head(encoder_dir: Path) -> No
 def test_a_text_is_fed_with_start_and_end(encoder_dir: Path) -> None:
     _, tokenizer = load_decoder(str(encoder_dir))
     first = 5  # after the marks
+    tokens = written_tokens()[first:]
     assert tokenizer.encode(" ab ") == [
         3,
         4,
         first + LETTERS.index(" "),
-        first + LETTERS.index("a"),
+        first + tokens.index("A"),
         first + LETTERS.index("b"),
+        first + tokens.index("."),
         2,
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fed"),
+    [("a cat", " A cat."), ("A cat.", " A cat."), ("who?", " Who?"), ("I don't", " I don't."), (" 3 ", " 3.")],
+)
+def test_a_text_is_written_as_in_transcripts(text: str, fed: str) -> None:
+    """What is written already stays."""
+    assert _as_written(text) == fed
 
 
 @pytest.mark.parametrize(
@@ -156,7 +182,7 @@ def test_a_text_is_fed_with_start_and_end(encoder_dir: Path) -> None:
         ("naïve", "does not know"),
         ("a <|endoftext|> b", "its own marks"),
         ("a <|0.00|> b", "its own marks"),
-        ("a" * 500, r"takes 504 tokens .* 448 at most"),
+        ("a" * 500, r"takes 505 tokens .* 448 at most"),
     ],
 )
 def test_a_text_that_can_not_be_fed_is_named(text: str, message: str, encoder_dir: Path) -> None:
@@ -218,7 +244,7 @@ def test_multilingual_models_are_told_language_and_task() -> None:
 def test_words_of_tokens(encoder_dir: Path) -> None:
     """A blank belongs to the word that it begins, as in Whisper's tokens."""
     _, tokenizer = load_decoder(str(encoder_dir))
-    assert tokenizer.words("we go") == [-1, -1, 0, 0, 0, 1, 1, 1, 2]
+    assert tokenizer.words("we go") == [-1, -1, 0, 0, 0, 1, 1, 1, 1, 2]
     assert len(tokenizer.words("we go")) == len(tokenizer.encode("we go"))
 
 
@@ -240,7 +266,7 @@ def test_the_token_loss_is_added_with_its_weight(verifier: VerifierNetwork, batc
     verifier.token_loss = 0.5
     logits, _ = judge(verifier, *(batch[name] for name in NAMES))
     torch.testing.assert_close(
-        verifier(**batch, token_labels=known)["loss"], plain + 0.5 * mean_token_loss(logits, known[..., :1])
+        verifier(**batch, token_labels=known)["loss"], plain + 0.5 * mean_token_loss(logits[..., :1], known[..., :1])
     )
 
 
@@ -252,10 +278,8 @@ def test_gaps_are_asked_where_texts_are_drawn(encoder_dir: Path, batch: dict[str
     logits, judged = judge(network, *(batch[name] for name in NAMES))
     states = decode(network.decoder, batch["tokens"], *network.hear(batch["response"], batch["response_frames"]))
     normed = (states - states.mean(2, keepdim=True)) / (states.var(2, unbiased=False, keepdim=True) + 1e-5).sqrt()
-    torch.testing.assert_close(logits[..., 1:], network.gap_head(normed), atol=1e-5, rtol=0)
-    pooled = network.pooling(logits, judged)
-    assert pooled.shape == (3, 3)
-    torch.testing.assert_close(pooled[:, 2:], TokenPooling(1)(logits[..., 1:], judged)[:, 1:])
+    torch.testing.assert_close(logits[..., 1:2], network.gap_head(normed), atol=1e-5, rtol=0)
+    assert network.pooling(logits, judged).shape == (3, 5)
     known = torch.full((*batch["tokens"].shape, 2), float("nan"))
     known[0, 4, 1] = 0.0
     network(**batch, token_labels=known)["loss"].backward()
