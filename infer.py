@@ -13,7 +13,7 @@ import pandas as pd
 from models import base, cluster, ensemble, inference
 from models.base.cli import add_config_argument, add_data_arguments, add_device_arguments, make_parser, positive, run
 from models.base.files import sha256_of_file, sole_writer
-from models.clips.tables import TEST_TABLES, clip_paths, read_test_table
+from models.clips.tables import TEST_TABLES, clip_paths, read_test_table, utterances
 from models.cluster.options import ClusterOptions, add_clip_arguments, clip_options
 from models.errors import InputError
 from models.inference.submission import (
@@ -27,6 +27,7 @@ from models.inference.submission import (
 )
 from models.speech.audio import Waveform, try_audio_files
 from models.speech.options import add_voice_arguments, trained_voice
+from models.speech.pronunciation_table import given_beside
 from models.speech.speaking import complete_references
 
 
@@ -75,12 +76,12 @@ def without(table: pd.DataFrame, problems: dict[int, str]) -> pd.DataFrame:
 
 
 def make_references(
-    arguments: argparse.Namespace, texts: Sequence[str], config: "ensemble.EnsembleConfig"
+    arguments: argparse.Namespace, said: Sequence[str], config: "ensemble.EnsembleConfig"
 ) -> tuple[dict[str, Waveform], dict[str, str]]:
-    """The reference of each distinct text, and why the texts that have none can't be spoken."""
+    """The reference of each distinct utterance, and why those that have none can't be spoken."""
     voice = trained_voice(arguments, config.voice)
-    found, unspoken = complete_references(arguments.tts_dir, list(texts), config.voice, voice, config.references)
-    return found.load(text for text in texts if text not in unspoken), unspoken
+    found, unspoken = complete_references(arguments.tts_dir, list(said), config.voice, voice, config.references)
+    return found.load(one for one in said if one not in unspoken), unspoken
 
 
 @dataclass(frozen=True)
@@ -127,15 +128,14 @@ def workplace(arguments: argparse.Namespace, options: ClusterOptions | None) -> 
 
 def main() -> None:
     arguments, options = parse_arguments()
-    table = read_test_table(arguments.data_dir)
+    table = read_test_table(arguments.data_dir, given_beside(arguments.tts_dir))
     config = ensemble.read_config(arguments.config)
     check_output(arguments.output)
     with workplace(arguments, options) as place:
         members = inference.load_members(config, arguments.config.parent, arguments.folds_per_model)
-        texts = table["expected_text"].tolist()
-        references, unspoken = make_references(arguments, texts, config)
-        unspoken |= inference.refused_texts(members, texts)
-        problems = find_unspoken(texts, unspoken, arguments.data_dir)
+        references, unspoken = make_references(arguments, utterances(table), config)
+        refused = inference.refused_texts(members, table["expected_text"].tolist())
+        problems = find_unspoken(table, unspoken, refused, arguments.data_dir)
         lengths = place.check(without(table, problems)["filename"].tolist())
         problems = add_problems(problems, find_unreadable(lengths, arguments.data_dir), len(table))
         check_strict(arguments.strict, problems)

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from tqdm import tqdm
 
 from models import base
@@ -17,6 +18,7 @@ from models.clips.tables import GRADES, TASKS, clip_paths, read_metadata
 from models.errors import InputError
 from models.speech.audio import Waveform, read_audio
 from models.speech.options import add_voice_arguments, trained_voice
+from models.speech.pronunciation_table import given_beside, to_cell
 from models.speech.speaking import complete_references
 
 PROBLEMS_FILE = "problems.json"
@@ -72,14 +74,19 @@ def read_clips(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """What is asked for: of each clip its name, path, text, task and grade."""
     if arguments.csv is None:
         answer = {"text": arguments.text, "task": arguments.task, "grade": arguments.grade}
-        return [{"name": arguments.audio.name, "path": arguments.audio, **answer}]
+        given = to_cell(given_beside(arguments.tts_dir).get((arguments.task, arguments.text), ()))
+        return [{"name": arguments.audio.name, "path": arguments.audio, **answer, "pronunciation": given}]
     if not arguments.csv.is_file():
         raise InputError(f"--csv {arguments.csv}: no such file; give a CSV with filename, task, expected_text, grade")
-    table = read_metadata(arguments.csv)
+    table = read_metadata(arguments.csv, given_beside(arguments.tts_dir))
+    given = table.get("pronunciation", pd.Series("", table.index))
     paths = clip_paths(arguments.data_dir or arguments.csv.parent, table["filename"])
     return [
-        {"name": row.filename, "path": path, "text": row.expected_text, "task": row.task, "grade": row.grade}
-        for row, path in zip(table.itertuples(), paths, strict=True)
+        {
+            **{"name": row.filename, "path": path, "text": row.expected_text, "task": row.task, "grade": row.grade},
+            "pronunciation": pronunciation,
+        }
+        for row, path, pronunciation in zip(table.itertuples(), paths, given, strict=True)
     ]
 
 
@@ -91,19 +98,19 @@ def write_result(target: Path, found: Any, picture: bool) -> None:
             temporary.write_bytes(room.as_png(room.draw(found)))
 
 
-def make_speak(arguments: argparse.Namespace, checkpoint: Any, texts: list[str]) -> Callable[[str], Waveform]:
-    """What gives the reference of each of the texts, in the voice that the model was trained with."""
-    if not texts:
+def make_speak(arguments: argparse.Namespace, checkpoint: Any, said: list[str]) -> Callable[[str], Waveform]:
+    """What gives the reference of each utterance, in the voice that the model was trained with."""
+    if not said:
         return {}.__getitem__  # no folder of references is needed
     options = trained_voice(arguments, checkpoint.voice)
     references, unspoken = complete_references(
-        arguments.tts_dir, texts, checkpoint.voice, options, checkpoint.references
+        arguments.tts_dir, said, checkpoint.voice, options, checkpoint.references
     )
 
-    def speak(text: str) -> Waveform:
-        if text in unspoken:
-            raise InputError(unspoken[text])
-        return references.load([text])[text]
+    def speak(utterance: str) -> Waveform:
+        if utterance in unspoken:
+            raise InputError(unspoken[utterance])
+        return references.load([utterance])[utterance]
 
     return speak
 
@@ -114,12 +121,13 @@ def localize_clips(
     """Writes each clip's files; yields the name of each clip that could not be done, and why."""
     model = room.load_model(checkpoint, base.resolve_device(arguments.device))
     method = room.choose_method(model.recipe, arguments.method, model.name)
-    texts = [text for clip in clips for text in room.texts_to_speak(clip["text"], method)]
-    speak = make_speak(arguments, checkpoint, texts)
+    asked = ((clip["text"], clip["task"], method, clip["pronunciation"]) for clip in clips)
+    speak = make_speak(arguments, checkpoint, [said for each in asked for said in room.needed_utterances(*each)])
     for clip in tqdm(clips, "localizing", unit=" clips", disable=None):
         try:
             response = read_audio(clip["path"], model.recipe.max_seconds)
-            found = room.localize(model, clip["text"], clip["task"], clip["grade"], response, speak, method)
+            given = (clip["text"], clip["task"], clip["grade"], response, speak, method, clip["pronunciation"])
+            found = room.localize(model, *given)
         except InputError as error:
             yield clip["name"], str(error)
             continue

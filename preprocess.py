@@ -1,11 +1,16 @@
 """Speak every expected text once: texts -> tts_data/."""
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
+import pandas as pd
+
 from models.base.cli import add_data_arguments, default_workers, make_parser, positive, run
-from models.clips.tables import read_metadata
+from models.clips.tables import read_metadata, utterances
 from models.speech.options import VoiceOptions, add_voice_arguments
+from models.speech.pronunciation import Pronunciation, pronounce_text
+from models.speech.pronunciation_table import Given, given_beside, leave_beside, read_given, write_pronunciations
 from models.speech.speaking import speak_references
 
 
@@ -23,23 +28,67 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--jobs", type=positive, default=default_workers(), help="processes that speak (default: %(default)s)"
     )
+    group = parser.add_argument_group("pronunciations")
+    group.add_argument(
+        "--list_pronunciations",
+        type=Path,
+        metavar="FILE.csv",
+        help="write what each text sounds like (task, text, pronunciation in ARPAbet, source), and make nothing else",
+    )
+    group.add_argument(
+        "--pronunciations",
+        type=Path,
+        metavar="FILE.csv",
+        help="such a table with corrections; it stays with the references for training and scoring, and only the texts that it "
+        "corrects are spoken again",
+    )
     return parser.parse_args()
 
 
-def read_texts(data_dir: Path) -> list[str]:
-    """The distinct expected texts: those of the training clips first."""
+def read_tables(data_dir: Path, given: Given) -> pd.DataFrame:
+    """The metadata of the training clips, and of the test clips where there are such."""
     files = [data_dir / "train_metadata.csv"]
     if (data_dir / "test_metadata.csv").exists():
         files.append(data_dir / "test_metadata.csv")
-    return list(dict.fromkeys(text for file in files for text in read_metadata(file)["expected_text"]))
+    return pd.concat([read_metadata(file, given) for file in files], ignore_index=True)
+
+
+def list_pronunciations(file: Path, table: pd.DataFrame, given: Given) -> None:
+    keys = dict.fromkeys(zip(table["task"], table["expected_text"], strict=True))
+    rows = {key: Pronunciation(given[key], "given") if key in given else pronounce_text(*key) for key in keys}
+    write_pronunciations(file, rows)
+    counts = Counter(found.source for found in rows.values())
+    known = ", ".join(f"{count} by {source}" for source, count in counts.most_common())
+    print(f"wrote {file}: {len(rows)} texts, {known}")
+
+
+def find_given(arguments: argparse.Namespace) -> Given:
+    """Pronunciations of the table that is given now, or else of the one that was given for the references that are there."""
+    if arguments.pronunciations is None:
+        return given_beside(arguments.tts_dir)
+    return read_given(arguments.pronunciations)
+
+
+def name_unused(table: pd.DataFrame, given: Given) -> None:
+    keys = set(zip(table["task"], table["expected_text"], strict=True))
+    if unused := [text for task, text in given if (task, text) not in keys]:
+        print(f"note: {len(unused)} of the pronunciations are of texts that no clip has, the first {unused[0]!r}")
 
 
 def main() -> None:
     arguments = parse_arguments()
-    texts = read_texts(arguments.data_dir)
+    given = find_given(arguments)
+    table = read_tables(arguments.data_dir, given)
+    name_unused(table, given)
+    if arguments.list_pronunciations is not None:
+        list_pronunciations(arguments.list_pronunciations, table, given)
+        return
+    said = list(dict.fromkeys(utterances(table)))
     options = VoiceOptions(arguments.voice, arguments.speed, arguments.speaker_embedding, arguments.vocoder)
-    made = speak_references(arguments.tts_dir, texts, options, arguments.jobs)
-    print(f"{arguments.tts_dir}: {len(texts)} references, {made} of them made now")
+    made = speak_references(arguments.tts_dir, said, options, arguments.jobs)
+    if given:
+        leave_beside(arguments.tts_dir, given)
+    print(f"{arguments.tts_dir}: {len(said)} references, {made} of them made now")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from models.network.decoder import load_decoder
 from models.network.encoder import load_encoder
 from models.recipe import Recipe
 from models.speech.options import VoiceOptions
+from models.speech.pronunciation import utterance_of
 from models.speech.references import read_identity, reference_path
 from models.speech.speaking import speak_references
 from models.training.job import TrainingJob
@@ -201,7 +202,8 @@ def load(name: str) -> Recipe:
 def jobs_on_tones(data_dir: Path, encoder_dir: Path, folder: Path) -> Callable[..., TrainingJob]:
     """Makes jobs on the 36 clips of a data folder, whose references are spoken into `folder`."""
     tts_dir = folder / "tts_data"
-    speak_references(tts_dir, [text for texts in TEXTS.values() for text in texts], VoiceOptions())
+    said = [utterance_of(task, text) for task, texts in TEXTS.items() for text in texts]
+    speak_references(tts_dir, said, VoiceOptions())
     table = read_training_table(data_dir)
 
     def make(name: str = "model2s", n_train: int = 24, **changes: object) -> TrainingJob:

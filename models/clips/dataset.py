@@ -13,7 +13,7 @@ from models.clips.augment import AUGMENTATIONS, NOTHING, Chain
 from models.clips.batches import Clip, collate_apart, collate_joined, collate_matched, collate_text
 from models.clips.expected_texts import ExpectedTexts
 from models.clips.features import HOP_LENGTH, log_mel, magnitude_spectrogram
-from models.clips.tables import clip_paths, scalars
+from models.clips.tables import clip_paths, scalars, utterances
 from models.clips.tokens import TextTokenizer
 from models.recipe import Layout
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio
@@ -29,7 +29,7 @@ class ComparisonDataset(Dataset[Clip]):
     table
         METADATA_COLUMNS and, for training, score; word_labels (of `read_word_labels`) where they are known.
     references
-        The waveform of each expected text.
+        The waveform of each utterance of `tables.utterances`.
     max_frames
         Spectrogram frames at which the joined input is cut.
     augment
@@ -72,11 +72,11 @@ class ComparisonDataset(Dataset[Clip]):
         self._is_fixed = padding == "fixed"
         self._n_mels = n_mels
         self._sources = clip_paths(data_dir, table["filename"]) if sources is None else sources
-        self._texts: list[str] = table["expected_text"].tolist()
+        self._utterances = [] if tokenizer is not None else utterances(table)
         self._references = references
         self._expected = None if tokenizer is None else ExpectedTexts(table, tokenizer, drawn_texts)
         self._reference_features: dict[int, Tensor] = {}
-        self._keys = {text: index for index, text in enumerate(dict.fromkeys(self._texts))}
+        self._keys = {utterance: index for index, utterance in enumerate(dict.fromkeys(self._utterances))}
         self._scalars = torch.from_numpy(scalars(table))
         self._labels = torch.from_numpy(table.get("score", pd.Series(0.0, table.index)).to_numpy(np.float32))
         self._augment_reference, self._augment_response = AUGMENTATIONS[augment]
@@ -115,15 +115,15 @@ class ComparisonDataset(Dataset[Clip]):
 
     def make_clip(self, row: int, response: Waveform) -> Clip:
         """What a network reads of a row, from its response's waveform."""
-        text = self._texts[row]
         rng = np.random.default_rng([self._seed, int(self._epoch), row])
         if self._expected is not None:
             clip = self._expected.read(row, rng)
             clip["response"] = self._log_mel(response, self._augment_response, rng)
         elif self._layout == "apart":
-            clip = self._apart(self._references[text], response, row, rng)
+            clip = self._apart(self._references[self._utterances[row]], response, row, rng)
         else:
-            magnitudes, boundary = self._joined_spectrogram(self._references[text], response, rng)
+            reference = self._references[self._utterances[row]]
+            magnitudes, boundary = self._joined_spectrogram(reference, response, rng)
             clip = Clip(log_mel=log_mel(magnitudes, self._n_mels), reference_frames=boundary)
         return Clip(**clip, scalars=self._scalars[row], labels=self._labels[row])
 
@@ -148,7 +148,7 @@ class ComparisonDataset(Dataset[Clip]):
 
     def _apart(self, reference: Waveform, response: Waveform, row: int, rng: np.random.Generator) -> Clip:
         """Both sides by themselves. A reference that is augmented is this clip's alone; others are computed once."""
-        key = self._keys[self._texts[row]] if self._augment_reference is NOTHING else -1 - row
+        key = self._keys[self._utterances[row]] if self._augment_reference is NOTHING else -1 - row
         spectrum = self._reference_features.get(key)
         if spectrum is None:
             spectrum = self._log_mel(reference, self._augment_reference, rng)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from models.base.files import read_whole
 from models.errors import InputError
+from models.speech.pronunciation import utterance_of
+from models.speech.pronunciation_table import NOTHING_GIVEN, Given, first_choice, from_cell, to_cell
 
 TASKS = ("deletion", "nonword_repetition", "blending", "sentence_repetition")  # in the order of the task scalar
 GRADES = ("KG", "1", "2", "3")  # in the order of the grade scalar
@@ -23,20 +25,33 @@ TEST_TABLES = ("test_metadata.csv", "submission_format.csv")
 MOST_TABLE_BYTES = 200_000_000  # of a CSV file: millions of rows
 
 
-def read_metadata(file: Path) -> pd.DataFrame:
-    """`train_metadata.csv` or `test_metadata.csv`: the columns filename, task, expected_text, grade, all text.
+def read_metadata(file: Path, given: Given = NOTHING_GIVEN) -> pd.DataFrame:
+    """`train_metadata.csv` or `test_metadata.csv`: filename, task, expected_text, grade, all text; perhaps pronunciation.
+
+    Parameters
+    ----------
+    given
+        Pronunciations of texts whose row has none of its own.
 
     Returns
     -------
     pd.DataFrame
-        METADATA_COLUMNS; the index is the row in the file, the header being row 1.
+        METADATA_COLUMNS and, where pronunciations are given, `pronunciation`, phones or "" of each row; the index is the row in
+        the file, the header being row 1.
     """
-    table = _read_csv(file, METADATA_COLUMNS)
+    table = _read_csv(file, METADATA_COLUMNS, optional=("pronunciation",))
     _check_filenames(file, table)
     _refuse(file, table, "task", ~table["task"].isin(TASKS), f"must be one of {', '.join(TASKS)}")
     _refuse(file, table, "grade", ~table["grade"].isin(GRADES), f"must be one of {', '.join(GRADES)}")
     _refuse(file, table, "expected_text", table["expected_text"].str.strip() == "", "must not be empty")
-    return table
+    return _with_pronunciations(file, table, given)
+
+
+def utterances(table: pd.DataFrame) -> list[str]:
+    """What a voice says for each row of metadata: references are kept by it."""
+    given = table.get("pronunciation", pd.Series("", table.index))
+    rows = zip(table["task"], table["expected_text"], given, strict=True)
+    return [utterance_of(task, text, first_choice(phones)) for task, text, phones in rows]
 
 
 def read_labels(file: Path) -> pd.DataFrame:
@@ -48,18 +63,18 @@ def read_labels(file: Path) -> pd.DataFrame:
     return table.assign(score=scores.astype(float))
 
 
-def read_training_table(data_dir: Path) -> pd.DataFrame:
-    """Metadata and labels joined: METADATA_COLUMNS and score, in the metadata's order."""
+def read_training_table(data_dir: Path, given: Given = NOTHING_GIVEN) -> pd.DataFrame:
+    """Metadata and labels joined: the columns of `read_metadata` and score, in the metadata's order."""
     metadata_file, labels_file = data_dir / "train_metadata.csv", data_dir / "train_labels.csv"
-    metadata, labels = read_metadata(metadata_file), read_labels(labels_file)
+    metadata, labels = read_metadata(metadata_file, given), read_labels(labels_file)
     _refuse_difference(metadata_file, metadata, labels_file, labels)
     return metadata.merge(labels, on="filename", how="left", validate="one_to_one")
 
 
-def read_test_table(data_dir: Path) -> pd.DataFrame:
+def read_test_table(data_dir: Path, given: Given = NOTHING_GIVEN) -> pd.DataFrame:
     """`test_metadata.csv` in the order of `submission_format.csv`."""
     metadata_file, format_file = (data_dir / name for name in TEST_TABLES)
-    metadata, order = read_metadata(metadata_file), _read_csv(format_file, ("filename",))
+    metadata, order = read_metadata(metadata_file, given), _read_csv(format_file, ("filename",))
     _check_filenames(format_file, order)
     _refuse_difference(format_file, order, metadata_file, metadata)
     return order.merge(metadata, on="filename", how="left", validate="one_to_one")
@@ -142,6 +157,20 @@ def base_rate_loss(scores: NDArray[np.float64]) -> float:
     return -sum(p * math.log(p) for p in (rate, 1 - rate) if p > 0)
 
 
+def _with_pronunciations(file: Path, table: pd.DataFrame, given: Given) -> pd.DataFrame:
+    """Each row's own pronunciation, or else its text's, checked."""
+    if "pronunciation" not in table and not given:
+        return table
+    cells = table.get("pronunciation", pd.Series("", table.index))
+    for row, cell in cells.items():
+        if cell.strip():
+            from_cell(cell, f"{file}, row {row}")
+    keys = zip(table["task"], table["expected_text"], cells, strict=True)
+    return table.assign(
+        pronunciation=[cell.strip() or to_cell(given.get((task, text), ())) for task, text, cell in keys]
+    )
+
+
 def _is_inside(path: Path, root: Path) -> bool:
     try:
         return path.resolve().is_relative_to(root)
@@ -149,8 +178,8 @@ def _is_inside(path: Path, root: Path) -> bool:
         return False
 
 
-def _read_csv(file: Path, columns: Iterable[str]) -> pd.DataFrame:
-    """`columns` of a CSV, all cells as text: a text such as 'null' or 'nan' stays what it is, and the grade '1' too.
+def _read_csv(file: Path, columns: Iterable[str], optional: Iterable[str] = ()) -> pd.DataFrame:
+    """`columns` of a CSV, and of the `optional` ones those that it has; all cells as text: 'null' and 'nan' stay what they are.
 
     pandas' own reader would shift or drop cells where a row is longer than the header, without a word.
     """
@@ -158,7 +187,7 @@ def _read_csv(file: Path, columns: Iterable[str]) -> pd.DataFrame:
         raise InputError(f"{file}: no such file")
     numbered = list(_read_rows(file))
     header = numbered[0][1] if numbered else []
-    columns = list(dict.fromkeys(columns))
+    columns = list(dict.fromkeys([*columns, *(column for column in optional if column in header)]))
     _check_header(file, header, columns)
     numbers, rows = [number for number, _ in numbered[1:]], [row for _, row in numbered[1:]]
     if not rows:

@@ -13,7 +13,7 @@ import torch
 from models import ensemble, inference
 from models.base.compute import resolve_device, resolve_precision
 from models.base.files import sha256_of_file
-from models.clips.tables import clip_paths
+from models.clips.tables import clip_paths, utterances
 from models.errors import InputError
 from models.speech.audio import length_or_error
 
@@ -69,7 +69,7 @@ def check_clips(options: NodeOptions, filenames: Sequence[str]) -> ClipResult:
 
 def score_clips(options: NodeOptions, table: pd.DataFrame, references: dict[str, Any]) -> ClipResult:
     """The ensemble's probability of each clip."""
-    spoken = {text: references[text].copy() for text in set(table["expected_text"])}  # torch wants them writable
+    spoken = {said: references[said].copy() for said in set(utterances(table))}  # torch wants them writable
 
     def work() -> list[float]:
         torch.set_num_threads(options.cpus)

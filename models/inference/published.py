@@ -30,6 +30,7 @@ from models.inference.submission import Priors
 from models.recipe import recipe_from_dict
 from models.speech.checksums import UNKNOWN, Checksums
 from models.speech.identity import Identity, check_identity, same_voice
+from models.speech.pronunciation_table import GIVEN_FILE
 from models.speech.references import PATHS_FILE, VOICE_FILE, References, refuse_foreign
 
 PUBLISHED_FORMAT = "speech-text-comparison published 1"
@@ -131,7 +132,7 @@ def copy_references(source: Path, target: Path, voice: Identity, trained_with: C
     target.mkdir()
     (target / VOICE_FILE).write_text(json.dumps(plain(voice), indent=2, sort_keys=True) + "\n", "utf-8")
     names = sorted(path.name for path in source.iterdir() if _REFERENCE_NAME.fullmatch(path.name) and path.is_file())
-    copied = [*names, *(name for name in (PATHS_FILE,) if (source / name).is_file())]
+    copied = [*names, *(name for name in (PATHS_FILE, GIVEN_FILE) if (source / name).is_file())]
     refuse_foreign({source / name for name in copied} - {references.path(text) for text in trained_with})
     for name in copied:
         shutil.copyfile(source / name, target / name)

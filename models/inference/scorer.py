@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from filelock import Timeout as LockTimeout
 
 from models.base.compute import resolve_device, resolve_precision
 from models.base.files import sole_writer
-from models.clips.tables import GRADES, TASKS
+from models.clips.tables import GRADES, TASKS, utterances
 from models.ensemble.blend import group_priors
 from models.ensemble.checkpoint import load_checkpoint
 from models.ensemble.config import read_config
@@ -29,6 +29,8 @@ from models.speech.audio import SAMPLE_RATE_HZ, Waveform, resample
 from models.speech.checksums import differing_texts
 from models.speech.identity import voice_key
 from models.speech.options import VoiceOptions
+from models.speech.pronunciation import utterance_of
+from models.speech.pronunciation_table import NOTHING_GIVEN, first_choice, from_cell, given_beside, to_cell
 from models.speech.references import References, reference_path
 from models.speech.speaking import complete_references
 
@@ -47,12 +49,20 @@ class Answer:
     ----------
     audio
         A file, or a waveform at 16 kHz: floats in [-1, 1] [shape=(n,)].
+    pronunciation
+        Of the text, where it is not the usual one: phones as in a table of pronunciations, "K AY B".
     """
 
     audio: Path | str | Waveform
     text: str
     task: str
     grade: str
+    pronunciation: str = ""
+
+    @property
+    def utterance(self) -> str:
+        """What a voice says for it."""
+        return utterance_of(self.task, self.text, first_choice(self.pronunciation))
 
 
 class Scorer:
@@ -81,6 +91,7 @@ class Scorer:
         self.precision = resolve_precision(precision, self.device)
         self._cache = cache_dir or default_cache() / _folder_name(voice_key(published.voice))
         self._voice = voice or VoiceOptions(published.voice["source"], published.voice["speed"])
+        self._given = NOTHING_GIVEN if published.references is None else given_beside(published.references)
 
     @classmethod
     def from_pretrained(
@@ -208,13 +219,13 @@ class Scorer:
         """
         if not answers:
             return np.zeros(0)
-        table = _as_table(answers)
+        table = _as_table([self.with_pronunciation(answer) for answer in answers])
         sources = [_as_source(answer.audio) for answer in answers]
         return score_clips(
             self.published.members,
             table,
             Path(),
-            self.references(table["expected_text"]),
+            self.references(utterances(table)),
             self.device,
             self.precision,
             num_workers,
@@ -222,9 +233,14 @@ class Scorer:
             on_progress,
         )
 
-    def references(self, texts: Iterable[str]) -> dict[str, Waveform]:
-        """What the expected texts sound like: float32 [shape=(n,)] at 16 kHz each; spoken now where they never were."""
-        texts = list(dict.fromkeys(texts))
+    def with_pronunciation(self, answer: Answer) -> Answer:
+        """With the one that was given for its text as the references were spoken, where it has none of its own."""
+        given = self._given.get((answer.task, answer.text), ())
+        return replace(answer, pronunciation=to_cell(given)) if given and not answer.pronunciation else answer
+
+    def references(self, said: Iterable[str]) -> dict[str, Waveform]:
+        """What utterances sound like: float32 [shape=(n,)] at 16 kHz each; spoken now where they never were."""
+        texts = list(dict.fromkeys(said))
         shipped, paths = self.published.references, self._shipped(texts)
         found = {} if shipped is None or not paths else self._load_shipped(shipped, paths)
         missing = [text for text in texts if text not in found]
@@ -235,9 +251,9 @@ class Scorer:
             found |= spoken.load(missing)
         return found
 
-    def speak(self, texts: Iterable[str]) -> dict[str, str]:
-        """Speak the texts that have no reference yet; returns those that the voice can't speak, and why."""
-        texts = list(dict.fromkeys(texts))
+    def speak(self, said: Iterable[str]) -> dict[str, str]:
+        """Speak the utterances that have no reference yet; returns those that the voice can't speak, and why."""
+        texts = list(dict.fromkeys(said))
         shipped = self._shipped(texts)
         missing = [text for text in texts if text not in shipped]
         return self._speak(missing)[1] if missing else {}
@@ -308,8 +324,10 @@ def _as_table(answers: Sequence[Answer]) -> pd.DataFrame:
             raise InputError(f"grade {answer.grade!r}: must be one of {', '.join(GRADES)}")
         if not answer.text.strip():
             raise InputError("the expected text must not be empty")
-    rows = [(answer.text, answer.task, answer.grade) for answer in answers]
-    return pd.DataFrame(rows, columns=["expected_text", "task", "grade"])
+        if answer.pronunciation:
+            from_cell(answer.pronunciation, f"the expected text {answer.text[:60]!r}")
+    rows = [(answer.text, answer.task, answer.grade, answer.pronunciation) for answer in answers]
+    return pd.DataFrame(rows, columns=["expected_text", "task", "grade", "pronunciation"])
 
 
 def _as_source(audio: Path | str | Waveform) -> Path | Waveform:

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.base.files import replace_when_done
+from models.clips.tables import utterances
 from models.errors import InputError
 
 Priors = Mapping[str, Mapping[str, float]]
@@ -34,25 +35,29 @@ def find_unreadable(results: Sequence[float | InputError], data_dir: Path) -> di
     return problems
 
 
-def find_unspoken(texts: Sequence[str], unspoken: Mapping[str, str], data_dir: Path) -> dict[int, str]:
-    """What is wrong with each row whose expected text the voice can't speak.
+def find_unspoken(
+    table: pd.DataFrame, unspoken: Mapping[str, str], refused: Mapping[str, str], data_dir: Path
+) -> dict[int, str]:
+    """What is wrong with each row whose expected text can't be spoken or read.
 
     Parameters
     ----------
-    texts
-        Of each row.
     unspoken
-        Of `references.complete_references`.
+        By utterance, of `speaking.complete_references`.
+    refused
+        By expected text, of `scoring.refused_texts`.
 
     Raises
     ------
     InputError
         Where no row is left.
     """
-    problems = {row: unspoken[text] for row, text in enumerate(texts) if text in unspoken}
-    if len(problems) == len(texts):
+    pairs = enumerate(zip(utterances(table), table["expected_text"], strict=True))
+    found = {row: unspoken.get(utterance) or refused.get(text) for row, (utterance, text) in pairs}
+    problems = {row: reason for row, reason in found.items() if reason}
+    if len(problems) == len(table):
         raise InputError(
-            f"--data_dir {data_dir}: none of its {len(texts)} clips can be scored, the first: {problems[0]}"
+            f"--data_dir {data_dir}: none of its {len(table)} clips can be scored, the first: {problems[0]}"
         )
     return problems
 

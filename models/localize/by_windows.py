@@ -6,12 +6,13 @@ from itertools import pairwise
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
+from models.clips.tables import utterances
 from models.ensemble.metrics import Values, sigmoid
 from models.errors import InputError
 from models.localize.model import LoadedModel, Speak
 from models.localize.result import Alignment, Localization, Seconds, Unit
 from models.localize.unit_scores import UNLIKELY, Evidence, Probabilities, likeliest_kind, score_evidence
-from models.localize.windows import Fit, fit_blocks, needed_texts, speech_seconds, split_units
+from models.localize.windows import Fit, fit_blocks, needed_texts, pieces_table, speech_seconds, split_units
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform
 
 TABLE = "word, blocks"
@@ -20,10 +21,12 @@ _ROWS_PER_UNIT = 10
 
 
 def localize_by_blocks(
-    model: LoadedModel, text: str, task: str, grade: str, speak: Speak, response: Waveform
+    model: LoadedModel, text: str, task: str, grade: str, speak: Speak, response: Waveform, pronunciation: str = ""
 ) -> Localization:
-    references = {needed: speak(needed) for needed in needed_texts(text)}
-    logit, fits = fit_blocks(model, text, task, grade, references, response)
+    """Judge each unit of the text by the blocks that hold it; `pronunciation` is the whole text's, where it has been given."""
+    said = utterances(pieces_table(needed_texts(text), task, grade, pronunciation))
+    references = {utterance: speak(utterance) for utterance in said}
+    logit, fits = fit_blocks(model, text, task, grade, references, response, pronunciation)
     if not np.isfinite([logit, *(fit.logit for fit in fits)]).all():
         raise InputError(f"{model.name}: gives scores that are not finite; train it again")
     unit, texts = split_units(text)

@@ -89,14 +89,16 @@ class Finding:
 
 
 @torch.inference_mode()
-def hear(model: LoadedModel, text: str, scalars: Tensor, reference: Tensor, response: Tensor) -> HeardClip:
+def hear(
+    model: LoadedModel, text: str, utterance: str, scalars: Tensor, reference: Tensor, response: Tensor
+) -> HeardClip:
     """Encode both sides [shape=(n_mels, frames)], once."""
     network = model.aligned
     if network is None:
         raise InputError(f"{model.name}: reads both sides as one input; --method alignment needs an aligned model")
     left, right = (_encode(network, side, model.device) for side in (reference, response))
     reads_phones = model.reads_phones and network.phone_names == PHONE_CLASSES
-    pronunciation = _pronounce(text, left if reads_phones else None)
+    pronunciation = _pronounce(text, utterance, left if reads_phones else None)
     placed = place_units(_log_probabilities(left), pronunciation.phones) if reads_phones else None
     spans = placed or evenly(pronunciation.phones, 0, left.frames.shape[1])
     return HeardClip(
@@ -134,9 +136,9 @@ def _encode(network: AlignedNetwork, log_mel: Tensor, device: torch.device) -> E
     return network.encode(log_mel[None].to(device), lengths)
 
 
-def _pronounce(text: str, reference: EncodedClips | None) -> Pronunciation:
+def _pronounce(text: str, utterance: str, reference: EncodedClips | None) -> Pronunciation:
     """By espeak-ng, else as read in the reference, else without phones: words of lengths that go with their letters."""
-    found = pronounce(text)
+    found = pronounce(text, utterance)
     if found is None and reference is not None:
         phones, counts = greedy_phones(reference.phone_logits, reference.lengths)
         found = pronounce_as_read(text, phones[0, : int(counts[0])].tolist())

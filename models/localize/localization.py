@@ -1,5 +1,6 @@
 """Where does an answer depart from the expected text? One clip, its units scored, timed and named."""
 
+from models.clips.tables import utterances
 from models.ensemble.checkpoint import Checkpoint
 from models.errors import InputError
 from models.inference.scoring import Member
@@ -9,10 +10,12 @@ from models.localize.by_windows import localize_by_blocks
 from models.localize.methods import METHODS, choose_method
 from models.localize.model import LoadedModel, Speak, check_response, load_model
 from models.localize.result import Localization, Unit, to_json
-from models.localize.windows import needed_texts
+from models.localize.windows import needed_texts, pieces_table
 from models.speech.audio import Waveform
+from models.speech.pronunciation import utterance_of
+from models.speech.pronunciation_table import first_choice
 
-__all__ = ["METHODS", "Localization", "Unit", "choose_method", "localize", "texts_to_speak", "to_json"]
+__all__ = ["METHODS", "Localization", "Unit", "choose_method", "localize", "needed_utterances", "to_json"]
 
 
 def localize(
@@ -23,6 +26,7 @@ def localize(
     response: Waveform,
     speak: Speak,
     method: str = "auto",
+    pronunciation: str = "",
 ) -> Localization:
     """Score each word of the expected text, or of a single word each phone or syllable, and what was said between.
 
@@ -33,10 +37,12 @@ def localize(
     response : float32 [shape=(n,)]
         At 16 kHz.
     speak
-        The voice that the model was trained with, on a text; asked for `texts_to_speak`, of which a verifier needs none.
+        The voice that the model was trained with, on an utterance; asked for `needed_utterances`, of which a verifier needs none.
     method
         "tokens" asks a verifier; "alignment" compares frames, by an aligned model; "blocks" asks a model that hears references
         about pieces; "auto" takes what suits the model.
+    pronunciation
+        Where it has been given, as in a table of pronunciations.
 
     Raises
     ------
@@ -52,13 +58,16 @@ def localize(
     if method == "tokens":
         return localize_by_tokens(loaded, text, task, grade, response)
     if method == "alignment":
-        return localize_by_frames(loaded, text, task, grade, speak(text), response)
-    return localize_by_blocks(loaded, text, task, grade, speak, response)
+        utterance = utterance_of(task, text, first_choice(pronunciation))
+        return localize_by_frames(loaded, text, task, grade, utterance, speak(utterance), response)
+    return localize_by_blocks(loaded, text, task, grade, speak, response, pronunciation)
 
 
-def texts_to_speak(text: str, method: str) -> list[str]:
+def needed_utterances(text: str, task: str, method: str, pronunciation: str = "") -> list[str]:
     """What `localize` asks the voice for; method : as from `choose_method`."""
     text = " ".join(text.split())
     if method == "tokens":
         return []
-    return needed_texts(text) if method == "blocks" else [text]
+    if method == "blocks":
+        return utterances(pieces_table(needed_texts(text), task, "1", pronunciation))
+    return [utterance_of(task, text, first_choice(pronunciation))]

@@ -6,15 +6,11 @@ reads in the reference are shared out among the words by their letters.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-
-import numpy as np
 
 from models.errors import InputError
-from models.network.phones import PAUSE, PHONE_CLASSES, phone_class
-from models.speech.espeak import NORMAL_RATE_WPM, Espeak
-
-_RATE_WPM = round(0.7 * NORMAL_RATE_WPM)  # of the references with which the phone classifier was trained
+from models.network.phones import PHONE_CLASSES
+from models.speech.arpabet import espeak_class
+from models.speech.reading import read_words, share_out
 
 # The classes of which espeak-ng's own names say little to a reader, in the International Phonetic Alphabet.
 _IPA = dict(
@@ -45,19 +41,20 @@ class Pronunciation:
     phones: tuple[tuple[int, ...], ...]
 
 
-def pronounce(text: str) -> Pronunciation | None:
-    """By espeak-ng; None where it is not installed, or has no sound for the text."""
+def pronounce(text: str, utterance: str) -> Pronunciation | None:
+    """The text in units, as espeak-ng says its utterance; None where it is not installed, or has no sound for it."""
     try:
-        phones = _spoken_phones(text)
+        phones = read_words(utterance)
     except InputError:
         return None
-    return _in_units(text, phones)
+    classes = [[espeak_class(name) for name in of_word] for of_word in phones]
+    return _in_units(text, [[index for index in of_word if index is not None] for of_word in classes])
 
 
 def pronounce_as_read(text: str, read: Sequence[int]) -> Pronunciation | None:
     """From the phones that were read in the text's reference, each word given as many as its letters let expect."""
     words = text.split()
-    return _in_units(text, _share_out(list(read), [len(word) for word in words]))
+    return _in_units(text, share_out(list(read), [len(word) for word in words]))
 
 
 def phone_name(index: int) -> str:
@@ -85,47 +82,3 @@ def _in_units(text: str, phones: list[list[int]]) -> Pronunciation | None:
         return Pronunciation("word", *(tuple(column) for column in zip(*units, strict=True)))  # type: ignore[arg-type]
     singles = units[0][1]
     return Pronunciation("phone", tuple(phone_name(phone) for phone in singles), tuple((phone,) for phone in singles))
-
-
-@lru_cache(maxsize=4096)
-def _phone_table(text: str) -> tuple[tuple[int, int], ...]:
-    """Class of each phone, pauses left out, and where its word begins in the text."""
-    utterance = _espeak().speak(text, rate_wpm=_RATE_WPM)
-    classes = [(phone_class(phone.name), phone.word_start) for phone in utterance.phones]
-    return tuple((index, start) for index, start in classes if index is not None and index != PAUSE)
-
-
-@lru_cache(maxsize=1)
-def _espeak() -> Espeak:
-    return Espeak(fresh=False)
-
-
-def _spoken_phones(text: str) -> list[list[int]]:
-    """The phones of each word, as spoken in its sentence."""
-    words = text.split()
-    text = " ".join(words)
-    starts = np.cumsum([0, *(len(word) + 1 for word in words)])[:-1]
-    phones: list[list[int]] = [[] for _ in words]
-    for index, start in _phone_table(text):
-        phones[max(0, int(np.searchsorted(starts, start, side="right")) - 1)].append(index)
-    return _part_merged(words, phones)
-
-
-def _part_merged(words: Sequence[str], phones: list[list[int]]) -> list[list[int]]:
-    """Words that espeak-ng took for one with the word before get their part of its phones, as many as when spoken alone."""
-    first = 0
-    while first < len(words):
-        after = first + 1
-        while after < len(words) and not phones[after]:
-            after += 1
-        if after > first + 1:
-            alone = [len(_phone_table(word)) for word in words[first:after]]
-            phones[first:after] = _share_out(phones[first], alone)
-        first = after
-    return phones
-
-
-def _share_out(phones: list[int], shares: Sequence[int]) -> list[list[int]]:
-    """Neighbouring parts of `phones`, of lengths in proportion to `shares`."""
-    ends = np.round(np.cumsum(shares) / max(1, sum(shares)) * len(phones)).astype(int).tolist()
-    return [phones[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]

@@ -16,6 +16,7 @@ import torch
 
 from models.clips.batches import Clip
 from models.clips.dataset import ComparisonDataset
+from models.clips.tables import utterances
 from models.ensemble.metrics import Values
 from models.localize.model import LoadedModel
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform
@@ -87,27 +88,36 @@ def needed_texts(text: str) -> list[str]:
 
 
 def fit_blocks(
-    model: LoadedModel, text: str, task: str, grade: str, references: Mapping[str, Waveform], response: Waveform
+    model: LoadedModel,
+    text: str,
+    task: str,
+    grade: str,
+    references: Mapping[str, Waveform],
+    response: Waveform,
+    pronunciation: str = "",
 ) -> tuple[float, list[Fit]]:
     """The logit of the whole, and every block against every window.
 
     Parameters
     ----------
     references
-        Of `needed_texts`, at 16 kHz.
+        Of the utterances of `needed_texts`, at 16 kHz.
+    pronunciation
+        The whole text's, where it has been given.
     """
     speech = speech_seconds(response)
-    whole = speech_seconds(references[text])
-    pace = float(np.clip((speech[1] - speech[0]) / max(0.1, whole[1] - whole[0]), _FASTEST, _SLOWEST))
     blocks, n_units = text_blocks(text), len(split_units(text)[1])
+    said = utterances(pieces_table([text, *(block.text for block in blocks)], task, grade, pronunciation))
+    whole = speech_seconds(references[said[0]])
+    pace = float(np.clip((speech[1] - speech[0]) / max(0.1, whole[1] - whole[0]), _FASTEST, _SLOWEST))
     tried = [
         (block, start, end)
-        for block in blocks
-        for start, end in _windows(len(references[block.text]) / SAMPLE_RATE_HZ * pace, _place(block, n_units), speech)
+        for block, utterance in zip(blocks, said[1:], strict=True)
+        for start, end in _windows(len(references[utterance]) / SAMPLE_RATE_HZ * pace, _place(block, n_units), speech)
     ]
     cuts = [response[int(start * SAMPLE_RATE_HZ) : int(end * SAMPLE_RATE_HZ)] for _, start, end in tried]
-    texts = [text, *(block.text for block, _, _ in tried)]
-    logits = pair_logits(model, texts, task, grade, references, [response, *cuts])
+    table = pieces_table([text, *(block.text for block, _, _ in tried)], task, grade, pronunciation)
+    logits = pair_logits(model, table, references, [response, *cuts])
     fits = [Fit(*window, logit) for window, logit in zip(tried, logits[1:].tolist(), strict=True)]
     return float(logits[0]), fits
 
@@ -144,17 +154,17 @@ def speech_seconds(waveform: Waveform) -> tuple[float, float]:
     return loud[0] / 50, min((loud[-1] + 1) / 50, len(waveform) / SAMPLE_RATE_HZ)
 
 
+def pieces_table(texts: Sequence[str], task: str, grade: str, pronunciation: str = "") -> pd.DataFrame:
+    """A text and its pieces as metadata; the text comes first, and has the pronunciation."""
+    table = pd.DataFrame({"filename": "window", "task": task, "expected_text": list(texts), "grade": grade})
+    return table.assign(pronunciation=[pronunciation if text == texts[0] else "" for text in texts])
+
+
 @torch.inference_mode()
 def pair_logits(
-    model: LoadedModel,
-    texts: Sequence[str],
-    task: str,
-    grade: str,
-    references: Mapping[str, Waveform],
-    responses: Sequence[Waveform],
+    model: LoadedModel, table: pd.DataFrame, references: Mapping[str, Waveform], responses: Sequence[Waveform]
 ) -> Values:
-    """The network's logit for each pair of a text's reference and a response: float64 [shape=(pairs,)]."""
-    table = pd.DataFrame({"filename": "window", "task": task, "expected_text": list(texts), "grade": grade})
+    """The network's logit for each pair of a row's reference and a response: float64 [shape=(pairs,)]."""
     recipe = model.recipe
     dataset = ComparisonDataset(
         table, Path(), references, model.n_mels, model.max_frames, layout=recipe.layout, padding=recipe.padding

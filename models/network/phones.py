@@ -1,27 +1,17 @@
-"""The classes of the phone classifier, and what espeak-ng calls the phones in each.
-
-`phones.json` here is the inventory of the shipped encoder with espeak-ng's mnemonics, stress marks removed; a pretrained encoder
-names its own classes in a `phones.json` beside its weights, and a checkpoint remembers them.
+"""The classes of the phone classifier. The shipped encoder's are those of espeak-ng's phones (`speech/arpabet.py`); a pretrained
+encoder names its own in a `phones.json` beside its weights, and a checkpoint remembers them.
 """
 
 import json
 from pathlib import Path
 
 from models.errors import InputError
+from models.speech.arpabet import ESPEAK_CLASSES
 
 FRAME_SECONDS = 0.02  # one encoder frame: 2 spectrogram frames of 10 ms
 PAUSE = 0  # index of the class of pauses, and the CTC blank
 PHONES_FILE = "phones.json"
-
-_MNEMONICS: dict[str, str] = json.loads(Path(__file__).with_name(PHONES_FILE).read_text(encoding="utf-8"))
-_CLASS_OF_MNEMONIC = {name: index for index, names in enumerate(_MNEMONICS.values()) for name in names.split()}
-
-PHONE_CLASSES: tuple[str, ...] = tuple(_MNEMONICS)
-
-
-def phone_class(name: str) -> int | None:
-    """Index of the class of an espeak-ng phone; None for a name outside the inventory (its frames stay unlabelled)."""
-    return _CLASS_OF_MNEMONIC.get(name.strip("',%="))
+PHONE_CLASSES: tuple[str, ...] = tuple(ESPEAK_CLASSES)
 
 
 def usual_phones(n_classes: int) -> tuple[str, ...]:

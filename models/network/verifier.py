@@ -18,7 +18,6 @@ from models.network.encoder import encode, encoder_lengths, frame_mask
 from models.network.layers import as_weights
 from models.recipe import Recipe
 
-
 _NATS = 3.0  # of a log-probability that count as one: near its standard deviation before training
 _LEAST = -5.0  # of these units: what is less likely is as good as impossible
 _ROWS_AT_ONCE = 512  # of a product with the whole vocabulary: 100 MB

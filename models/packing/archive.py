@@ -24,7 +24,8 @@ from models.base.files import PROJECT_DIR, replace_when_done
 from models.ensemble.blend import spread_folds
 from models.ensemble.checkpoint import checkpoint_name, load_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry, config_bytes
-from models.packing.voices import PackedFiles
+from models.packing.voices import PackedFiles, lexicon_files
+from models.speech.pronunciation_table import GIVEN_FILE
 from models.speech.references import PATHS_FILE, VOICE_FILE, References, listed_texts, refuse_foreign
 
 MAIN = PROJECT_DIR / "assets" / "submission" / "main.py"
@@ -84,14 +85,17 @@ def submission_files(config: EnsembleConfig, config_dir: Path, tts_dir: Path, en
         files |= dict(zip(names, (config_dir / path for path in entry.paths), strict=True))
         packed_entries.append(replace(entry, paths=names))
     files[CONFIG_NAME] = config_bytes(replace(config, models=packed_entries))
-    return files | _reference_files(config, tts_dir)
+    return files | _reference_files(config, tts_dir) | lexicon_files()
 
 
 def _reference_files(config: EnsembleConfig, tts_dir: Path) -> PackedFiles:
     references = References(tts_dir, config.references, config.voice)
     references.check(config.references)
     known = [references.path(text) for text in config.references]
-    others = [tts_dir / VOICE_FILE, tts_dir / PATHS_FILE, *map(references.path, listed_texts(tts_dir))]
+    others = [
+        *(tts_dir / name for name in (VOICE_FILE, PATHS_FILE, GIVEN_FILE)),
+        *map(references.path, listed_texts(tts_dir)),
+    ]
     refuse_foreign(set(others) - set(known))
     return {f"{REFERENCES_NAME}/{path.name}": path for path in [*others, *known] if path.is_file()}
 

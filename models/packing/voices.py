@@ -7,6 +7,8 @@ from pathlib import Path
 from models.base.files import PROJECT_DIR
 from models.errors import InputError
 from models.speech.identity import Identity, describe_voice, same_voice
+from models.speech.lexicon import DATA_FILE, lexicon_folder
+from models.speech.lexicon import PACKAGE as LEXICON_PACKAGE
 from models.speech.options import VoiceOptions
 from models.speech.voices import make_voice
 
@@ -53,6 +55,13 @@ def voice_files(
     if espeak_package is None:
         _check_voice(identity, replace(options, voice="espeak"))
     return _espeak_files(espeak_package), {**identity, "source": "espeak"}
+
+
+def lexicon_files() -> PackedFiles:
+    """What texts sound like is looked up in these, whatever the voice."""
+    folder, data = lexicon_folder(), Path(DATA_FILE)
+    names = (data, data.with_name("LICENSE"))
+    return {f"{VENDOR_FOLDER}/{LEXICON_PACKAGE}/{name.as_posix()}": folder / name for name in names}
 
 
 def can_speak(identity: Identity) -> bool:

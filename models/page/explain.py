@@ -6,7 +6,7 @@ import numpy as np
 
 from models.inference.scorer import Answer, Scorer
 from models.localize.choice import choose_member
-from models.localize.localization import localize, texts_to_speak
+from models.localize.localization import localize, needed_utterances
 from models.localize.methods import choose_method, is_single_word, is_suitable
 from models.localize.model import load_model
 from models.localize.picture import as_png, draw
@@ -25,9 +25,10 @@ def make_explain(scorer: Scorer) -> Explain | None:
     def explain(scorer: Scorer, answer: Answer, probability: float) -> Explanation:
         model = of_words if is_single_word(answer.text) else of_sentences
         method = choose_method(model.recipe, "auto", model.name)
-        spoken = scorer.references(texts_to_speak(answer.text, method))
+        spoken = scorer.references(needed_utterances(answer.text, answer.task, method, answer.pronunciation))
         response = np.asarray(answer.audio, dtype=np.float32)
-        found = localize(model, answer.text, answer.task, answer.grade, response, spoken.__getitem__, method)
+        asked = (answer.text, answer.task, answer.grade, response, spoken.__getitem__, method, answer.pronunciation)
+        found = localize(model, *asked)
         return Explanation(found.units, as_png(draw(replace(found, probability=probability))))
 
     return explain

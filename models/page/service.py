@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from models.clips.tables import METADATA_COLUMNS
+from models.clips.tables import METADATA_COLUMNS, utterances
 from models.errors import InputError
 from models.inference.scorer import Answer, Scorer
 from models.localize.result import Unit
@@ -118,7 +118,7 @@ class Service:
         InputError
             Where the text, task or grade is wrong, or the voice says nothing for the text.
         """
-        answer = Answer(waveform, check_text(text), task, grade)
+        answer = self.scorer.with_pronunciation(Answer(waveform, check_text(text), task, grade))
         probability = float(self.scorer.score_batch([answer])[0])
         explanation, notes = None, list(_doubts(waveform, self.scorer))
         if self._explain is not None:
@@ -126,7 +126,7 @@ class Service:
                 explanation = self._explain(self.scorer, answer, probability)
             except InputError as error:
                 notes.append(f"Where the answer departs from the text can't be shown: {error}")
-        reference = self.scorer.references([answer.text])[answer.text]
+        (reference,) = self.scorer.references([answer.utterance]).values()
         verdict = judge(probability, thresholds)
         return Result(probability, verdict, answer, waveform, reference, explanation, tuple(notes))
 
@@ -144,10 +144,11 @@ class Service:
             found = source if path is None else next(lengths)
             problems[row] = self._problem(found, path)
         rows = batch.table.reset_index(drop=True)
-        self._check_texts(rows["expected_text"].tolist(), problems)
+        self._check_texts(rows, problems)
         scorable = [row for row, problem in enumerate(problems) if not problem]
+        columns = [name for name in ("expected_text", "task", "grade", "pronunciation") if name in rows]
         answers = [
-            Answer(path, *(str(rows.at[row, name]) for name in ("expected_text", "task", "grade")))
+            Answer(path, *(str(rows.at[row, name]) for name in columns))
             for row in scorable
             if (path := paths[row]) is not None
         ]
@@ -166,16 +167,17 @@ class Service:
             return str(error) if path is None else _without_path(error, path)
         return ""
 
-    def _check_texts(self, texts: Sequence[str], problems: list[str]) -> None:
+    def _check_texts(self, rows: pd.DataFrame, problems: list[str]) -> None:
         """Note in `problems`, by row, which texts can't be taken or spoken, where the row has no other problem."""
-        for row, text in enumerate(texts):
+        for row, text in enumerate(rows["expected_text"]):
             try:
                 check_text(text)
             except InputError as error:
                 problems[row] = problems[row] or str(error)
-        unspoken = self.scorer.speak(text for text, problem in zip(texts, problems, strict=True) if not problem)
-        for row, text in enumerate(texts):
-            problems[row] = problems[row] or unspoken.get(text, "")
+        said = utterances(rows)
+        unspoken = self.scorer.speak(one for one, problem in zip(said, problems, strict=True) if not problem)
+        for row, utterance in enumerate(said):
+            problems[row] = problems[row] or unspoken.get(utterance, "")
 
     def _check_length(self, seconds: float) -> None:
         if seconds > self.max_seconds:

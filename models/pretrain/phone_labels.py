@@ -10,13 +10,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.network.phones import FRAME_SECONDS, PAUSE, phone_class
+from models.network.phones import FRAME_SECONDS, PAUSE
+from models.speech.arpabet import espeak_class
 from models.speech.espeak import Phone
 
 
 def phone_sequence(phones: Sequence[Phone]) -> tuple[int, ...]:
     """Classes of the spoken phones in order, without pauses: a CTC target, and the test of what sounds the same."""
-    classes = (phone_class(phone.name) for phone in phones)
+    classes = (espeak_class(phone.name) for phone in phones)
     return tuple(index for index in classes if index is not None and index != PAUSE)
 
 
@@ -38,6 +39,6 @@ def frame_labels(
         -1 where the phone lies outside the inventory.
     """
     starts_seconds = start_seconds + np.array([phone.start_sample for phone in phones]) / samples_per_second
-    classes = [phone_class(phone.name) for phone in phones]
+    classes = [espeak_class(phone.name) for phone in phones]
     table = np.array([PAUSE] + [-1 if index is None else index for index in classes], np.int64)
     return table[np.searchsorted(starts_seconds, np.arange(n_frames) * FRAME_SECONDS, side="right")]

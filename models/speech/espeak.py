@@ -28,7 +28,7 @@ _OUTPUT_SYNCHRONOUS = 2
 _OPTION_PHONEME_EVENTS = 0x0001
 _OPTION_DONT_EXIT = 0x8000
 _PARAMETER_RATE, _PARAMETER_PITCH, _PARAMETER_RANGE = 1, 3, 4
-_FLAG_UTF8 = 1
+_FLAG_UTF8, _FLAG_PHONEMES = 1, 0x100  # the latter: [[…]] holds phones
 _EVENT_END_OF_LIST, _EVENT_PHONEME = 0, 7
 
 
@@ -114,8 +114,12 @@ class Espeak:
         rate_wpm: int = NORMAL_RATE_WPM,
         pitch: int = NORMAL_PITCH,
         pitch_range: int = 50,
+        told_phones: bool = False,
     ) -> Utterance:
-        """Speak `text`. `voice` is a language with an optional variant, such as `en-us+f3`; pitch and range lie in 0-99."""
+        """Speak `text`. `voice` is a language with an optional variant, such as `en-us+f3`; pitch and range lie in 0-99.
+
+        With `told_phones`, what stands in double brackets is phones by their mnemonics: `[[k'aIb]]`.
+        """
         if self._fresh and self._used:
             self.close()
         library = self._ready()
@@ -129,7 +133,8 @@ class Espeak:
         ):
             library.espeak_SetParameter(parameter, int(value), 0)
         encoded = text.encode() + b"\0"
-        status = library.espeak_Synth(encoded, len(encoded), 0, 0, 0, _FLAG_UTF8, None, None)
+        flags = _FLAG_UTF8 | (_FLAG_PHONEMES if told_phones else 0)
+        status = library.espeak_Synth(encoded, len(encoded), 0, 0, 0, flags, None, None)
         if status != 0 or library.espeak_Synchronize() != 0:
             raise InputError(f"espeak-ng could not speak the text {text!r} with the voice '{voice}'")
         samples = np.concatenate(self._chunks) if self._chunks else np.zeros(0, np.int16)

@@ -17,6 +17,7 @@ from models.speech.audio import Waveform, resample
 from models.speech.identity import Identity
 from models.speech.options import VoiceOptions
 from models.speech.seeding import reproducible, text_seed
+from models.speech.utterance import spelled
 
 
 class HuggingFaceVoice:
@@ -40,7 +41,8 @@ class HuggingFaceVoice:
         with _explained("voice", options.voice):
             self.speak("a")  # shows a model that can't speak, or lacks a package, before any long work
 
-    def speak(self, text: str) -> Waveform:
+    def speak(self, utterance: str) -> Waveform:
+        text = spelled(utterance)
         tokenizer = self._pipeline.tokenizer
         if tokenizer is not None and len(tokenizer(text)["input_ids"]) == 0:
             return np.zeros(0, np.float32)  # not one of its characters is known; VITS would fail

@@ -17,6 +17,7 @@ from models.speech.espeak import NORMAL_RATE_WPM, SAMPLE_RATE_HZ, SLOWEST_RATE_W
 from models.speech.identity import Identity
 from models.speech.options import VoiceOptions
 from models.speech.seeding import reproducible, text_seed
+from models.speech.utterance import for_espeak, spelled
 
 MELO_FOLDER = Path("assets/tts_model")
 
@@ -24,8 +25,8 @@ MELO_FOLDER = Path("assets/tts_model")
 class Voice(Protocol):
     identity: Identity
 
-    def speak(self, text: str) -> Waveform:
-        """Speech for `text`: float32 [shape=(n,)] at 16 kHz."""
+    def speak(self, utterance: str) -> Waveform:
+        """Speech for an utterance (`speech/utterance.py`): float32 [shape=(n,)] at 16 kHz."""
 
 
 def make_voice(options: VoiceOptions) -> Voice:
@@ -58,9 +59,10 @@ class EspeakVoice:
             "source": "espeak",
         }
 
-    def speak(self, text: str) -> Waveform:
-        utterance = self._espeak.speak(text, rate_wpm=self._rate_wpm)
-        return resample(utterance.samples / np.float32(32768), SAMPLE_RATE_HZ)
+    def speak(self, utterance: str) -> Waveform:
+        told = for_espeak(utterance)
+        spoken = self._espeak.speak(told, rate_wpm=self._rate_wpm, told_phones=told != utterance)
+        return resample(spoken.samples / np.float32(32768), SAMPLE_RATE_HZ)
 
 
 class MeloVoice:
@@ -97,7 +99,8 @@ class MeloVoice:
             "source": "melo",
         }
 
-    def speak(self, text: str) -> Waveform:
+    def speak(self, utterance: str) -> Waveform:
+        text = spelled(utterance)
         speaker = next(iter(dict(self._tts.hps.data.spk2id).values()))
         with reproducible(text_seed(text)):
             samples = self._tts.tts_to_file(text, speaker, None, speed=self._speed, quiet=True)

@@ -119,7 +119,7 @@ def prepare(job: TrainingJob, restart: bool) -> ReadyFold:
     if arguments.use_cpu:  # several threads would add up the gradients of a shared reference in any order
         torch.use_deterministic_algorithms(True)
     references = References(job.options.tts_dir)
-    spoken = references.load(job.texts)
+    spoken = references.load(job.utterances)
     seconds = first_decides(lambda: input_seconds(job, spoken))
     clip_seconds, held_out_seconds = seconds[: len(job.train)], seconds[len(job.train) :]
     alike_together = np.argsort(held_out_seconds, kind="stable")
@@ -127,7 +127,7 @@ def prepare(job: TrainingJob, restart: bool) -> ReadyFold:
     tries = first_decides(lambda: past_tries(job, references, restart))
     network = _fresh_network(job, arguments, tries)
     if tokenizer := network.tokenizer:
-        for text in job.texts:
+        for text in {*job.train["expected_text"], *job.validation["expected_text"]}:
             tokenizer.encode(text)  # raises where it can't be fed
     return ReadyFold(job, arguments, network, references, clip_seconds, tries)
 

@@ -9,10 +9,11 @@ import pandas as pd
 
 from models import ensemble
 from models.clips.folds import split_fold
-from models.clips.tables import fingerprint, read_groups, read_training_table, read_word_labels
+from models.clips.tables import fingerprint, read_groups, read_training_table, read_word_labels, utterances
 from models.errors import InputError
 from models.recipe import Recipe
 from models.speech.checksums import differing_texts, name_texts
+from models.speech.pronunciation_table import given_beside
 from models.speech.references import VOICE_FILE, References
 from models.training.options import TrainingOptions, override_recipe
 
@@ -52,9 +53,9 @@ class TrainingJob:
         return f"{self.recipe.name}_{self.fold}"
 
     @property
-    def texts(self) -> list[str]:
-        """The distinct expected texts of the fold, held-out clips and all."""
-        return sorted({*self.train["expected_text"], *self.validation["expected_text"]})
+    def utterances(self) -> list[str]:
+        """The distinct ones of the fold, held-out clips and all: each has a reference."""
+        return sorted({*utterances(self.train), *utterances(self.validation)})
 
     @property
     def checkpoint_path(self) -> Path:
@@ -70,7 +71,7 @@ def make_job(recipe: Recipe, fold: int, options: TrainingOptions) -> TrainingJob
     """Read and check the tables, and cut the fold."""
     recipe = override_recipe(recipe, options.recipe)
     _check_output_dir(options.output_dir)
-    table = read_training_table(options.data_dir)
+    table = read_training_table(options.data_dir, given_beside(options.tts_dir))
     table = _with_word_labels(recipe, options, table)
     groups = _groups(options, table)
     train, validation = split_fold(table, fold, options.n_folds, recipe.data_seed, groups)

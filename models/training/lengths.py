@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from models.clips.tables import clip_paths
+from models.clips.tables import clip_paths, utterances
 from models.errors import InputError
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, check_audio_files
 from models.training.job import TrainingJob
@@ -15,7 +15,7 @@ def input_seconds(job: TrainingJob, references: Mapping[str, Waveform]) -> list[
 
     Raises InputError where a clip does not decode, or nothing of it would be heard after the longest reference.
     """
-    spoken = {text: len(waveform) / SAMPLE_RATE_HZ for text, waveform in references.items()}
+    spoken = {utterance: len(waveform) / SAMPLE_RATE_HZ for utterance, waveform in references.items()}
     if job.recipe.layout == "text":
         spoken = dict.fromkeys(spoken, 0.0)  # the text itself is read
     text, max_seconds = max(spoken, key=lambda text: spoken[text]), job.recipe.max_seconds
@@ -25,7 +25,7 @@ def input_seconds(job: TrainingJob, references: Mapping[str, Waveform]) -> list[
             "response no room; give more seconds, or speak faster references (preprocess.py --speed)"
         )
     filenames = [*job.train["filename"], *job.validation["filename"]]
-    texts = [*job.train["expected_text"], *job.validation["expected_text"]]
+    texts = [*utterances(job.train), *utterances(job.validation)]
     lengths = check_audio_files(clip_paths(job.options.data_dir, filenames))
     inputs = [seconds + spoken[text] for seconds, text in zip(lengths, texts, strict=True)]
     cut = sum(seconds > max_seconds for seconds in inputs)

@@ -57,7 +57,7 @@ def _description(job: TrainingJob, references: References) -> str:
             "n_folds": job.options.n_folds,
             "data": job.data_fingerprint,
             "voice": references.voice,
-            "references": references.checksums(job.texts),
+            "references": references.checksums(job.utterances),
             "word_labels": job.word_labels,
             "held_out": hashlib.sha256("\n".join(sorted(job.validation["filename"])).encode()).hexdigest(),
         },

@@ -132,7 +132,7 @@ def _datasets(
     make_dataset = functools.partial(
         ComparisonDataset,
         data_dir=job.options.data_dir,
-        references=references.load(job.texts),
+        references=references.load(job.utterances),
         n_mels=network.encoder.config.num_mel_bins,
         max_frames=frames_for_seconds(recipe.max_seconds),
         seed=seed,

@@ -14,7 +14,7 @@ from fakes import tone
 
 from models.clips.batches import collate_joined
 from models.clips.dataset import ComparisonDataset, EpochShuffle
-from models.clips.tables import read_training_table
+from models.clips.tables import read_training_table, utterances
 from models.errors import InputError
 from models.recipe import Layout
 
@@ -24,7 +24,7 @@ RNG = np.random.default_rng(0)
 @pytest.fixture
 def data(make_data: Callable[..., Path]) -> tuple[Path, dict[str, np.ndarray]]:
     folder = make_data(train=12)
-    references = {text: tone(0.4, 333, RNG) for text in read_training_table(folder)["expected_text"]}
+    references = {said: tone(0.4, 333, RNG) for said in utterances(read_training_table(folder))}
     return folder, references
 
 
@@ -46,7 +46,7 @@ def test_clip_is_the_extractors_view_of_reference_and_response(data: tuple[Path,
     table = read_training_table(folder)
     clip = make(data, "none")[3]
     response, _ = soundfile.read(folder / table["filename"][3], dtype="float32")
-    joined = np.concatenate([references[table["expected_text"][3]], response])
+    joined = np.concatenate([references[utterances(table)[3]], response])
     expected = WhisperFeatureExtractor(chunk_length=4)(joined, sampling_rate=16000, return_tensors="pt")[
         "input_features"
     ][0]
@@ -112,7 +112,7 @@ def test_joined_clips_say_where_the_response_begins(data: tuple[Path, dict[str, 
 
 def _sides(data: tuple[Path, dict[str, np.ndarray]], row: int) -> tuple[np.ndarray, np.ndarray]:
     table = read_training_table(data[0])
-    return data[1][table["expected_text"][row]], soundfile.read(data[0] / table["filename"][row], dtype="float32")[0]
+    return data[1][utterances(table)[row]], soundfile.read(data[0] / table["filename"][row], dtype="float32")[0]
 
 
 @pytest.mark.parametrize("augment", ["none", "response", "both"])

@@ -21,7 +21,7 @@ from fakes import ROOT, priors, recipe, tone, trained_checkpoint
 from models.base.compute import compute_each
 from models.base.files import sha256_of_file
 from models.clips import dataset
-from models.clips.tables import read_test_table
+from models.clips.tables import read_test_table, utterances
 from models.ensemble.checkpoint import save_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry
 from models.ensemble.metrics import sigmoid
@@ -40,7 +40,7 @@ def clips(make_data: Callable[..., Path]) -> tuple[pd.DataFrame, Path, dict[str,
     folder = make_data(train=4, test=10)
     table = read_test_table(folder)
     rng = np.random.default_rng(0)
-    return table, folder, {text: tone(0.5, 300 + 7 * len(text), rng) for text in table["expected_text"]}
+    return table, folder, {said: tone(0.5, 300 + 7 * len(said), rng) for said in utterances(table)}
 
 
 def alone(member: Member, clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]]) -> np.ndarray:

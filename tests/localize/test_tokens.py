@@ -18,7 +18,7 @@ from models.errors import InputError
 from models.inference.scoring import Member
 from models.localize.by_tokens import Listener
 from models.localize.choice import choose_member
-from models.localize.localization import localize, texts_to_speak
+from models.localize.localization import localize, needed_utterances
 from models.localize.looks import following_heads, word_spans
 from models.localize.methods import choose_method
 from models.localize.model import LoadedModel, load_model
@@ -195,7 +195,7 @@ def test_the_model_that_tells_best_is_asked(encoder_dir: Path) -> None:
 
 
 def test_no_reference_is_asked_for() -> None:
-    assert texts_to_speak("we like cats", "tokens") == []
+    assert needed_utterances("we like cats", "sentence_repetition", "tokens") == []
 
 
 @pytest.mark.slow

@@ -118,7 +118,9 @@ def test_pooling_is_the_mean_and_the_soft_minimum() -> None:
     means = [sum(each) / 3 for each in (said, likely)]
     pooling = TokenPooling(3)
     assert pooling(judged, mask)[0].tolist() == pytest.approx([*means, *softest], rel=1e-4)
-    assert TokenPooling(2)(judged[..., ::2], mask)[0].tolist() == pytest.approx([*means, softest[0], softest[2]], rel=1e-4)
+    assert TokenPooling(2)(judged[..., ::2], mask)[0].tolist() == pytest.approx(
+        [*means, softest[0], softest[2]], rel=1e-4
+    )
     assert (pooling.out_features, TokenPooling(2).out_features) == (5, 4)
 
 

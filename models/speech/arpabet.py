@@ -1,0 +1,72 @@
+"""ARPAbet: the phones of English as cmudict writes them, here without stress marks. And what espeak-ng calls them.
+
+`espeak_phones.json` is an inventory of espeak-ng's American English: classes of phones with the mnemonics of their allophones.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+Phones = tuple[str, ...]
+
+ESPEAK_CLASSES: dict[str, str] = json.loads(Path(__file__).with_name("espeak_phones.json").read_text(encoding="utf-8"))
+_CLASS_OF_MNEMONIC = {name: index for index, names in enumerate(ESPEAK_CLASSES.values()) for name in names.split()}
+
+# Of each class of espeak-ng's, in its order; the first is silence.
+_IN_ARPABET = (
+    ["", *"P B T D K G CH JH F V TH DH S Z SH ZH HH M N NG L R W Y IY IH EH AE AH AH AA AO UH UW ER".split()]
+    + [f"{vowel} R" for vowel in "AA AO EH IH UH".split()]
+    + "EY AY AW OY OW".split()
+)
+VOWELS = frozenset("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split())
+PHONES = frozenset(phone for name in _IN_ARPABET for phone in name.split())
+
+_UNSTRESSED = {"AH": "@", "ER": "3"}
+_MNEMONICS = {
+    phone: name for name, phone in zip(ESPEAK_CLASSES, _IN_ARPABET, strict=True) if phone in PHONES and name != "@"
+} | {"AA": "A:"}
+
+
+def parse_phones(text: str) -> Phones:
+    """Phones from a string such as "K AY B".
+
+    Raises
+    ------
+    ValueError
+        Naming what is no phone, and the phones; or where there is none.
+    """
+    phones = tuple(text.split())
+    if not phones:
+        raise ValueError("it names no phones")
+    for phone in phones:
+        if phone not in PHONES:
+            raise ValueError(f"{phone!r} is no phone; the phones are {' '.join(sorted(PHONES))}")
+    return phones
+
+
+def espeak_class(name: str) -> int | None:
+    """Index of the class of an espeak-ng phone; None for a name outside the inventory."""
+    return _CLASS_OF_MNEMONIC.get(name.strip("',%="))
+
+
+def from_espeak(names: Iterable[str]) -> Phones:
+    """What espeak-ng reports of its phones, in ARPAbet; pauses and what is outside the inventory are left out."""
+    classes = (espeak_class(name) for name in names)
+    return tuple(phone for index in classes if index is not None for phone in _IN_ARPABET[index].split())
+
+
+def espeak_notation(phones: Sequence[str]) -> str:
+    """One word as espeak-ng is told phones.
+
+    Stress is not known: the first full vowel has it, each later one has some, and a vowel that can be a schwa has none beside
+    others.
+    """
+    full = [index for index, phone in enumerate(phones) if phone in VOWELS and phone not in _UNSTRESSED]
+    full = full or [index for index, phone in enumerate(phones) if phone in VOWELS][:1]
+    marks = dict.fromkeys(full, ",") | dict.fromkeys(full[:1], "'")
+    told = [
+        marks.get(index, "")
+        + (_UNSTRESSED[phone] if phone in _UNSTRESSED and index not in marks else _MNEMONICS[phone])
+        for index, phone in enumerate(phones)
+    ]
+    return f"[[{''.join(told)}]]"

