@@ -26,6 +26,7 @@ from models.inference.submission import (
     write_submission,
 )
 from models.speech.audio import Waveform, try_audio_files
+from models.speech.checksums import refuse_older_speech
 from models.speech.options import add_voice_arguments, trained_voice
 from models.speech.pronunciation_table import given_beside
 from models.speech.speaking import complete_references
@@ -133,7 +134,9 @@ def main() -> None:
     check_output(arguments.output)
     with workplace(arguments, options) as place:
         members = inference.load_members(config, arguments.config.parent, arguments.folds_per_model)
-        references, unspoken = make_references(arguments, utterances(table), config)
+        said = utterances(table)
+        refuse_older_speech(zip(table["expected_text"], said, strict=True), config.references)
+        references, unspoken = make_references(arguments, said, config)
         refused = inference.refused_texts(members, table["expected_text"].tolist())
         problems = find_unspoken(table, unspoken, refused, arguments.data_dir)
         lengths = place.check(without(table, problems)["filename"].tolist())

@@ -17,8 +17,10 @@ from models.base.files import replace_when_done
 from models.clips.tables import GRADES, TASKS, clip_paths, read_metadata
 from models.errors import InputError
 from models.speech.audio import Waveform, read_audio
+from models.speech.checksums import refuse_older_speech
 from models.speech.options import add_voice_arguments, trained_voice
-from models.speech.pronunciation_table import given_beside, to_cell
+from models.speech.pronunciation import utterance_of
+from models.speech.pronunciation_table import first_choice, given_beside, to_cell
 from models.speech.speaking import complete_references
 
 PROBLEMS_FILE = "problems.json"
@@ -121,6 +123,9 @@ def localize_clips(
     """Writes each clip's files; yields the name of each clip that could not be done, and why."""
     model = room.load_model(checkpoint, base.resolve_device(arguments.device))
     method = room.choose_method(model.recipe, arguments.method, model.name)
+    if method != "tokens":
+        said = (utterance_of(clip["task"], clip["text"], first_choice(clip["pronunciation"])) for clip in clips)
+        refuse_older_speech(zip((clip["text"] for clip in clips), said, strict=True), checkpoint.references)
     asked = ((clip["text"], clip["task"], method, clip["pronunciation"]) for clip in clips)
     speak = make_speak(arguments, checkpoint, [said for each in asked for said in room.needed_utterances(*each)])
     for clip in tqdm(clips, "localizing", unit=" clips", disable=None):

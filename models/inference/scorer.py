@@ -26,7 +26,7 @@ from models.errors import InputError
 from models.inference.published import CONFIG_FILE, Published, read_published, write_published
 from models.inference.scoring import Member, load_members, score_clips
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, resample
-from models.speech.checksums import differing_texts
+from models.speech.checksums import differing_texts, refuse_older_speech
 from models.speech.identity import voice_key
 from models.speech.options import VoiceOptions
 from models.speech.pronunciation import utterance_of
@@ -220,12 +220,14 @@ class Scorer:
         if not answers:
             return np.zeros(0)
         table = _as_table([self.with_pronunciation(answer) for answer in answers])
+        said = utterances(table)
+        refuse_older_speech(zip(table["expected_text"], said, strict=True), self.published.trained_with)
         sources = [_as_source(answer.audio) for answer in answers]
         return score_clips(
             self.published.members,
             table,
             Path(),
-            self.references(utterances(table)),
+            self.references(said),
             self.device,
             self.precision,
             num_workers,

@@ -5,8 +5,10 @@ no checksum is not known, as all are of models that were trained before these we
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+
+from models.errors import InputError
 
 Checksums = Mapping[str, str]
 UNKNOWN: Checksums = MappingProxyType({})
@@ -34,6 +36,29 @@ def check_checksums(value: object) -> dict[str, str]:
 def differing_texts(one: Checksums, other: Checksums) -> list[str]:
     """The texts that both know, by another file each."""
     return [text for text, sha256 in one.items() if other.get(text, sha256) != sha256]
+
+
+def refuse_older_speech(said: Iterable[tuple[str, str]], trained_with: Checksums) -> None:
+    """Check that models know texts as they are said now.
+
+    Parameters
+    ----------
+    said
+        Pairs of a text and its utterance.
+
+    Raises
+    ------
+    InputError
+        Where an older version had the text itself spoken for them.
+    """
+    older = [pair for pair in said if pair[0] != pair[1] and pair[0] in trained_with and pair[1] not in trained_with]
+    if older:
+        texts, utterance = list(dict.fromkeys(text for text, _ in older)), older[0][1]
+        raise InputError(
+            f"the models were trained with {name_texts(texts)} spoken as it is spelled, by an older version of this project; it is "
+            f"said {utterance!r} now. Speak the references again (preprocess.py) and train again, or go on with the version that "
+            "trained them"
+        )
 
 
 def name_texts(texts: Sequence[str]) -> str:

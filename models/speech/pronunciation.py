@@ -31,8 +31,8 @@ _CONTRACTIONS = {
     contraction.replace("'", ""): contraction
     for contraction in (
         "i'm i've you're you've you'll you'd he's he'd she's they're they've they'll they'd we've it'll it'd that's that'll "
-        "there's here's what's where's who's who'll how's when's don't can't won't isn't aren't ain't wasn't weren't hasn't haven't "
-        "hadn't doesn't didn't couldn't wouldn't shouldn't mustn't needn't o'clock"
+        "there's here's what's where's who's who'll how's when's don't can't won't isn't aren't ain't wasn't weren't hasn't "
+        "haven't hadn't doesn't didn't couldn't wouldn't shouldn't mustn't needn't o'clock"
     ).split()
 }
 _TITLES = {"dr": "doctor"}  # the lexicon's first reading is "drive"

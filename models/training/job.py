@@ -105,6 +105,7 @@ def is_finished(job: TrainingJob) -> bool:
     tts_dir = job.options.tts_dir
     if (tts_dir / VOICE_FILE).is_file():
         other = differing_texts(References(tts_dir).checksums(found.references), found.references)
+        other += sorted(set(job.utterances) - found.references.keys()) if found.references else []
         differences += [f"reference of {name_texts(other)}"] if other else []
     if differences:
         raise InputError(

@@ -5,15 +5,19 @@ Run: .venv/bin/python -m pytest tests/speech/test_pronunciation.py
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fakes import outside_data
 
-from models.clips.tables import read_metadata, utterances
+from models.clips.tables import read_metadata, read_training_table, utterances
+from models.ensemble.config import read_config, write_config
 from models.errors import InputError
+from models.inference.scorer import Scorer
 from models.speech import lexicon
 from models.speech.arpabet import PHONES, espeak_notation, from_espeak, parse_phones
+from models.speech.checksums import refuse_older_speech
 from models.speech.lexicon import look_up
 from models.speech.options import VoiceOptions
 from models.speech.pronunciation import NONWORDS, pronounce_text, spoken_words, utterance_of
@@ -297,3 +301,26 @@ def test_a_clip_may_have_a_pronunciation_of_its_own(tmp_path: Path) -> None:
     file.write_text(header + "a.wav,deletion,read,1,R EH0 D\n")
     with pytest.raises(InputError, match=r"row 2: .*'EH0' is no phone"):
         read_metadata(file)
+
+
+def test_models_of_an_older_version_are_refused() -> None:
+    """They know the text as espeak-ng spells it out; a new reference would be another, and nothing would tell."""
+    said = [("cat", "cat"), ("kahyb", "kahyb{K AY B}"), ("kahyb", "kahyb{K AY B}")]
+    refuse_older_speech(said, {"cat": "0", "kahyb{K AY B}": "1"})
+    refuse_older_speech(said, {"cat": "0"})  # a text that they do not know
+    with pytest.raises(InputError, match=r"trained with 'kahyb' spoken as it is spelled.*train again"):
+        refuse_older_speech(said, {"cat": "0", "kahyb": "1"})
+
+
+def test_inference_and_training_tell_checkpoints_of_an_older_version(
+    work: Path, refused: Callable[..., str], script: Callable[..., object]
+) -> None:
+    table = read_training_table(work / "data")
+    known = dict.fromkeys(table["expected_text"], "0" * 64)
+    config = read_config(work / "model_configs.pkl")
+    write_config(work / "model_configs.pkl", replace(config, references=known))
+    refused("infer.py", mentions=("spoken as it is spelled", "train again"))
+    with pytest.raises(InputError, match="spoken as it is spelled"):
+        Scorer.from_config(work / "model_configs.pkl", work / "tts_data", device="cpu").score(
+            work / "data" / "test0.wav", "teevog", NONWORDS, "KG"
+        )
