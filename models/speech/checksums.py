@@ -55,7 +55,7 @@ def refuse_older_speech(said: Iterable[tuple[str, str]], trained_with: Checksums
     if older:
         texts, utterance = list(dict.fromkeys(text for text, _ in older)), older[0][1]
         raise InputError(
-            f"the models were trained with {name_texts(texts)} spoken as it is spelled, by an older version of this project; it is "
+            f"the models were trained with {name_texts(texts)} spoken as it is spelled, by an older version; it is "
             f"said {utterance!r} now. Speak the references again (preprocess.py) and train again, or go on with the version that "
             "trained them"
         )
