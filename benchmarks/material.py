@@ -17,7 +17,7 @@ import torch
 
 from models.clips.dataset import ComparisonDataset
 from models.clips.features import frames_for_seconds
-from models.clips.tables import clip_paths, read_training_table
+from models.clips.tables import clip_paths, read_training_table, utterances
 from models.ensemble.checkpoint import Checkpoint, OutOfFold
 from models.inference.scoring import Member
 from models.network.build import make_network, network_settings
@@ -50,7 +50,7 @@ class Clips:
     def mean_seconds(self) -> float:
         """Of response and reference together."""
         responses = [soundfile.info(path).duration for path in clip_paths(self.data_dir, self.table["filename"])]
-        references = [len(self.references[text]) / SAMPLE_RATE_HZ for text in self.table["expected_text"]]
+        references = [len(self.references[text]) / SAMPLE_RATE_HZ for text in utterances(self.table)]
         return float(np.mean(responses) + np.mean(references))
 
     def dataset(self, recipe: Recipe) -> ComparisonDataset:
@@ -77,7 +77,7 @@ def made_clips(folder: Path, n_clips: int, seconds: float = 5.8) -> Clips:
 def read_clips(data_dir: Path, tts_dir: Path, folder: Path, n_clips: int) -> Clips:
     """Some of a training set's, with the references that were spoken for it."""
     table = read_training_table(data_dir).sample(n_clips, random_state=0).reset_index(drop=True)
-    references = dict(References(tts_dir).load(table["expected_text"].tolist()))
+    references = dict(References(tts_dir).load(utterances(table)))
     return Clips(table, data_dir, references, _reference_files(folder, references))
 
 

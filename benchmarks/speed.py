@@ -34,7 +34,7 @@ from benchmarks.simulate_ensemble import made_table, simulate
 from models.base.cli import positive, run
 from models.base.compute import HALF_TYPES, resolve_device, resolve_precision
 from models.clips.dataset import ComparisonDataset, EpochShuffle
-from models.clips.tables import clip_paths, scalars
+from models.clips.tables import clip_paths, scalars, utterances
 from models.ensemble.blend import fit_weights
 from models.ensemble.metrics import sigmoid
 from models.ensemble.rebuild import rebuild_network
@@ -69,7 +69,7 @@ class Setting:
         return resolve_precision("auto", self.device)
 
     def plain_data(self, augment: str = "none") -> PlainSamples:
-        references = [self.clips.reference_files[text] for text in self.clips.table["expected_text"]]
+        references = [self.clips.reference_files[said] for said in utterances(self.clips.table)]
         return PlainSamples(references, clip_paths(self.clips.data_dir, self.clips.table["filename"]), augment)
 
     def plain_network(self, member: Member, checkpointing: bool = False) -> PlainNetwork:

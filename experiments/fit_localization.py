@@ -25,7 +25,7 @@ from experiments.known_edits import KINDS, Change, find_change
 from experiments.trained_folds import load_folds
 from models.base.cli import positive, run
 from models.base.files import replace_when_done
-from models.clips.tables import read_training_table
+from models.clips.tables import read_training_table, utterances
 from models.errors import InputError
 from models.localize.by_tokens import TABLE as TOKEN_TABLE
 from models.localize.by_tokens import Listener
@@ -36,10 +36,11 @@ from models.localize.evidence import Finding, HeardClip, Known, find_evidence, h
 from models.localize.model import LoadedModel, clip_scalars
 from models.localize.unit_scores import GAP_CLASSES, UNIT_CLASSES, WEIGHTS_FILE, Evidence
 from models.localize.units import pronounce
-from models.localize.windows import fit_blocks, needed_texts
+from models.localize.windows import fit_blocks, needed_texts, pieces_table
 from models.pretrain.real_speech import held_out_speakers
 from models.pretrain.texts import delete_word, insert_word, respell, substitute_word, swap_words
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio
+from models.speech.pronunciation import utterance_of
 from models.speech.voices import EspeakVoice
 
 EDITS = {"delete": delete_word, "insert": insert_word, "substitute": substitute_word, "swap": swap_words}
@@ -94,7 +95,7 @@ def draw_words(word: str, others: Sequence[str], rng: np.random.Generator) -> It
 
 
 def _sounds(text: str) -> list[str]:
-    found = pronounce(text)
+    found = pronounce(text, text)
     return [] if found is None else [str(phone) for unit in found.phones for phone in unit]
 
 
@@ -105,24 +106,25 @@ def collect(clips: pd.DataFrame, data_dir: Path, models: dict[str, LoadedModel],
     for clip in tqdm(clips.itertuples(), "hearing", len(clips), unit=" clips", disable=None):
         model, waveform = models[clip.filename], read_audio(data_dir / clip.filename, 12.0)
         for expected, change in draw_questions(clip.spoken_text, texts, rng):
-            heard = ask(model, expected, clip.task, clip.grade, voice.speak(expected), waveform)
+            heard = ask(model, expected, clip.task, clip.grade, voice, waveform)
             label_all(examples, heard, change, set(clip.spoken_text.split()))
             if change is not None and change.kind == "right":
                 spoken = heard[0]
         for word, piece in cut_words(*spoken, waveform, rng):
             for expected, change in draw_words(word, words, rng):
-                heard = ask(model, expected, "blending", clip.grade, voice.speak(expected), piece)
+                heard = ask(model, expected, "blending", clip.grade, voice, piece)
                 label_all(examples, heard, change, set(_sounds(word)))
     return examples
 
 
 def ask(
-    model: LoadedModel, text: str, task: str, grade: str, reference: Waveform, response: Waveform
+    model: LoadedModel, text: str, task: str, grade: str, voice: EspeakVoice, response: Waveform
 ) -> list[tuple[HeardClip, Finding]]:
     """With the phones and without."""
-    sides = model.spectrum(reference), model.spectrum(response)
+    utterance = utterance_of(task, text)
+    sides = model.spectrum(voice.speak(utterance)), model.spectrum(response)
     variants = [model, replace(model, reads_phones=False)]
-    heard = [hear(variant, text, clip_scalars(task, grade), *sides) for variant in variants]
+    heard = [hear(variant, text, utterance, clip_scalars(task, grade), *sides) for variant in variants]
     return [(clip, find_evidence(clip, Known())) for clip in heard]
 
 
@@ -137,7 +139,8 @@ def collect_blocks(clips: pd.DataFrame, data_dir: Path, models: dict[str, Loaded
         for expected, change in draw_questions(clip.spoken_text, texts, rng):
             words = expected.split()
             if len(words) > 1:
-                references = {text: voice.speak(text) for text in needed_texts(expected)}
+                said = utterances(pieces_table(needed_texts(expected), clip.task, clip.grade))
+                references = {utterance: voice.speak(utterance) for utterance in said}
                 model = models[clip.filename]
                 whole, fits = fit_blocks(model, expected, clip.task, clip.grade, references, waveform)
                 evidence = block_evidence(len(words), whole, fits)

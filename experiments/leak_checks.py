@@ -21,7 +21,14 @@ from sklearn.pipeline import make_pipeline
 
 from experiments.compare import cell, draws_of, read_scores
 from models.base.cli import run
-from models.clips.tables import clip_paths, read_groups, read_labels, read_test_table, read_training_table
+from models.clips.tables import (
+    clip_paths,
+    read_groups,
+    read_labels,
+    read_test_table,
+    read_training_table,
+    utterances,
+)
 from models.errors import InputError
 from models.report.bootstrap import weighted_auc
 from models.speech.audio import SAMPLE_RATE_HZ
@@ -34,12 +41,12 @@ Values = NDArray[np.float64]
 
 def durations(table: pd.DataFrame, data_dir: Path, tts_dir: Path) -> Values:
     """Seconds of response and reference [shape=(clips, 2)]."""
-    references = References(tts_dir).load(table["expected_text"].tolist())
+    references = References(tts_dir).load(utterances(table))
     responses = [soundfile.info(path).duration for path in clip_paths(data_dir, table["filename"])]
     return np.array(
         [
-            (seconds, len(references[text]) / SAMPLE_RATE_HZ)
-            for seconds, text in zip(responses, table["expected_text"], strict=True)
+            (seconds, len(references[said]) / SAMPLE_RATE_HZ)
+            for seconds, said in zip(responses, utterances(table), strict=True)
         ]
     )
 

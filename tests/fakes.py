@@ -202,8 +202,7 @@ def load(name: str) -> Recipe:
 def jobs_on_tones(data_dir: Path, encoder_dir: Path, folder: Path) -> Callable[..., TrainingJob]:
     """Makes jobs on the 36 clips of a data folder, whose references are spoken into `folder`."""
     tts_dir = folder / "tts_data"
-    said = [utterance_of(task, text) for task, texts in TEXTS.items() for text in texts]
-    speak_references(tts_dir, said, VoiceOptions())
+    speak_references(tts_dir, SAID, VoiceOptions())
     table = read_training_table(data_dir)
 
     def make(name: str = "model2s", n_train: int = 24, **changes: object) -> TrainingJob:
@@ -298,6 +297,7 @@ TEXTS = {
     "nonword_repetition": ("teevog", "huhmeyf", "kerbohfim"),
     "sentence_repetition": ("we like to play", "she has a red hat", "it is cold"),
 }
+SAID = [utterance_of(task, text) for task, texts in TEXTS.items() for text in texts]
 
 
 def write_part(folder: Path, part: str, n_clips: int, rng: np.random.Generator) -> None:

@@ -24,7 +24,7 @@ import pandas as pd
 
 from models.base.cli import non_negative, run
 from models.base.files import sha256_of_file
-from models.clips.tables import read_test_table
+from models.clips.tables import read_test_table, utterances
 from models.errors import InputError
 from models.inference.submission import check_submission
 from models.speech.references import read_identity, reference_path
@@ -59,10 +59,10 @@ def checksums(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in sorted(paths)}
 
 
-def take_references(folder: Path, texts: list[str], how_many: int) -> list[str]:
-    """Delete so many of the references for these texts; returns their names."""
+def take_references(folder: Path, said: list[str], how_many: int) -> list[str]:
+    """Delete so many of the references of these utterances; returns their names."""
     identity = read_identity(folder / "tts_data")
-    paths = [reference_path(folder / "tts_data", identity, text) for text in dict.fromkeys(texts)]
+    paths = [reference_path(folder / "tts_data", identity, text) for text in dict.fromkeys(said)]
     taken = [path for path in paths if path.is_file()][:how_many]
     for path in taken:
         path.unlink()
@@ -109,7 +109,7 @@ def try_submission(
     folder = work / "code_execution"
     packed = unpack(archive, folder)
     table = read_test_table(data)
-    taken = take_references(folder, table["expected_text"].tolist(), unseen)
+    taken = take_references(folder, utterances(table), unseen)
     minutes = run_main(folder, data, python, arguments, isolate, timeout_minutes)
     check_submission(folder / "submission.csv", table["filename"].tolist())
     after = checksums(folder)

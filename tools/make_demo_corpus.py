@@ -19,6 +19,8 @@ from models.clips.tables import GRADES
 from models.errors import InputError
 from models.pretrain.synthesis import ACCENTS, HELD_OUT_VARIANTS, TRAIN_VARIANTS, UNSTEADY_VARIANTS
 from models.speech.espeak import SAMPLE_RATE_HZ, Espeak
+from models.speech.pronunciation import utterance_of
+from models.speech.utterance import for_espeak
 
 # Expected text -> answers that are wrong, most of them nearly right.
 ANSWERS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -46,11 +48,11 @@ ANSWERS: dict[str, dict[str, tuple[str, ...]]] = {
         "teevog": ("teebog", "teevo", "vogtee"),
         "huhmeyf": ("hammeyf", "muhmeyf", "huhmey"),
         "kerbohfim": ("kerbohfin", "kerfim", "berkohfim"),
-        "doyptah": ("doytah", "doyptee", "toypdah"),
-        "nuhgeefow": ("nuhgeefoy", "geefow", "nuhbeefow"),
+        "doiptah": ("doitah", "doiptee", "toipdah"),
+        "nuhgeefow": ("nuhgeefoi", "geefow", "nuhbeefow"),
         "vahzerm": ("vahserm", "zahverm", "vahzoom"),
         "chohleeb": ("chohleed", "sohleeb", "leebchoh"),
-        "mibunkay": ("mibinkay", "minkay", "mibunkoy"),
+        "mibunkey": ("mibinkey", "minkey", "mibunkoi"),
     },
     "sentence_repetition": {
         "the small dog ran home": ("the dog ran home", "the small dog ran away", "the small cat ran home"),
@@ -104,9 +106,11 @@ def draw_answer(task: str, rng: np.random.Generator) -> tuple[str, str, float]:
     return expected, str(rng.choice(ANSWERS[task][expected])), 0.0
 
 
-def record(espeak: Espeak, text: str, speaker: Speaker, rng: np.random.Generator) -> np.ndarray:
+def record(espeak: Espeak, utterance: str, speaker: Speaker, rng: np.random.Generator) -> np.ndarray:
     """A clip: silence, speech, silence, under noise. float32 [shape=(n,)] at espeak-ng's rate."""
-    samples = espeak.speak(text, speaker.voice, speaker.rate_wpm, speaker.pitch).samples / np.float32(32768)
+    told = for_espeak(utterance)
+    spoken = espeak.speak(told, speaker.voice, speaker.rate_wpm, speaker.pitch, told_phones=told != utterance)
+    samples = spoken.samples / np.float32(32768)
     before, after = (np.zeros(int(rng.uniform(0.1, 0.5) * SAMPLE_RATE_HZ), np.float32) for _ in range(2))
     speech = np.concatenate([before, samples, after]) * np.float32(rng.uniform(0.4, 1.0))
     noise = rng.standard_normal(len(speech), dtype=np.float32)
@@ -124,7 +128,8 @@ def make_part(
             task = list(ANSWERS)[index % len(ANSWERS)]
             expected, spoken, score = draw_answer(task, rng)
             filename = f"{part}{len(rows):04d}.wav"
-            soundfile.write(folder / filename, record(espeak, spoken, speaker, rng), SAMPLE_RATE_HZ, subtype="PCM_16")
+            clip = record(espeak, utterance_of(task, spoken), speaker, rng)
+            soundfile.write(folder / filename, clip, SAMPLE_RATE_HZ, subtype="PCM_16")
             rows.append((filename, task, expected, speaker.grade, score, speaker.voice, spoken))
     columns = ["filename", "task", "expected_text", "grade", "score", "voice", "spoken_text"]
     return pd.DataFrame(rows, columns=columns).sample(frac=1, random_state=int(rng.integers(1 << 31)))

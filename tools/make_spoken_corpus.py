@@ -24,6 +24,7 @@ from models.errors import InputError
 from models.pretrain.synthesis import VARIANTS
 from models.pretrain.texts import near_miss
 from models.speech.espeak import SAMPLE_RATE_HZ, Espeak
+from models.speech.pronunciation import utterance_of
 from tools.make_demo_corpus import Speaker, draw_speakers, record
 
 NEAR_MISS_SHARE = 0.7  # of the wrong answers
@@ -35,6 +36,7 @@ class Answer:
     """What is said in a clip, by whom; `seed` draws its silence and noise."""
 
     path: Path
+    task: str
     text: str
     speaker: Speaker
     seed: tuple[int, int]
@@ -56,7 +58,7 @@ def speak(answers: list[Answer]) -> int:
     with Espeak(fresh=False) as espeak:
         for answer in answers:
             rng = np.random.default_rng(answer.seed)
-            clip = record(espeak, answer.text, answer.speaker, rng)
+            clip = record(espeak, utterance_of(answer.task, answer.text), answer.speaker, rng)
             soundfile.write(answer.path, clip, SAMPLE_RATE_HZ, subtype="PCM_16", format="WAV")
     return len(answers)
 
@@ -74,7 +76,7 @@ def make_corpus(table: pd.DataFrame, folder: Path, n_speakers: int, seed: int, j
     ):
         speaker = speakers[int(rng.integers(len(speakers)))]
         text = draw_answer(expected, score, by_task[task], rng)
-        answers.append(Answer(folder / name, text, speaker, (seed, row)))
+        answers.append(Answer(folder / name, task, text, speaker, (seed, row)))
     table["voice"] = [f"{answer.speaker.voice} {answer.speaker.pitch}" for answer in answers]
     table["spoken_text"] = [answer.text for answer in answers]
     folder.mkdir(parents=True, exist_ok=True)

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 from background import Start, add_node, output, ray_cluster, session, starting, wait_for
-from fakes import ROOT, TEXTS, Script, load, write_part
+from fakes import ROOT, SAID, Script, load, write_part
 
-from models.clips.tables import fingerprint, read_training_table
+from models.clips.tables import fingerprint, read_training_table, utterances
 from models.cluster.connection import check_room
 from models.cluster.fold_task import FoldTask, Home, train_here
 from models.ensemble.checkpoint import load_checkpoint
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, encoder_dir: Path) -> Path:
     folder = tmp_path_factory.mktemp("ray")
     (folder / "data").mkdir()
     write_part(folder / "data", "train", 24, np.random.default_rng(0))
-    speak_references(folder / "tts_data", [text for texts in TEXTS.values() for text in texts], VoiceOptions())
+    speak_references(folder / "tts_data", SAID, VoiceOptions())
     (folder / "encoder").symlink_to(encoder_dir)
     return folder
 
@@ -183,7 +183,7 @@ def task(folder: Path, tmp_path: Path) -> FoldTask:
     options = training_options(parser.parse_args(words), parser)
     home = Home("headnode", tmp_path, folder, ".ray-mark", local_states=False)
     table = read_training_table(folder / "data")
-    references = References(folder / "tts_data").checksums(table["expected_text"])
+    references = References(folder / "tts_data").checksums(utterances(table))
     return FoldTask(load("model2s"), 0, options, fingerprint(table), references, home, cpus=1)
 
 

@@ -21,11 +21,11 @@ import pandas as pd
 import pytest
 import soundfile
 from background import Start, add_node, output, ray_cluster, session, starting, wait_for
-from fakes import INFER, ROOT, TEXTS, priors, read_rows, trained_checkpoint, write_part
+from fakes import INFER, ROOT, SAID, priors, read_rows, trained_checkpoint, write_part
 
 from models.base.cli import default_workers
 from models.base.files import sha256_of_file
-from models.clips.tables import read_metadata
+from models.clips.tables import read_metadata, utterances
 from models.cluster.clip_task import NodeOptions, score_clips
 from models.cluster.clips import MOST_CHUNKS, ClipCluster, count_places, share_clips
 from models.cluster.connection import MOST_TRIES, run_tasks
@@ -84,7 +84,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, encoder_dir: Path) -> Path:
     rename_texts(folder / "data" / "test_metadata.csv", UNSPOKEN, "?!")
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, (60 * 44100, 2))
     soundfile.write(folder / "data" / names[0], noise, 44100)  # the first block is not the first to be read
-    speak_references(folder / "tts_data", [text for texts in TEXTS.values() for text in texts], VoiceOptions())
+    speak_references(folder / "tts_data", SAID, VoiceOptions())
     voice, entries = read_identity(folder / "tts_data"), []
     for name, weight in MODELS.items():
         path = folder / "assets" / f"{name}_0.pth"
@@ -216,7 +216,7 @@ def test_a_node_that_lacks_something_names_it(missing: str, work: Path) -> None:
     path = metadata if "data" in missing else checkpoint
     path.write_bytes(b"another") if missing.startswith("other") else path.unlink()
     table = read_metadata(work / "data" / "train_metadata.csv").iloc[:2]
-    silence = dict.fromkeys(table["expected_text"], np.zeros(1600, np.float32))
+    silence = dict.fromkeys(utterances(table), np.zeros(1600, np.float32))
     error = score_clips(node, table, silence).error
     assert error is not None
     assert error.startswith(f"on node {os.uname().nodename}: {path}: ")

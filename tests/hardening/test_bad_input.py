@@ -12,9 +12,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from fakes import AUDIO_DAMAGE, INFER, ROOT, TRAIN, Script, read_rows, set_cell, set_line, snapshot, write_rows
+from fakes import (
+    AUDIO_DAMAGE,
+    INFER,
+    ROOT,
+    TRAIN,
+    Script,
+    read_rows,
+    reference,
+    set_cell,
+    set_line,
+    snapshot,
+    write_rows,
+)
 
 from models.recipe import PUBLISHED
+from models.speech.pronunciation import utterance_of
 
 SCRIPTS = ("preprocess.py", "train.py", "check_models.py", "get_config.py", INFER)
 PARTS = {"train": TRAIN, "test": INFER}  # which script reads which part of the data
@@ -268,8 +281,8 @@ def test_no_references(work: Path, refused: Callable[..., str]) -> None:
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("content", [b"RIFF", b""])
 def test_a_broken_reference(part: str, content: bytes, work: Path, refused: Callable[..., str]) -> None:
-    text = read_rows(work / "data" / f"{part}_metadata.csv")[ROW - 1][2]
-    file = next(row[0] for row in read_rows(work / "tts_data" / "data_paths.csv") if row[1] == text)
+    _, task, text, _ = read_rows(work / "data" / f"{part}_metadata.csv")[ROW - 1]
+    file = reference(work / "tts_data", utterance_of(task, text)).name
     (work / "tts_data" / file).write_bytes(content)
     refused(PARTS[part], mentions=(file,))
 

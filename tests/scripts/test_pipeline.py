@@ -15,7 +15,7 @@ from fakes import ROOT, write_part
 
 from models.clips.batches import collate_joined
 from models.clips.dataset import ComparisonDataset
-from models.clips.tables import read_metadata
+from models.clips.tables import read_metadata, utterances
 from models.ensemble.checkpoint import load_checkpoint
 from models.ensemble.config import read_config
 from models.ensemble.rebuild import rebuild_network
@@ -91,9 +91,7 @@ def test_scores_are_the_weighted_mean_over_models_and_folds(work: Path) -> None:
     """Recomputed from the files alone, clip by clip."""
     config = read_config(work / "model_configs.pkl")
     table = read_metadata(work / "data" / "test_metadata.csv")
-    dataset = ComparisonDataset(
-        table, work / "data", References(work / "tts_data").load(table["expected_text"]), 80, 250
-    )
+    dataset = ComparisonDataset(table, work / "data", References(work / "tts_data").load(utterances(table)), 80, 250)
     expected = np.zeros(len(table))
     for entry in config.models:
         for path in entry.paths:
