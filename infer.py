@@ -13,7 +13,7 @@ import pandas as pd
 from models import base, cluster, ensemble, inference
 from models.base.cli import add_config_argument, add_data_arguments, add_device_arguments, make_parser, positive, run
 from models.base.files import sha256_of_file, sole_writer
-from models.clips.tables import TEST_TABLES, clip_paths, read_test_table, utterances
+from models.clips.tables import TEST_TABLES, clip_paths, read_test_table
 from models.cluster.options import ClusterOptions, add_clip_arguments, clip_options
 from models.errors import InputError
 from models.inference.submission import (
@@ -134,9 +134,9 @@ def main() -> None:
     check_output(arguments.output)
     with workplace(arguments, options) as place:
         members = inference.load_members(config, arguments.config.parent, arguments.folds_per_model)
-        said = utterances(table)
-        refuse_older_speech(zip(table["expected_text"], said, strict=True), config.references)
-        references, unspoken = make_references(arguments, said, config)
+        said = inference.heard_utterances(members, table)
+        refuse_older_speech(zip(table["expected_text"], said, strict=False), config.references)
+        references, unspoken = make_references(arguments, said, config) if said else ({}, {})
         refused = inference.refused_texts(members, table["expected_text"].tolist())
         problems = find_unspoken(table, unspoken, refused, arguments.data_dir)
         lengths = place.check(without(table, problems)["filename"].tolist())

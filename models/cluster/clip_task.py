@@ -69,7 +69,8 @@ def check_clips(options: NodeOptions, filenames: Sequence[str]) -> ClipResult:
 
 def score_clips(options: NodeOptions, table: pd.DataFrame, references: dict[str, Any]) -> ClipResult:
     """The ensemble's probability of each clip."""
-    spoken = {said: references[said].copy() for said in set(utterances(table))}  # torch wants them writable
+    said = references.keys() & set(utterances(table))
+    spoken = {utterance: references[utterance].copy() for utterance in said}  # torch wants them writable
 
     def work() -> list[float]:
         torch.set_num_threads(options.cpus)

@@ -7,6 +7,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "published": ["Published", "read_published"],
         "scorer": ["Answer", "Scorer"],
-        "scoring": ["Member", "load_members", "refused_texts", "score_clips"],
+        "scoring": ["Member", "heard_utterances", "load_members", "refused_texts", "score_clips"],
     },
 )

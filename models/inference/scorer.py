@@ -16,7 +16,7 @@ from filelock import Timeout as LockTimeout
 
 from models.base.compute import resolve_device, resolve_precision
 from models.base.files import sole_writer
-from models.clips.tables import GRADES, TASKS, utterances
+from models.clips.tables import GRADES, TASKS
 from models.ensemble.blend import group_priors
 from models.ensemble.checkpoint import load_checkpoint
 from models.ensemble.config import read_config
@@ -24,7 +24,7 @@ from models.ensemble.metrics import Values
 from models.ensemble.rebuild import check_weights
 from models.errors import InputError
 from models.inference.published import CONFIG_FILE, Published, read_published, write_published
-from models.inference.scoring import Member, load_members, score_clips
+from models.inference.scoring import Member, heard_utterances, load_members, score_clips
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, resample
 from models.speech.checksums import differing_texts, refuse_older_speech
 from models.speech.identity import voice_key
@@ -220,8 +220,8 @@ class Scorer:
         if not answers:
             return np.zeros(0)
         table = _as_table([self.with_pronunciation(answer) for answer in answers])
-        said = utterances(table)
-        refuse_older_speech(zip(table["expected_text"], said, strict=True), self.published.trained_with)
+        said = heard_utterances(self.published.members, table)
+        refuse_older_speech(zip(table["expected_text"], said, strict=False), self.published.trained_with)
         sources = [_as_source(answer.audio) for answer in answers]
         return score_clips(
             self.published.members,

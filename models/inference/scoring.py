@@ -21,6 +21,7 @@ from models.base.compute import HALF_TYPES, compute_each, release_freed
 from models.clips.batches import Clip, pad_together
 from models.clips.dataset import ComparisonDataset, SeveralForms
 from models.clips.features import frames_for_seconds
+from models.clips.tables import utterances
 from models.clips.tokens import tokenizer_from_dict
 from models.ensemble.blend import spread_folds
 from models.ensemble.checkpoint import Checkpoint, load_checkpoint
@@ -115,6 +116,11 @@ def score_clips(
                 on_progress(done, len(table) * len(members))
             start = rows.stop
     return clip_probabilities(blended)
+
+
+def heard_utterances(members: Sequence[Member], table: pd.DataFrame) -> list[str]:
+    """What the members have to hear from the voice, row by row; nothing where all are verifiers, which read the text."""
+    return utterances(table) if any(member.features["tokenizer"] is None for member in members) else []
 
 
 def refused_texts(members: Sequence[Member], texts: Iterable[str]) -> dict[str, str]:

@@ -353,3 +353,21 @@ def test_a_text_that_a_verifier_can_not_read_is_listed(script: Script, work: Pat
     assert script(INFER).code == 0
     _, (_, _, reason) = read_rows(work / "submission.csv.problems.csv")
     assert "'naïve' holds signs that the model's tokenizer does not know" in reason
+
+
+def test_verifiers_alone_need_no_voice(script: Script, work: Path) -> None:
+    """They read the text: there need be no references, and what an older version had spoken does not concern them."""
+    config = read_config(work / "model_configs.pkl")
+    (entry,) = (replace(entry, weight=1.0) for entry in config.models if entry.name == "verifymodel")
+    old = dict.fromkeys(read_test_table(work / "data")["expected_text"], "0" * 64)
+    write_config(work / "model_configs.pkl", replace(config, models=[entry], references=old))
+    shutil.rmtree(work / "tts_data")
+    outcome = script(INFER)
+    assert outcome.code == 0, outcome.error
+    assert not (work / "tts_data").exists()
+    scores = [float(score) for _, score in read_rows(work / "submission.csv")[1:]]
+    scorer = Scorer.from_config(work / "model_configs.pkl", device="cpu", precision="fp32")
+    rows = read_test_table(work / "data").itertuples()
+    answers = [Answer(work / "data" / row.filename, row.expected_text, row.task, row.grade) for row in rows]
+    np.testing.assert_allclose(scorer.score_batch(answers), scores, atol=1e-6)
+    assert not (work / "cache").exists()

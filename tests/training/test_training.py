@@ -128,6 +128,14 @@ def test_the_same_seed_gives_the_same_bytes(make_job: Callable[..., TrainingJob]
     assert not same_weights(one, different)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "known"), [("model2s", 12), ("verifytiny", 0)])
+def test_a_checkpoint_knows_the_references_that_it_heard(
+    make_job: Callable[..., TrainingJob], model: str, known: int
+) -> None:
+    assert len(load_checkpoint(train_fold(make_job(model))).references) == known
+
+
 def test_a_text_that_can_not_be_fed_is_named_before_anything_is_written(make_job: Callable[..., TrainingJob]) -> None:
     job = make_job("verifytiny")
     long = " ".join(["word"] * 100)
