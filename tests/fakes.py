@@ -156,6 +156,58 @@ def save_vits(folder: Path, seed: int = 0, phonemize: bool = False, **config: An
     return folder
 
 
+_SIGNS = "_^$ ,.ˈˌːɑæʌɔaʊɪbtʃdðɛɜeɚəfɡhidʒklmnŋoɹsθuvwjz"
+PIPER_SETTINGS: dict[str, Any] = {
+    "audio": {"sample_rate": 8000},
+    "espeak": {"voice": "en-us"},
+    "inference": {"noise_scale": 0.667, "length_scale": 1, "noise_w": 0.8},
+    "phoneme_id_map": {sign: [index] for index, sign in enumerate(dict.fromkeys(_SIGNS))},
+    "num_speakers": 1,
+}
+
+
+def save_piper(folder: Path, inputs: tuple[str, ...] = ("input", "input_lengths", "scales"), **settings: Any) -> Path:
+    """A model that gives each sign 100 samples of its own level, at pace 1."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    types = {"input": (TensorProto.INT64, [1, None]), "input_lengths": (TensorProto.INT64, [1])}
+    given = [
+        helper.make_tensor_value_info(name, *types.get(name, (TensorProto.FLOAT, [3] if name == "scales" else [1])))
+        for name in inputs
+    ]
+    constants = {
+        "hundred": np.float32(100),
+        "level": np.float32(100),
+        "one": np.array([1]),
+        "shape": np.array([1, 1, 1, -1]),
+    }
+    nodes = [
+        helper.make_node("Cast", ["input"], ["ids"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["ids", "level"], ["levels"]),
+        helper.make_node("Reshape", ["levels", "column"], ["tall"]),
+        helper.make_node("Gather", ["scales", "one"], ["pace"]),
+        helper.make_node("Mul", ["pace", "hundred"], ["long"]),
+        helper.make_node("Cast", ["long"], ["width"], to=TensorProto.INT64),
+        helper.make_node("Concat", ["one", "width"], ["repeats"], axis=0),
+        helper.make_node("Tile", ["tall", "repeats"], ["wide"]),
+        helper.make_node("Reshape", ["wide", "shape"], ["output"]),
+    ]
+    constants["column"] = np.array([-1, 1])
+    graph = helper.make_graph(
+        nodes,
+        "voice",
+        given,
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 1, 1, None])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    folder.mkdir(exist_ok=True)
+    file = folder / "voice.onnx"
+    save(model, file)
+    Path(f"{file}.json").write_text(json.dumps({**PIPER_SETTINGS, **settings}), encoding="utf-8")
+    return file
+
+
 def written_tokens() -> list[str]:
     """The tokens of the tests' Whisper: marks, then letters, digits and the full stop."""
     marks = ["<pad>", "<bos>", "<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"]

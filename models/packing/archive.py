@@ -111,7 +111,7 @@ def code_files(engine: str) -> list[Path]:
     package = PROJECT_DIR / "models"
     paths = [PROJECT_DIR / "infer.py", *(package / name for name in _MODULES)]
     paths += [path for room in _ROOMS for path in (package / room).iterdir() if path.is_file()]
-    unused = {package / "speech" / "hf_voice.py"} if engine in ("espeak-ng", "MeloTTS") else set()
+    unused = {package / "speech" / "hf_voice.py"} if engine in ("espeak-ng", "MeloTTS", "piper") else set()
     return sorted(set(paths) - unused)
 
 

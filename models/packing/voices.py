@@ -10,6 +10,7 @@ from models.speech.identity import Identity, describe_voice, same_voice
 from models.speech.lexicon import DATA_FILE, lexicon_folder
 from models.speech.lexicon import PACKAGE as LEXICON_PACKAGE
 from models.speech.options import VoiceOptions
+from models.speech.piper import PREFIX
 from models.speech.voices import make_voice
 
 VOICE_FOLDER, VOCODER_FOLDER, VENDOR_FOLDER = "voice", "vocoder", "vendor"
@@ -49,6 +50,11 @@ def voice_files(
     """
     if identity["engine"] == "MeloTTS":
         return {}, identity
+    if identity["engine"] == "piper":
+        _check_voice(identity, options)
+        file = Path(options.voice.removeprefix(PREFIX))
+        names = {f"{VOICE_FOLDER}/{path.name}": path for path in (file, Path(f"{file}.json"))}
+        return names | _espeak_files(espeak_package), {**identity, "source": f"{PREFIX}{VOICE_FOLDER}/{file.name}"}
     if identity["engine"] != "espeak-ng":
         _check_voice(identity, options)
         return _hugging_face_files(options), {**identity, "source": VOICE_FOLDER}

@@ -27,6 +27,17 @@ _MNEMONICS = {
 } | {"AA": "A:"}
 
 
+# In the International Phonetic Alphabet, as espeak-ng writes American English.
+_IPA = dict(
+    zip(
+        "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH".split(),
+        "ɑː æ ʌ ɔː aʊ aɪ b tʃ d ð ɛ ɜː eɪ f ɡ h ɪ iː dʒ k l m n ŋ oʊ ɔɪ p ɹ s ʃ t θ ʊ uː v w j z ʒ".split(),
+        strict=True,
+    )
+)
+_UNSTRESSED_IPA = {"AH": "ə", "ER": "ɚ"}
+
+
 def parse_phones(text: str) -> Phones:
     """Phones from a string such as "K AY B".
 
@@ -56,17 +67,28 @@ def from_espeak(names: Iterable[str]) -> Phones:
 
 
 def espeak_notation(phones: Sequence[str]) -> str:
-    """One word as espeak-ng is told phones.
-
-    Stress is not known: the first full vowel has it, each later one has some, and a vowel that can be a schwa has none beside
-    others.
-    """
-    full = [index for index, phone in enumerate(phones) if phone in VOWELS and phone not in _UNSTRESSED]
-    full = full or [index for index, phone in enumerate(phones) if phone in VOWELS][:1]
-    marks = dict.fromkeys(full, ",") | dict.fromkeys(full[:1], "'")
+    """One word as espeak-ng is told phones, with stress by `_stressed`."""
+    marks = {"primary": "'", "secondary": ",", "": ""}
     told = [
-        marks.get(index, "")
-        + (_UNSTRESSED[phone] if phone in _UNSTRESSED and index not in marks else _MNEMONICS[phone])
-        for index, phone in enumerate(phones)
+        marks[stress] + (_UNSTRESSED.get(phone, _MNEMONICS[phone]) if not stress else _MNEMONICS[phone])
+        for phone, stress in _stressed(phones)
     ]
     return f"[[{''.join(told)}]]"
+
+
+def ipa_word(phones: Sequence[str]) -> str:
+    """One word in the International Phonetic Alphabet, with stress by `_stressed`."""
+    marks = {"primary": "ˈ", "secondary": "ˌ", "": ""}
+    return "".join(
+        marks[stress] + (_UNSTRESSED_IPA.get(phone, _IPA[phone]) if not stress else _IPA[phone])
+        for phone, stress in _stressed(phones)
+    )
+
+
+def _stressed(phones: Sequence[str]) -> list[tuple[str, str]]:
+    """Each phone with its stress, which is not known: the first full vowel has it, each later one has some, and a vowel that can
+    be a schwa has none beside others."""
+    full = [index for index, phone in enumerate(phones) if phone in VOWELS and phone not in _UNSTRESSED]
+    full = full or [index for index, phone in enumerate(phones) if phone in VOWELS][:1]
+    marks = dict.fromkeys(full, "secondary") | dict.fromkeys(full[:1], "primary")
+    return [(phone, marks.get(index, "")) for index, phone in enumerate(phones)]

@@ -29,6 +29,7 @@ _OPTION_PHONEME_EVENTS = 0x0001
 _OPTION_DONT_EXIT = 0x8000
 _PARAMETER_RATE, _PARAMETER_PITCH, _PARAMETER_RANGE = 1, 3, 4
 _FLAG_UTF8, _FLAG_PHONEMES = 1, 0x100  # the latter: [[…]] holds phones
+_PHONEMES_AS_IPA = 2
 _EVENT_END_OF_LIST, _EVENT_PHONEME = 0, 7
 
 
@@ -139,6 +140,18 @@ class Espeak:
             raise InputError(f"espeak-ng could not speak the text {text!r} with the voice '{voice}'")
         samples = np.concatenate(self._chunks) if self._chunks else np.zeros(0, np.int16)
         return Utterance(samples, tuple(self._phones))
+
+    def read_ipa(self, text: str, voice: str = "en-us") -> str:
+        """How a text is said in the International Phonetic Alphabet, with stress marks."""
+        library = self._ready()
+        if library.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise InputError(f"espeak-ng has no voice '{voice}'; 'en-us' is one that it has")
+        library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+        rest = ctypes.c_char_p(text.encode())
+        clauses = []
+        while rest.value:
+            clauses.append(library.espeak_TextToPhonemes(ctypes.byref(rest), _FLAG_UTF8, _PHONEMES_AS_IPA))
+        return " ".join(clause.decode() for clause in clauses if clause).strip()
 
     @property
     def version(self) -> str:

@@ -30,14 +30,15 @@ def add_voice_arguments(parser: argparse.ArgumentParser, default_voice: str | No
     group.add_argument(
         "--voice",
         default=default_voice,
-        metavar="espeak|melo|MODEL",
+        metavar="espeak|piper:FILE.onnx|melo|MODEL",
         help=(
             "the voice that spoke the references, if they have to be spoken here and it lies elsewhere now: "
             if default_voice is None
             else ""
         )
-        + "espeak (espeak-ng, needs no download), melo (MeloTTS EN_NEWEST from assets/tts_model/), or a Hugging Face "
-        "text-to-speech model by hub id or folder" + (" (default: %(default)s)" if default_voice else ""),
+        + "espeak (espeak-ng, needs no download), piper:FILE.onnx (a Piper voice, its settings beside it), melo (MeloTTS "
+        "EN_NEWEST from assets/tts_model/), or a Hugging Face text-to-speech model by hub id or folder"
+        + (" (default: %(default)s)" if default_voice else ""),
     )
     group.add_argument(
         "--speaker_embedding", type=Path, metavar="FILE.npy", help="the speaker of a SpeechT5 voice: a vector"

@@ -16,6 +16,7 @@ from models.speech.audio import Waveform, resample
 from models.speech.espeak import NORMAL_RATE_WPM, SAMPLE_RATE_HZ, SLOWEST_RATE_WPM, Espeak
 from models.speech.identity import Identity
 from models.speech.options import VoiceOptions
+from models.speech.piper import PREFIX, PiperVoice
 from models.speech.seeding import reproducible, text_seed
 from models.speech.utterance import for_espeak, spelled
 
@@ -35,6 +36,8 @@ def make_voice(options: VoiceOptions) -> Voice:
         return EspeakVoice(options.speed)
     if options.voice == "melo":
         return MeloVoice(options.speed)
+    if options.voice.startswith(PREFIX):
+        return PiperVoice(Path(options.voice.removeprefix(PREFIX)), options.speed)
     from models.speech.hf_voice import HuggingFaceVoice
 
     return HuggingFaceVoice(options)

@@ -21,7 +21,7 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import INFER, ROOT, Script, checkpoints, priors, read_rows, save_vits, set_cell
+from fakes import INFER, ROOT, Script, checkpoints, priors, read_rows, save_piper, save_vits, set_cell
 
 from models.base.files import sha256_of_file
 from models.clips.tables import read_test_table, utterances
@@ -329,6 +329,22 @@ def test_a_hugging_face_voice_comes_along_with_its_weights_once(tmp_path: Path) 
     assert not any("pytorch_model" in name or "cache" in name for name in files)
     with pytest.raises(InputError, match="trained with"):
         voice_files({**identity, "weights_sha256": "0"}, options)
+
+
+def test_a_piper_voice_comes_along_with_what_reads_its_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    file = save_piper(tmp_path / "somewhere")
+    options = VoiceOptions(f"piper:{file}", 0.7)
+    identity = make_voice(options).identity
+    files, packed = voice_files(identity, options)
+    assert packed == {**identity, "source": "piper:voice/voice.onnx"}
+    assert {"voice/voice.onnx", "voice/voice.onnx.json", "vendor/espeakng_loader/libespeak-ng.so"} <= files.keys()
+    monkeypatch.chdir(file.parent.parent)
+    file.parent.rename(file.parent.with_name("voice"))
+    assert make_voice(VoiceOptions(packed["source"], 0.7)).identity == packed
+    with pytest.raises(InputError, match="trained with"):
+        voice_files({**identity, "weights_sha256": "0"}, VoiceOptions(packed["source"], 0.7))
 
 
 def test_a_library_for_another_system_is_refused(work: Path, script: Script, tmp_path: Path) -> None:
