@@ -42,7 +42,7 @@ def localize_by_blocks(
         gap_scores=tuple(probabilities.gaps[:, 0].tolist()),
         response_seconds=end,
         response_log_mel=spectrum.numpy(),
-        alignment=_alignment(texts, fits, len(references[text]) / SAMPLE_RATE_HZ, end),
+        alignment=_alignment(texts, fits, len(references[said[0]]) / SAMPLE_RATE_HZ, end),
     )
 
 

@@ -208,7 +208,7 @@ def test_the_changed_word_is_found_without_espeak(
     """Phones are read in the reference instead."""
     answers = {said: answer(said) for _, said, *_ in NEAR_MISSES}
     references = {expected: speak(expected) for expected, *_ in NEAR_MISSES}
-    monkeypatch.setattr("models.localize.evidence.pronounce", lambda text: None)
+    monkeypatch.setattr("models.localize.evidence.pronounce", lambda text, utterance: None)
     found = [
         localize(shipped, expected, "sentence_repetition", "1", answers[said], references.__getitem__)
         for expected, said, *_ in NEAR_MISSES
