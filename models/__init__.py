@@ -12,7 +12,7 @@ Scorer.from_pretrained("published").score("answer.wav", "old", "deletion", "KG")
 import lazy_loader
 
 _attribute, __dir__, __all__ = lazy_loader.attach(
-    __name__, submod_attrs={"inference.scorer": ["Answer", "Scorer"], "recipe": ["Recipe"]}
+    __name__, submod_attrs={"inference.answers": ["Answer"], "inference.scorer": ["Scorer"], "recipe": ["Recipe"]}
 )
 
 

@@ -5,8 +5,10 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "answers": ["Answer"],
         "published": ["Published", "read_published"],
-        "scorer": ["Answer", "Scorer"],
-        "scoring": ["Member", "heard_utterances", "load_members", "refused_texts", "score_clips"],
+        "scorer": ["Scorer"],
+        "scoring": ["Member", "load_members", "score_clips"],
+        "texts": ["heard_utterances", "refused_texts"],
     },
 )

@@ -6,31 +6,30 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from filelock import FileLock
 from filelock import Timeout as LockTimeout
 
 from models.base.compute import resolve_device, resolve_precision
 from models.base.files import sole_writer
-from models.clips.tables import GRADES, TASKS
 from models.ensemble.blend import group_priors
 from models.ensemble.checkpoint import load_checkpoint
 from models.ensemble.config import read_config
 from models.ensemble.metrics import Values
 from models.ensemble.rebuild import check_weights
 from models.errors import InputError
+from models.inference.answers import Answer, as_source, as_table, check_waveform
 from models.inference.published import CONFIG_FILE, Published, read_published, write_published
-from models.inference.scoring import Member, heard_utterances, load_members, score_clips
+from models.inference.scoring import Member, load_members, score_clips
+from models.inference.texts import heard_utterances
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, resample
 from models.speech.checksums import differing_texts, refuse_older_speech
 from models.speech.identity import voice_key
 from models.speech.options import VoiceOptions
-from models.speech.pronunciation import utterance_of
-from models.speech.pronunciation_table import NOTHING_GIVEN, first_choice, from_cell, given_beside, to_cell
+from models.speech.pronunciation_table import NOTHING_GIVEN, given_beside, to_cell
 from models.speech.references import References, reference_path
 from models.speech.speaking import complete_references
 
@@ -39,30 +38,6 @@ CACHE_VARIABLE = (
 )
 _WAIT_SECONDS = 120.0  # for another process that is speaking into the same cache
 _speaking = threading.Lock()  # synthesisers are not thread-safe
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A recording and what was expected.
-
-    Attributes
-    ----------
-    audio
-        A file, or a waveform at 16 kHz: floats in [-1, 1] [shape=(n,)].
-    pronunciation
-        Of the text, where it is not the usual one: phones as in a table of pronunciations, "K AY B".
-    """
-
-    audio: Path | str | Waveform
-    text: str
-    task: str
-    grade: str
-    pronunciation: str = ""
-
-    @property
-    def utterance(self) -> str:
-        """What a voice says for it."""
-        return utterance_of(self.task, self.text, first_choice(self.pronunciation))
 
 
 class Scorer:
@@ -194,7 +169,7 @@ class Scorer:
             Where one of them is wrong, or the audio can't be read.
         """
         if isinstance(audio, np.ndarray) and sample_rate_hz != SAMPLE_RATE_HZ:
-            audio = resample(_check_waveform(audio), sample_rate_hz)
+            audio = resample(check_waveform(audio), sample_rate_hz)
         return float(self.score_batch([Answer(audio, text, task, grade)])[0])
 
     def score_batch(
@@ -219,10 +194,10 @@ class Scorer:
         """
         if not answers:
             return np.zeros(0)
-        table = _as_table([self.with_pronunciation(answer) for answer in answers])
+        table = as_table([self.with_pronunciation(answer) for answer in answers])
         said = heard_utterances(self.published.members, table)
         refuse_older_speech(zip(table["expected_text"], said, strict=False), self.published.trained_with)
-        sources = [_as_source(answer.audio) for answer in answers]
+        sources = [as_source(answer.audio) for answer in answers]
         return score_clips(
             self.published.members,
             table,
@@ -316,32 +291,3 @@ def _locate(source: str, revision: str | None) -> Path:
             f"Without network, run on another machine: hf download {source} --local-dir {source.split('/')[1]}\n"
             "copy the folder here, and give its path."
         ) from error
-
-
-def _as_table(answers: Sequence[Answer]) -> pd.DataFrame:
-    for answer in answers:
-        if answer.task not in TASKS:
-            raise InputError(f"task {answer.task!r}: must be one of {', '.join(TASKS)}")
-        if answer.grade not in GRADES:
-            raise InputError(f"grade {answer.grade!r}: must be one of {', '.join(GRADES)}")
-        if not answer.text.strip():
-            raise InputError("the expected text must not be empty")
-        if answer.pronunciation:
-            from_cell(answer.pronunciation, f"the expected text {answer.text[:60]!r}")
-    rows = [(answer.text, answer.task, answer.grade, answer.pronunciation) for answer in answers]
-    return pd.DataFrame(rows, columns=["expected_text", "task", "grade", "pronunciation"])
-
-
-def _as_source(audio: Path | str | Waveform) -> Path | Waveform:
-    return _check_waveform(audio) if isinstance(audio, np.ndarray) else Path(audio)
-
-
-def _check_waveform(audio: Waveform) -> Waveform:
-    if audio.ndim != 1 or len(audio) == 0 or not np.issubdtype(audio.dtype, np.floating):
-        raise InputError(
-            f"a waveform of shape {audio.shape} and type {audio.dtype}: must be one channel of floats in [-1, 1], "
-            "of at least one sample (divide 16-bit samples by 32768, average channels)"
-        )
-    if not np.isfinite(audio).all():
-        raise InputError("the waveform holds NaN or infinite samples; convert it again from its source")
-    return np.ascontiguousarray(audio, dtype=np.float32)

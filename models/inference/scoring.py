@@ -4,7 +4,7 @@ One pass over the clips, in chunks: their features are computed once, then every
 next one is being loaded. So memory grows neither with the number of clips nor with the number of checkpoints.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,6 @@ from models.base.compute import HALF_TYPES, compute_each, release_freed
 from models.clips.batches import Clip, pad_together
 from models.clips.dataset import ComparisonDataset, SeveralForms
 from models.clips.features import frames_for_seconds
-from models.clips.tables import utterances
 from models.clips.tokens import tokenizer_from_dict
 from models.ensemble.blend import spread_folds
 from models.ensemble.checkpoint import Checkpoint, load_checkpoint
@@ -116,24 +115,6 @@ def score_clips(
                 on_progress(done, len(table) * len(members))
             start = rows.stop
     return clip_probabilities(blended)
-
-
-def heard_utterances(members: Sequence[Member], table: pd.DataFrame) -> list[str]:
-    """What the members have to hear from the voice, row by row; nothing where all are verifiers, which read the text."""
-    return utterances(table) if any(member.features["tokenizer"] is None for member in members) else []
-
-
-def refused_texts(members: Sequence[Member], texts: Iterable[str]) -> dict[str, str]:
-    """The texts that a member's tokenizer does not take, with the reason."""
-    tokenizers = {member.features["tokenizer"] for member in members} - {None}
-    found: dict[str, str] = {}
-    for text in set(texts):
-        for tokenizer in tokenizers:
-            try:
-                tokenizer.encode(text)
-            except InputError as error:
-                found[text] = str(error)
-    return found
 
 
 def _distinct_forms(members: Sequence[Member]) -> list[dict[str, Any]]:

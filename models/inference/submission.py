@@ -45,7 +45,7 @@ def find_unspoken(
     unspoken
         By utterance, of `speaking.complete_references`.
     refused
-        By expected text, of `scoring.refused_texts`.
+        By expected text, of `texts.refused_texts`.
 
     Raises
     ------

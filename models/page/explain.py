@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.inference.scorer import Answer, Scorer
+from models.inference.answers import Answer
+from models.inference.scorer import Scorer
 from models.localize.choice import choose_member
 from models.localize.localization import localize, needed_utterances
 from models.localize.methods import choose_method, is_single_word, is_suitable

@@ -10,7 +10,8 @@ import pandas as pd
 
 from models.clips.tables import METADATA_COLUMNS, utterances
 from models.errors import InputError
-from models.inference.scorer import Answer, Scorer
+from models.inference.answers import Answer
+from models.inference.scorer import Scorer
 from models.localize.result import Unit
 from models.page.thresholds import Thresholds, Verdict, judge
 from models.speech.audio import SAMPLE_RATE_HZ, SILENCE_LEVEL, Waveform, read_audio, try_audio_files

@@ -9,8 +9,9 @@ import pytest
 from fakes import trained_checkpoint
 
 from models.ensemble.checkpoint import load_checkpoint
+from models.inference.answers import Answer
 from models.inference.published import Published
-from models.inference.scorer import Answer, Scorer
+from models.inference.scorer import Scorer
 from models.inference.scoring import Member
 from models.localize.result import Unit
 from models.page.html import words_html

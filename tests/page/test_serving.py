@@ -25,7 +25,8 @@ from fakes import ROOT, snapshot, tone
 
 from models.clips.tables import read_test_table
 from models.errors import InputError
-from models.inference.scorer import CACHE_VARIABLE, Answer, Scorer
+from models.inference.answers import Answer
+from models.inference.scorer import CACHE_VARIABLE, Scorer
 from models.page.answer_tables import batch_from_files, batch_from_folder
 from models.page.html import batch_html, message_html, result_html, wav_url, words_html
 from models.page.service import Explanation, Result, Service, check_text, to_csv

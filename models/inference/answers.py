@@ -1,0 +1,76 @@
+"""Answers to be scored, as Python code gives them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from models.clips.tables import GRADES, TASKS
+from models.errors import InputError
+from models.speech.audio import Waveform
+from models.speech.pronunciation import utterance_of
+from models.speech.pronunciation_table import first_choice, from_cell
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A recording and what was expected.
+
+    Attributes
+    ----------
+    audio
+        A file, or a waveform at 16 kHz: floats in [-1, 1] [shape=(n,)].
+    pronunciation
+        Of the text, where it is not the usual one: phones as in a table of pronunciations, "K AY B".
+    """
+
+    audio: Path | str | Waveform
+    text: str
+    task: str
+    grade: str
+    pronunciation: str = ""
+
+    @property
+    def utterance(self) -> str:
+        """What a voice says for it."""
+        return utterance_of(self.task, self.text, first_choice(self.pronunciation))
+
+
+def as_table(answers: Sequence[Answer]) -> pd.DataFrame:
+    """As metadata, without file names.
+
+    Raises
+    ------
+    InputError
+        Naming the first wrong value.
+    """
+    for answer in answers:
+        if answer.task not in TASKS:
+            raise InputError(f"task {answer.task!r}: must be one of {', '.join(TASKS)}")
+        if answer.grade not in GRADES:
+            raise InputError(f"grade {answer.grade!r}: must be one of {', '.join(GRADES)}")
+        if not answer.text.strip():
+            raise InputError("the expected text must not be empty")
+        if answer.pronunciation:
+            from_cell(answer.pronunciation, f"the expected text {answer.text[:60]!r}")
+    rows = [(answer.text, answer.task, answer.grade, answer.pronunciation) for answer in answers]
+    return pd.DataFrame(rows, columns=["expected_text", "task", "grade", "pronunciation"])
+
+
+def as_source(audio: Path | str | Waveform) -> Path | Waveform:
+    """As a dataset takes it. Raises InputError where a waveform is none."""
+    return check_waveform(audio) if isinstance(audio, np.ndarray) else Path(audio)
+
+
+def check_waveform(audio: Waveform) -> Waveform:
+    """As float32. Raises InputError where it is not one channel of finite floats."""
+    if audio.ndim != 1 or len(audio) == 0 or not np.issubdtype(audio.dtype, np.floating):
+        raise InputError(
+            f"a waveform of shape {audio.shape} and type {audio.dtype}: must be one channel of floats in [-1, 1], "
+            "of at least one sample (divide 16-bit samples by 32768, average channels)"
+        )
+    if not np.isfinite(audio).all():
+        raise InputError("the waveform holds NaN or infinite samples; convert it again from its source")
+    return np.ascontiguousarray(audio, dtype=np.float32)

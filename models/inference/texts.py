@@ -1,0 +1,27 @@
+"""What an ensemble's members hear and read of the expected texts."""
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from models.clips.tables import utterances
+from models.errors import InputError
+from models.inference.scoring import Member
+
+
+def heard_utterances(members: Sequence[Member], table: pd.DataFrame) -> list[str]:
+    """What the members have to hear from the voice, row by row; nothing where all are verifiers, which read the text."""
+    return utterances(table) if any(member.features["tokenizer"] is None for member in members) else []
+
+
+def refused_texts(members: Sequence[Member], texts: Iterable[str]) -> dict[str, str]:
+    """The texts that a member's tokenizer does not take, with the reason."""
+    tokenizers = {member.features["tokenizer"] for member in members} - {None}
+    found: dict[str, str] = {}
+    for text in set(texts):
+        for tokenizer in tokenizers:
+            try:
+                tokenizer.encode(text)
+            except InputError as error:
+                found[text] = str(error)
+    return found
