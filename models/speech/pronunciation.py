@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from models.errors import InputError
 from models.speech.arpabet import Phones, from_espeak
 from models.speech.lexicon import look_up
 from models.speech.reading import read_words
@@ -81,12 +82,22 @@ def utterance_of(task: str, text: str, given: Phones = ()) -> str:
     given
         The phones of the whole text, where they have been given. Words are told those of them that differ from what they are said
         with otherwise.
+
+    Raises
+    ------
+    InputError
+        Where they leave a word without any.
     """
     words = spoken_words(task, text)
     told = [word.choices[0] if word.source == "respelling" else None for word in words]
     if given:
         own = _own_phones(words, told)
         parts = share_by_alignment(own, given)
+        silent = [word.spelling for word, part, usual in zip(words, parts, own, strict=True) if usual and not part]
+        if silent:
+            raise InputError(
+                f"the pronunciation {' '.join(given)!r}, given for the text {text[:60]!r}, leaves no phones for {silent[0]!r}"
+            )
         told = [part if part != usual else phones for part, usual, phones in zip(parts, own, told, strict=True)]
     spellings = [word.spelling for word in words]
     changed = spellings != text.split() or any(told)

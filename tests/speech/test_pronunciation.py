@@ -175,6 +175,11 @@ def test_given_phones_are_told_where_they_differ() -> None:
     assert utterance_of(NONWORDS, "kahyb", phones("K AA B")) == "kahyb{K AA B}"
 
 
+def test_a_word_that_is_given_no_phones_is_named() -> None:
+    with pytest.raises(InputError, match="for the text 'we like cats', leaves no phones for 'cats'"):
+        utterance_of(SENTENCES, "we like cats", phones("W IY L AY K"))
+
+
 def test_phones_are_shared_out_by_alignment() -> None:
     words = [phones("W IY"), phones("L AY K"), phones("K AE T S")]
     assert share_by_alignment(words, phones("W IY L AY K K AE T S")) == words
