@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from models.clips.tables import clip_paths, fingerprint, read_training_table
+from models.clips.tables import clip_paths, fingerprint, read_training_table, utterances
 from models.ensemble.metrics import clip_losses
 from models.errors import InputError
 from models.report.held_out import Clips, Predictions, ResamplingUnits
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio
 from models.speech.identity import Identity
+from models.speech.pronunciation_table import given_beside
 from models.speech.references import References
 
 MOST_SECONDS = 30.0  # of one sound
@@ -74,6 +75,8 @@ class ClipFiles:
     ----------
     texts
         The expected text by file name; empty where `notes` say why.
+    said
+        What the voice says for it, by file name.
     references
         None where there are none to use.
     with_sound
@@ -82,6 +85,7 @@ class ClipFiles:
 
     data_dir: Path
     texts: dict[str, str]
+    said: dict[str, str]
     references: References | None
     notes: list[str]
     with_sound: bool = True
@@ -108,11 +112,12 @@ class SoundBox:
 
 def find_files(data_dir: Path, tts_dir: Path, data_fingerprint: str, voice: Identity, with_sound: bool) -> ClipFiles:
     """The metadata and references, if they are those that the checkpoints were trained with."""
-    notes, texts, spoken = [], {}, None
+    notes, texts, said, spoken = [], {}, {}, None
     try:
-        table = read_training_table(data_dir)
+        table = read_training_table(data_dir, given_beside(tts_dir))
         if fingerprint(table) == data_fingerprint:
             texts = dict(zip(table["filename"], table["expected_text"], strict=True))
+            said = dict(zip(table["filename"], utterances(table), strict=True))
         else:
             notes.append(f"{data_dir}: not the data that these models were trained on, so no texts and no players")
     except InputError as error:
@@ -121,7 +126,7 @@ def find_files(data_dir: Path, tts_dir: Path, data_fingerprint: str, voice: Iden
         spoken = References(tts_dir, voice=voice)
     except InputError as error:
         notes.append(f"No players of references: {error} (--tts_dir)")
-    return ClipFiles(data_dir, texts, spoken, notes, with_sound)
+    return ClipFiles(data_dir, texts, said, spoken, notes, with_sound)
 
 
 def worst_clips(
@@ -169,7 +174,7 @@ def _sounds(filename: str, text: str | None, files: ClipFiles, box: SoundBox) ->
         response = Sound(None, "its name leads out of the data folder")
     if files.references is None:
         return response, Sound(None, "not at hand")
-    return response, box.take(files.references.path(text))
+    return response, box.take(files.references.path(files.said[filename]))
 
 
 def _smallest(waveform: Waveform) -> tuple[str, bytes]:

@@ -20,7 +20,7 @@ import pytest
 import soundfile
 from fakes import ROOT, VOICE, Script, checkpoints, outside_data, recipe, tone
 
-from models.clips.tables import fingerprint, read_training_table
+from models.clips.tables import fingerprint, read_training_table, utterances
 from models.ensemble.blend import read_assets
 from models.ensemble.checkpoint import Checkpoint, OutOfFold, save_checkpoint
 from models.errors import InputError
@@ -109,7 +109,7 @@ def trained(tmp_path: Path, make_data: Callable[..., Path]) -> Path:
     table, rng = read_training_table(data_dir), np.random.default_rng(0)
     tts_dir.mkdir()
     (tts_dir / "voice.json").write_text(json.dumps(VOICE))
-    for text in table["expected_text"].unique():
+    for text in dict.fromkeys(utterances(table)):
         write_wav(reference_path(tts_dir, VOICE, text), tone(0.5, 300, rng))
     options = {"group_by": "speaker", "groups": str(data_dir / "train_source.csv")}
     for name in ("model2s", "model3mb"):
@@ -225,7 +225,7 @@ def test_a_name_that_leads_out_of_the_folder_is_not_followed(tmp_path: Path, tra
 
     secret = trained / "secret.wav"
     write_wav(secret, tone(0.3, 300, np.random.default_rng(0)))
-    files = ClipFiles(trained / "data", trained / "tts", {"../secret.wav": "old"}, None, [])
+    files = ClipFiles(trained / "data", {"../secret.wav": "old"}, {"../secret.wav": "old"}, None, [])
     response, reference = _sounds("../secret.wav", "old", files, SoundBox())
     assert (response.uri, reference.uri) == (None, None)
 

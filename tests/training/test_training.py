@@ -13,7 +13,7 @@ import torch
 from fakes import ROOT, forget, same_weights, with_options
 
 from models.clips.features import frames_for_seconds
-from models.clips.tables import read_training_table
+from models.clips.tables import read_training_table, utterances
 from models.ensemble.checkpoint import load_checkpoint
 from models.ensemble.metrics import log_loss, sigmoid
 from models.ensemble.rebuild import rebuild_network
@@ -51,7 +51,7 @@ def test_oof_predictions_are_those_of_the_saved_weights(make_job: Callable[..., 
     job = make_job(padding=padding)
     found = load_checkpoint(train_fold(job))
     table = job.validation.set_index("filename").loc[found.oof.filenames].reset_index()
-    references = References(job.options.tts_dir).load(table["expected_text"])
+    references = References(job.options.tts_dir).load(utterances(table))
     n_frames = frames_for_seconds(job.recipe.max_seconds)
     dataset = ComparisonDataset(table, job.options.data_dir, references, 80, n_frames, padding=padding)
     batch = dataset.collate([dataset[row] for row in range(len(dataset))])
