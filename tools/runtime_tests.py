@@ -27,7 +27,7 @@ hardening/test_bad_files hardening/test_bad_input hardening/test_fuzz
 inference/test_inference inference/test_submission
 network/test_alignment network/test_encoder network/test_network network/test_verifier
 packing/test_packing
-speech/test_audio speech/test_reference_checksums speech/test_references speech/test_voices
+speech/test_audio speech/test_pronunciation speech/test_reference_checksums speech/test_references speech/test_voices
 """.split()
 NO_CHECKSUM = "reads a checkpoint without its checksum, as get_config.py and check_models.py do: needs torch 2.6"
 LEFT_OUT = {
