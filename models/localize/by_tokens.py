@@ -39,6 +39,8 @@ class ReadText:
         Of the whole answer.
     least : [shape=(words,)]
         Of each word's tokens the lowest: was it said?
+    likely : [shape=(words,)]
+        Of each word's tokens the lowest log-probability, in the network's units: would it be written down after those before it?
     gaps : [shape=(words + 1,)]
         Was nothing said before each word, and before the end, that the text lacks?
     end
@@ -47,6 +49,7 @@ class ReadText:
 
     whole: float
     least: Values
+    likely: Values
     gaps: Values
     end: float
 
@@ -86,10 +89,10 @@ class Listener:
     def _of_words(self, text: str, whole: float, of_tokens: Values) -> ReadText:
         words = np.array(self._network.tokenizer.words(text))
         n = len(text.split())
-        said, gaps, _ = of_tokens[: len(words)].T
-        least = np.array([said[words == word].min() for word in range(n)])
+        said, gaps, likely = of_tokens[: len(words)].T
+        least, least_likely = (np.array([of[words == word].min() for word in range(n)]) for of in (said, likely))
         firsts = [int(np.argmax(words == word)) for word in range(n + 1)]
-        return ReadText(whole, least, gaps[firsts], float(said[firsts[-1]]))
+        return ReadText(whole, least, least_likely, gaps[firsts], float(said[firsts[-1]]))
 
 
 def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, response: Waveform) -> Localization:
@@ -140,6 +143,7 @@ def find_evidence(listener: Listener, words: Sequence[str]) -> tuple[ReadText, E
     found, *without = listener.read([" ".join(words), *texts])
     units = {
         "least": found.least,
+        "likely": found.likely,
         "gap_without": np.array([read.gaps[place] for place, read in enumerate(without)] or [0.0]),
         "gain_without": np.array([read.whole - found.whole for read in without] or [0.0]),
         "whole": np.full(n, found.whole),

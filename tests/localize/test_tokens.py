@@ -53,9 +53,11 @@ def who_knows(verifier: LoadedModel, spoken: str, monkeypatch: pytest.MonkeyPatc
             if kind != "equal":
                 said[start:stop] = False
                 gaps[start] = last - first <= stop - start
+        said[-1] &= gaps.all()  # where more was said, that was not all
         found = torch.full((n_tokens, 3), SURE)
         for place, owner in enumerate(owners):
             found[place, 0] = -SURE if owner >= 0 and not said[owner] else SURE
+            found[place, 2] = -SURE if owner >= 0 and not said[owner] else 0.0
             found[place, 1] = -SURE if owner >= 0 and owners[place - 1] != owner and not gaps[owner] else SURE
         return found
 
