@@ -36,6 +36,7 @@ from models.network.phones import PAUSE
 from models.recipe import Recipe
 from models.report.bootstrap import divide, draw_counts, estimate
 from models.speech.audio import Waveform, read_audio
+from models.speech.pronunciation import utterance_of
 
 SHIPPED = "assets/encoders/phonetic-tiny"
 MAX_SECONDS = 12.0
@@ -73,7 +74,7 @@ def baseline() -> Judge:
     def judge(clip: Any, response: Waveform) -> Scores:
         spectrum = model.spectrum(response)
         heard = network.encode(spectrum[None], torch.tensor([spectrum.shape[1]]))
-        found = pronounce(clip.expected_text, clip.expected_text)
+        found = pronounce(clip.expected_text, utterance_of(clip.task, clip.expected_text))
         assert found is not None
         return goodness(heard.phone_logits[0].log_softmax(-1), found.phones)
 

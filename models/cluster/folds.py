@@ -42,9 +42,8 @@ def train_on_ray(
             stack.enter_context(sole_writer(job.run_dir.with_name(f"{job.run_dir.name}.ray")))
         stack.enter_context(connection(ray, cluster.address, STORE_BYTES))
         home = stack.enter_context(_home(options.output_dir, cluster.local_states))
-        references = References(options.tts_dir).checksums(
-            jobs[0].utterances
-        )  # the folds share their clips, and so these
+        # The folds share their clips, and so these.
+        references = References(options.tts_dir).checksums(jobs[0].utterances)
         needs = task_needs(ray, cluster, options.device)
         check_room(ray, needs, "fold")
         shared = (references, home, cluster.cpus)

@@ -74,6 +74,7 @@ class Pronunciation:
     source: Source
 
 
+@lru_cache(maxsize=8192)  # rows share texts, and several places ask for each
 def utterance_of(task: str, text: str, given: Phones = ()) -> str:
     """What a voice is to say for an expected text: the text itself, but for words that it would say otherwise.
 
