@@ -313,6 +313,7 @@ def test_models_of_an_older_version_are_refused() -> None:
     said = [("cat", "cat"), ("kahyb", "kahyb{K AY B}"), ("kahyb", "kahyb{K AY B}")]
     refuse_older_speech(said, {"cat": "0", "kahyb{K AY B}": "1"})
     refuse_older_speech(said, {"cat": "0"})  # a text that they do not know
+    refuse_older_speech(said, {"kahyb": "0", "kahyb{K AY B}": "1"})  # of two tasks
     with pytest.raises(InputError, match=r"trained with 'kahyb' spoken as it is spelled.*train again"):
         refuse_older_speech(said, {"cat": "0", "kahyb": "1"})
 
