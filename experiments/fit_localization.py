@@ -8,7 +8,7 @@ are not given stay as they are.
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,10 @@ from tqdm import tqdm
 
 from experiments.known_edits import KINDS, Change, find_change
 from experiments.trained_folds import load_folds
-from models.base.cli import positive, run
+from models.base.cli import run
 from models.base.files import replace_when_done
 from models.clips.tables import read_training_table, utterances
 from models.errors import InputError
-from models.localize.by_tokens import TABLE as TOKEN_TABLE
-from models.localize.by_tokens import Listener
-from models.localize.by_tokens import find_evidence as find_token_evidence
 from models.localize.by_windows import TABLE as BLOCK_TABLE
 from models.localize.by_windows import block_evidence
 from models.localize.evidence import Finding, HeardClip, Known, find_evidence, hear
@@ -148,19 +145,6 @@ def collect_blocks(clips: pd.DataFrame, data_dir: Path, models: dict[str, Loaded
     return examples
 
 
-def collect_tokens(clips: pd.DataFrame, data_dir: Path, models: dict[str, LoadedModel], seed: int) -> Examples:
-    """The same for verifiers."""
-    rng, examples = np.random.default_rng(seed), Examples()
-    texts = sorted(set(clips["spoken_text"]))
-    for clip in tqdm(clips.itertuples(), "reading", len(clips), unit=" clips", disable=None):
-        model, waveform = models[clip.filename], read_audio(data_dir / clip.filename, 12.0)
-        listener = Listener(model.network, model.spectrum(waveform), clip_scalars(clip.task, clip.grade))
-        for expected, change in draw_questions(clip.spoken_text, texts, rng):
-            _, evidence = find_token_evidence(listener, expected.split())
-            label(examples, TOKEN_TABLE, evidence, expected.split(), change, set(clip.spoken_text.split()))
-    return examples
-
-
 def label_all(
     examples: Examples, heard: Sequence[tuple[HeardClip, Finding]], change: Change | None, spoken: set[str]
 ) -> None:
@@ -231,6 +215,15 @@ def fit(frame: pd.DataFrame, names: list[str], classes: list[str]) -> dict[str, 
     }
 
 
+def write_tables(output: Path, tables: Mapping[str, Any]) -> None:
+    """Put tables in the place of those that are shipped; the others stay."""
+    content = json.loads(WEIGHTS_FILE.read_text(encoding="utf-8"))
+    content["tables"] |= tables
+    with replace_when_done(output) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(f"wrote {output}: {', '.join(tables)}")
+
+
 def read_clips(data_dir: Path) -> pd.DataFrame:
     source = pd.read_csv(data_dir / "train_source.csv", dtype=str)
     return read_training_table(data_dir).merge(source, on="filename", validate="one_to_one")
@@ -250,20 +243,16 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: python experiments/fit_localization.py --data_dir speech/kids --aligned children/assets/aligntiny_?.pth "
-        "--joint children/assets/model3mcp_?.pth --verifier children/assets/verifybase_?.pth",
+        "--joint children/assets/model3mcp_?.pth",
     )
     parser.add_argument("--aligned", type=Path, nargs="+", help="folds of an aligned model, apart by speaker")
     parser.add_argument("--joint", type=Path, nargs="+", help="… of a joint model, for the method of blocks")
-    parser.add_argument("--verifier", type=Path, nargs="+", help="… of a verifier")
     parser.add_argument("--data_dir", type=Path, required=True, help="children's speech, with train_source.csv")
     parser.add_argument(
         "--speakers",
         type=int,
         default=10,
-        help="how many were kept out of pre-training, as in pretrain_encoder.py: for all but verifiers (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--clips", type=positive, help="of a verifier: only so many, drawn at random (default: all held out)"
+        help="how many were kept out of pre-training, as in pretrain_encoder.py (default: %(default)s)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the drawn edits (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=WEIGHTS_FILE, help="(default: %(default)s)")
@@ -275,16 +264,7 @@ def main() -> None:
         if paths:
             examples = collecting(unheard, options.data_dir, heard_by(paths, unheard), options.seed)
             tables |= fit_tables(examples, unheard)
-    if options.verifier:
-        models = load_folds(options.verifier)
-        clips = every_clip[every_clip["filename"].isin(models)]
-        clips = clips.sample(min(options.clips or len(clips), len(clips)), random_state=options.seed)
-        tables |= fit_tables(collect_tokens(clips, options.data_dir, models, options.seed), clips)
-    content = json.loads(WEIGHTS_FILE.read_text(encoding="utf-8"))
-    content["tables"] |= tables
-    with replace_when_done(options.output) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    print(f"wrote {options.output}: {', '.join(tables)}")
+    write_tables(options.output, tables)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
+import torch
+
 from models.ensemble.checkpoint import load_checkpoint
 from models.localize.model import LoadedModel, load_model
 from models.speech.audio import Waveform
@@ -11,12 +13,12 @@ from models.speech.options import VoiceOptions
 from models.speech.voices import make_voice
 
 
-def load_folds(checkpoints: Sequence[Path]) -> dict[str, LoadedModel]:
+def load_folds(checkpoints: Sequence[Path], device: torch.device | str = "cpu") -> dict[str, LoadedModel]:
     """For each training clip the model of the fold that held it out."""
     found: dict[str, LoadedModel] = {}
     for path in checkpoints:
         checkpoint = load_checkpoint(path)
-        model = load_model(checkpoint)
+        model = load_model(checkpoint, device)
         found |= dict.fromkeys(checkpoint.oof.filenames, model)
     return found
 

@@ -7,7 +7,8 @@ experts gave it 3 or less of 10 (more than 30 % of its phones), and not known wh
 
 import argparse
 import csv
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -40,6 +41,17 @@ def judged_words(rows: pd.DataFrame) -> dict[int, bool | None]:
     }
 
 
+def kept_words(
+    expected: list[str], spoken: list[str], labels: Mapping[int, bool | None], judged: Mapping[int, bool | None]
+) -> dict[int, bool | None]:
+    """The experts' judgement of the words that were read, for those of them that stand in the expected text as they were said."""
+    same = difflib.SequenceMatcher(None, expected, spoken, autojunk=False).get_matching_blocks()
+    places = {start + index: place + index for start, place, size in same for index in range(size)}
+    return {
+        place: judged[said] for place, said in places.items() if labels.get(place) is not False and said in judged
+    }
+
+
 def label_rows(folder: Path, part: str, with_experts: bool) -> Iterator[tuple[str, int, int]]:
     source = pd.read_csv(folder / f"{part}_source.csv", dtype=str).set_index("filename")
     texts = pd.read_csv(folder / f"{part}_metadata.csv", dtype=str).set_index("filename")["expected_text"]
@@ -47,8 +59,8 @@ def label_rows(folder: Path, part: str, with_experts: bool) -> Iterator[tuple[st
     for name, text in texts.items():
         row = source.loc[name]
         labels: dict[int, bool | None] = dict(known_words(text.split(), row["spoken_text"].split(), row["kind"]))
-        if row["kind"] == "match" and name in scores:
-            labels |= judged_words(scores[name])
+        if name in scores and labels:
+            labels |= kept_words(text.split(), row["spoken_text"].split(), labels, judged_words(scores[name]))
         yield from ((str(name), index, int(right)) for index, right in labels.items() if right is not None)
 
 

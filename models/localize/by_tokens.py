@@ -5,7 +5,7 @@ without it fits better, and nothing else was said in its place, it is missing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -39,8 +39,9 @@ class ReadText:
         Of the whole answer.
     least : [shape=(words,)]
         Of each word's tokens the lowest: was it said?
-    likely : [shape=(words,)]
-        Of each word's tokens the lowest log-probability, in the network's units: would it be written down after those before it?
+    likely : [shape=(words + 1,)]
+        Of each word's tokens, and of the end, the lowest log-probability, in the network's units: would it be written down after
+        those before it?
     gaps : [shape=(words + 1,)]
         Was nothing said before each word, and before the end, that the text lacks?
     end
@@ -90,7 +91,8 @@ class Listener:
         words = np.array(self._network.tokenizer.words(text))
         n = len(text.split())
         said, gaps, likely = of_tokens[: len(words)].T
-        least, least_likely = (np.array([of[words == word].min() for word in range(n)]) for of in (said, likely))
+        least = np.array([said[words == word].min() for word in range(n)])
+        least_likely = np.array([likely[words == word].min() for word in range(n + 1)])
         firsts = [int(np.argmax(words == word)) for word in range(n + 1)]
         return ReadText(whole, least, least_likely, gaps[firsts], float(said[firsts[-1]]))
 
@@ -115,6 +117,9 @@ def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, res
     words = text.split()
     found, evidence = find_evidence(listener, words)
     probabilities = score_evidence(TABLE, evidence)
+    whole = float(sigmoid(np.array([found.whole]))[0])
+    if len(words) == 1:  # it is right where the answer is; without it there is no text to be asked of
+        probabilities = replace(probabilities, units=np.array([[whole, 0.0, 1 - whole]]))
     every_look, owners = listener.look(text)
     looks = following_heads(every_look)
     end = spectrum.shape[1] / FRAMES_PER_SECOND
@@ -123,7 +128,7 @@ def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, res
         expected_text=text,
         method="tokens",
         unit="word",
-        probability=float(sigmoid(np.array([found.whole]))[0]),
+        probability=whole,
         units=_units(words, probabilities, [(_seconds(start, end), _seconds(stop, end)) for start, stop in spans]),
         gap_scores=tuple(probabilities.gaps[:, 0].tolist()),
         response_seconds=end,
@@ -143,27 +148,37 @@ def find_evidence(listener: Listener, words: Sequence[str]) -> tuple[ReadText, E
     found, *without = listener.read([" ".join(words), *texts])
     units = {
         "least": found.least,
-        "likely": found.likely,
+        "likely": found.likely[:-1],
         "gap_without": np.array([read.gaps[place] for place, read in enumerate(without)] or [0.0]),
         "gain_without": np.array([read.whole - found.whole for read in without] or [0.0]),
+        "next_without": np.array([read.likely[place] for place, read in enumerate(without)] or [0.0]),
+        "gap_before": found.gaps[:-1],
+        "gap_after": found.gaps[1:],
         "whole": np.full(n, found.whole),
     }
     beside = np.concatenate([[_SUREST], found.least, [_SUREST]])
     gaps = {
         "gap": found.gaps,
-        "words": np.minimum(beside[:-1], beside[1:]),
+        "likely": found.likely,
+        "before": beside[:-1],
+        "after": beside[1:],
         "others": np.array([np.delete(found.gaps, gap).min() for gap in range(n + 1)]),
         "end": np.full(n + 1, found.end),
+        "whole": np.full(n + 1, found.whole),
     }
     return found, Evidence(units, gaps)
 
 
 def _units(words: Sequence[str], probabilities: Probabilities, spans: Sequence[Seconds]) -> tuple[Unit, ...]:
-    """In order, with a mark where more was said; what is missing has no length."""
+    """In order, with a mark where more was said; what is missing has no length.
+
+    A word that is doubted more than the gap beside it explains what was said there.
+    """
+    right = np.concatenate([[1.0], probabilities.units[:, 0], [1.0]])
     units: list[Unit] = []
     for gap, (nothing, _) in enumerate(probabilities.gaps.tolist()):
         at = spans[gap][0] if gap < len(words) else spans[-1][1]
-        if nothing < UNLIKELY:
+        if nothing < min(UNLIKELY, right[gap], right[gap + 1]):
             units.append(Unit("", "inserted", nothing, at, at))
         if gap < len(words):
             kind = likeliest_kind(probabilities.units[gap])

@@ -432,7 +432,9 @@ def test_the_command_for_one_clip_and_a_joint_model(trained: Path, script: Calla
 
 def test_weights_and_how_they_were_made_are_there() -> None:
     content = json.loads((ROOT / "models" / "localize" / "coefficients.json").read_text(encoding="utf-8"))
-    assert "experiments/fit_localization.py" in content["note"]
+    for script in ("experiments/fit_localization.py", "experiments/fit_token_places.py"):
+        assert script in content["note"]
+        assert (ROOT / script).is_file()
     assert {
         "word, phones and network",
         "word, network",

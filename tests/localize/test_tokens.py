@@ -16,7 +16,7 @@ from models.ensemble.checkpoint import save_checkpoint
 from models.ensemble.config import ModelEntry, read_config, write_config
 from models.errors import InputError
 from models.inference.scoring import Member
-from models.localize.by_tokens import Listener
+from models.localize.by_tokens import Listener, _units
 from models.localize.choice import choose_member
 from models.localize.localization import localize, needed_utterances
 from models.localize.looks import following_heads, word_spans
@@ -24,6 +24,7 @@ from models.localize.methods import choose_method
 from models.localize.model import LoadedModel, load_model
 from models.localize.picture import as_png, draw
 from models.localize.result import Localization
+from models.localize.unit_scores import Probabilities
 from models.network.verifier import VerifierNetwork
 from models.speech.audio import Waveform
 
@@ -57,8 +58,9 @@ def who_knows(verifier: LoadedModel, spoken: str, monkeypatch: pytest.MonkeyPatc
         found = torch.full((n_tokens, 3), SURE)
         for place, owner in enumerate(owners):
             found[place, 0] = -SURE if owner >= 0 and not said[owner] else SURE
-            found[place, 2] = -SURE if owner >= 0 and not said[owner] else 0.0
-            found[place, 1] = -SURE if owner >= 0 and owners[place - 1] != owner and not gaps[owner] else SURE
+            is_behind_more = owner >= 0 and owners[place - 1] != owner and not gaps[owner]
+            found[place, 1] = -SURE if is_behind_more else 2 * SURE  # of gaps networks are surer
+            found[place, 2] = -SURE if owner >= 0 and (is_behind_more or not said[owner]) else 0.0
         return found
 
     def judge(
@@ -113,6 +115,21 @@ def test_of_two_words_that_lack_neither_is_right(verifier: LoadedModel, monkeypa
     assert [kind == "right" for kind in kinds] == [False, True, False, True]
 
 
+def test_a_single_word_is_as_right_as_the_answer(verifier: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    for spoken, kind in (("cats", "right"), ("dogs", "different")):
+        who_knows(verifier, spoken, monkeypatch)
+        answer = ask(verifier, "cats")
+        assert [unit.kind for unit in answer.expected_units] == [kind]
+        assert answer.expected_units[0].score == pytest.approx(answer.probability)
+
+
+@pytest.mark.parametrize(("nothing", "marks"), [(0.3, 0), (0.05, 1)])
+def test_a_word_that_is_doubted_more_explains_what_was_said_beside_it(nothing: float, marks: int) -> None:
+    units, gaps = np.array([[0.1, 0.0, 0.9], [0.9, 0.1, 0.0]]), np.array([[1.0, 0.0], [nothing, 1 - nothing], [1.0, 0.0]])
+    found = _units(["we", "like"], Probabilities(units, gaps), [(0.0, 0.5), (0.5, 1.0)])
+    assert [unit.kind for unit in found] == ["different", *["inserted"] * marks, "right"]
+
+
 def test_times_run_through_the_answer(verifier: LoadedModel) -> None:
     answer = ask(verifier, "we like big cats")
     edges = [time for unit in answer.units for time in (unit.start_seconds, unit.end_seconds)]
@@ -165,9 +182,10 @@ def test_several_texts_are_asked_at_once_as_alone(verifier: LoadedModel) -> None
     for text, together in zip(texts, listener.read(texts), strict=True):
         (alone,) = listener.read([text])
         assert (together.whole, together.end) == pytest.approx((alone.whole, alone.end), abs=1e-5)
-        for name in ("least", "gaps"):
+        for name in ("least", "likely", "gaps"):
             np.testing.assert_allclose(getattr(together, name), getattr(alone, name), atol=1e-5)
-        assert (len(alone.least), len(alone.gaps)) == (len(text.split()), len(text.split()) + 1)
+        n = len(text.split())
+        assert (len(alone.least), len(alone.likely), len(alone.gaps)) == (n, n + 1, n + 1)
 
 
 def test_the_model_that_tells_best_is_asked(encoder_dir: Path) -> None:
