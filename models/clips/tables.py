@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from models.base.files import read_whole
 from models.errors import InputError
-from models.speech.pronunciation import utterance_of
-from models.speech.pronunciation_table import NOTHING_GIVEN, Given, first_choice, from_cell, to_cell
+from models.speech.pronunciation import accepted_utterances
+from models.speech.pronunciation_table import NOTHING_GIVEN, Given, all_choices, from_cell, to_cell
 
 TASKS = ("deletion", "nonword_repetition", "blending", "sentence_repetition")  # in the order of the task scalar
 GRADES = ("KG", "1", "2", "3")  # in the order of the grade scalar
@@ -48,10 +48,16 @@ def read_metadata(file: Path, given: Given = NOTHING_GIVEN) -> pd.DataFrame:
 
 
 def utterances(table: pd.DataFrame) -> list[str]:
-    """What a voice says for each row of metadata: references are kept by it."""
+    """What a voice says for each row of metadata: references are kept by it.
+
+    Raises
+    ------
+    InputError
+        As `utterance_of`, of each pronunciation that has been given.
+    """
     given = table.get("pronunciation", pd.Series("", table.index))
     rows = zip(table["task"], table["expected_text"], given, strict=True)
-    return [utterance_of(task, text, first_choice(phones)) for task, text, phones in rows]
+    return [accepted_utterances(task, text, all_choices(phones))[0] for task, text, phones in rows]
 
 
 def read_labels(file: Path) -> pd.DataFrame:

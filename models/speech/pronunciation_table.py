@@ -67,9 +67,14 @@ def to_cell(choices: Iterable[Phones]) -> str:
     return "|".join(" ".join(phones) for phones in choices)
 
 
+def all_choices(cell: str) -> tuple[Phones, ...]:
+    """Of a cell that has been checked; none of an empty one."""
+    return tuple(tuple(choice.split()) for choice in cell.split("|")) if cell else ()
+
+
 def first_choice(cell: str) -> Phones:
     """What is spoken of a cell that has been checked; nothing of an empty one."""
-    return tuple(cell.partition("|")[0].split())
+    return next(iter(all_choices(cell)), ())
 
 
 def from_cell(cell: str, where: str) -> tuple[Phones, ...]:

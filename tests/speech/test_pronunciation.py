@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from fakes import outside_data
 
@@ -20,7 +21,7 @@ from models.speech.arpabet import PHONES, espeak_notation, from_espeak, parse_ph
 from models.speech.checksums import refuse_older_speech
 from models.speech.lexicon import look_up
 from models.speech.options import VoiceOptions
-from models.speech.pronunciation import NONWORDS, pronounce_text, spoken_words, utterance_of
+from models.speech.pronunciation import NONWORDS, accepted_utterances, pronounce_text, spoken_words, utterance_of
 from models.speech.pronunciation_table import given_beside, leave_beside, read_given
 from models.speech.reading import read_words
 from models.speech.respelling import read_respelling
@@ -149,6 +150,19 @@ def test_of_two_ways_the_voice_s_own_comes_first() -> None:
     assert phones("R IY D") == pronounce_text(SENTENCES, "they read").choices[0][2:]
 
 
+def test_what_is_accepted_is_what_the_lexicon_has_or_what_was_given() -> None:
+    """The first is what a voice says, whatever else is accepted: references are kept by it."""
+    assert accepted_utterances(SENTENCES, "we like cats") == ("we like cats",)
+    assert accepted_utterances(NONWORDS, "kahyb") == ("kahyb{K AY B}",)
+    assert set(accepted_utterances("blending", "read")) == {"read", "read{R EH D}", "read{R IY D}"}
+    in_a_sentence = accepted_utterances(SENTENCES, "they read wasnt")
+    assert in_a_sentence[0] == utterance_of(SENTENCES, "they read wasnt") == "they read wasn't"
+    assert set(in_a_sentence[1:3]) == {"they read{R EH D} wasn't", "they read{R IY D} wasn't"}
+    given = (phones("R EH D"), phones("R IY D"))
+    assert accepted_utterances("blending", "read", given) == ("read{R EH D}", "read")
+    assert accepted_utterances("blending", "read", given[:1]) == ("read{R EH D}",)
+
+
 def test_nonwords_are_respellings_unless_they_are_words() -> None:
     assert pronounce_text(NONWORDS, "kahyb") == pronounce_text(NONWORDS, "KAHYB")
     assert pronounce_text(NONWORDS, "kahyb").source == "respelling"
@@ -176,8 +190,13 @@ def test_given_phones_are_told_where_they_differ() -> None:
 
 
 def test_a_word_that_is_given_no_phones_is_named() -> None:
-    with pytest.raises(InputError, match="for the text 'we like cats', leaves no phones for 'cats'"):
-        utterance_of(SENTENCES, "we like cats", phones("W IY L AY K"))
+    too_few, message = phones("W IY L AY K"), "for the text 'we like cats', leaves no phones for 'cats'"
+    with pytest.raises(InputError, match=message):
+        utterance_of(SENTENCES, "we like cats", too_few)
+    table = pd.DataFrame({"task": [SENTENCES], "expected_text": ["we like cats"]})
+    cell = "W IY L AY K K AE T S|W IY L AY K"  # not the one that is spoken
+    with pytest.raises(InputError, match=message):
+        utterances(table.assign(pronunciation=[cell]))
 
 
 def test_phones_are_shared_out_by_alignment() -> None:
