@@ -138,8 +138,8 @@ def accepted_utterances(task: str, text: str, given: tuple[Phones, ...] = ()) ->
 def pronounce_text(task: str, text: str) -> Pronunciation:
     """All that is known of how a text sounds. What only the voice knows is asked of espeak-ng.
 
-    Of several ways to say a word that which the voice says is taken; of a single word the others are named too. In a sentence they
-    are accepted unnamed (`accepted_utterances`): there would be too many.
+    Of several ways to say a word that which the voice says is taken; of a single word the others are named too. In a sentence
+    they are accepted unnamed (`accepted_utterances`): there would be too many.
 
     Raises
     ------
