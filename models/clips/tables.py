@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from models.base.files import read_whole
 from models.errors import InputError
-from models.speech.pronunciation import accepted_utterances
-from models.speech.pronunciation_table import NOTHING_GIVEN, Given, all_choices, from_cell, to_cell
+from models.speech.pronunciation import utterance_of
+from models.speech.pronunciation_table import NOTHING_GIVEN, Given, first_choice, from_cell, to_cell
 
 TASKS = ("deletion", "nonword_repetition", "blending", "sentence_repetition")  # in the order of the task scalar
 GRADES = ("KG", "1", "2", "3")  # in the order of the grade scalar
@@ -48,16 +48,10 @@ def read_metadata(file: Path, given: Given = NOTHING_GIVEN) -> pd.DataFrame:
 
 
 def utterances(table: pd.DataFrame) -> list[str]:
-    """What a voice says for each row of metadata: references are kept by it.
-
-    Raises
-    ------
-    InputError
-        As `utterance_of`, of each pronunciation that has been given.
-    """
+    """What a voice says for each row of metadata: references are kept by it."""
     given = table.get("pronunciation", pd.Series("", table.index))
     rows = zip(table["task"], table["expected_text"], given, strict=True)
-    return [accepted_utterances(task, text, all_choices(phones))[0] for task, text, phones in rows]
+    return [utterance_of(task, text, first_choice(phones)) for task, text, phones in rows]
 
 
 def read_labels(file: Path) -> pd.DataFrame:
@@ -168,10 +162,10 @@ def _with_pronunciations(file: Path, table: pd.DataFrame, given: Given) -> pd.Da
     if "pronunciation" not in table and not given:
         return table
     cells = table.get("pronunciation", pd.Series("", table.index))
-    for row, cell in cells.items():
+    keys = list(zip(table["task"], table["expected_text"], cells, strict=True))
+    for row, (task, text, cell) in zip(table.index, keys, strict=True):
         if cell.strip():
-            from_cell(cell, f"{file}, row {row}")
-    keys = zip(table["task"], table["expected_text"], cells, strict=True)
+            from_cell(cell, task, text, f"{file}, row {row}")
     return table.assign(
         pronunciation=[cell.strip() or to_cell(given.get((task, text), ())) for task, text, cell in keys]
     )

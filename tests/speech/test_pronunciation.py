@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from fakes import outside_data
 
@@ -24,7 +23,7 @@ from models.speech.letters import for_reader, in_letters
 from models.speech.lexicon import look_up
 from models.speech.options import VoiceOptions
 from models.speech.pronunciation import NONWORDS, accepted_utterances, pronounce_text, spoken_words, utterance_of
-from models.speech.pronunciation_table import given_beside, leave_beside, read_given
+from models.speech.pronunciation_table import from_cell, given_beside, leave_beside, read_given, write_pronunciations
 from models.speech.reading import read_words
 from models.speech.respelling import read_respelling
 from models.speech.utterance import join_words, share_by_alignment, split_words
@@ -233,10 +232,9 @@ def test_a_word_that_is_given_no_phones_is_named() -> None:
     too_few, message = phones("W IY L AY K"), "for the text 'we like cats', leaves no phones for 'cats'"
     with pytest.raises(InputError, match=message):
         utterance_of(SENTENCES, "we like cats", too_few)
-    table = pd.DataFrame({"task": [SENTENCES], "expected_text": ["we like cats"]})
     cell = "W IY L AY K K AE T S|W IY L AY K"  # not the one that is spoken
-    with pytest.raises(InputError, match=message):
-        utterances(table.assign(pronunciation=[cell]))
+    with pytest.raises(InputError, match=f"row 3.*{message}"):
+        from_cell(cell, SENTENCES, "we like cats", "row 3")
 
 
 def test_phones_are_shared_out_by_alignment() -> None:
@@ -299,11 +297,23 @@ def test_what_a_table_says_otherwise_is_given(tmp_path: Path) -> None:
         (("deletion,cat,K AE T|,lexicon",), "row 2, text 'cat': .*names no phones"),
         (("deletion,cat,K AE T,", "deletion,cat,K AA T,"), "row 3: the text 'cat' has other phones in a row before"),
         (("deletion,cat",), "row 2, text 'cat': .*names no phones"),
+        (
+            ("deletion,cat,K AE T,", "sentence_repetition,we like,W IY,"),
+            "row 3, text 'we like': .*no phones for 'like'",
+        ),
+        (("deletion,cat,K AE T,", "sentence_repetition,we like,W IY L AY K|W,"), "row 3, text 'we like': .*no phones"),
     ],
 )
 def test_a_wrong_cell_is_named(lines: tuple[str, ...], message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         read_given(write(tmp_path, *lines))
+
+
+def test_a_table_is_taken_back_as_it_was_listed(tmp_path: Path) -> None:
+    """Nothing is given by it, even where a text has no sound."""
+    texts = [("blending", "read"), (SENTENCES, "we - read it"), (NONWORDS, "kahyb"), ("blending", "?!")]
+    write_pronunciations(tmp_path / "listed.csv", {key: pronounce_text(*key) for key in texts})
+    assert read_given(tmp_path / "listed.csv") == {}
 
 
 def test_a_table_that_is_none_is_named(tmp_path: Path) -> None:
@@ -343,7 +353,7 @@ def test_a_user_lists_corrects_and_hears(
     listed.write_text(changed)
     outcome = script("preprocess.py", *places, "--pronunciations", listed)
     assert outcome.code == 0, outcome.error
-    assert "1 of the pronunciations are of texts that no clip has, the first 'unheard'" in outcome.output
+    assert "1 of the pronunciations are of texts that no clip has, the first 'unheard' in 'deletion'" in outcome.output
     assert "1 of them made now" in outcome.output
     assert len(set(tts_dir.glob("*.wav")) - before) == 1
     assert given_beside(tts_dir)[(NONWORDS, "teevog")] == (phones("T IY V OW G"),)
