@@ -15,7 +15,7 @@ OPTION = "--onnxruntime_wheel"
 
 _FITS = re.compile(r"^Tag: cp312-cp312-manylinux\w*_x86_64$", re.MULTILINE)  # the runtime's Python and system
 _ITS = "Python 3.12 on 64-bit Linux on x86, where the submission runs"
-# Not its tools for making and changing models, and nothing compiled.
+# Not its tools for making and changing models, and no byte code.
 _NEEDED = re.compile(rf"{PACKAGE}/(capi/.+|[^/]+)(?<!\.pyc)(?<!/)")
 _TAGS_FILE = re.compile(rf"{PACKAGE}-[^/]*\.dist-info/WHEEL")
 
