@@ -31,6 +31,13 @@ def parse_arguments() -> argparse.Namespace:
         metavar="FOLDER",
         help="the folder espeakng_loader of the package for 64-bit Linux on x86, unzipped (default: the installed one)",
     )
+    parser.add_argument(
+        "--onnxruntime_wheel",
+        type=Path,
+        metavar="FILE.whl",
+        help="for a Piper voice: onnxruntime for Python 3.12 on 64-bit Linux on x86, as pip downloads it (default: the installed "
+        "one, where it is for these)",
+    )
     add_voice_arguments(parser, default_voice=None)
     return parser.parse_args()
 
@@ -39,7 +46,8 @@ def main() -> None:
     arguments = parse_arguments()
     config, folder = ensemble.read_config(arguments.config), arguments.config.parent
     options = trained_voice(arguments, config.voice)
-    voice, identity = packing.voice_files(config.voice, options, arguments.espeak_package)
+    packages = arguments.espeak_package, arguments.onnxruntime_wheel
+    voice, identity = packing.voice_files(config.voice, options, *packages)
     chosen = packing.choose_folds(config, arguments.folds_per_model)
     packing.check_checkpoints(chosen, folder)
     if packing.can_speak(identity):  # what the models were trained with could come out otherwise there

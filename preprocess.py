@@ -71,8 +71,11 @@ def find_given(arguments: argparse.Namespace) -> Given:
 
 def name_unused(table: pd.DataFrame, given: Given) -> None:
     keys = set(zip(table["task"], table["expected_text"], strict=True))
-    if unused := [text for task, text in given if (task, text) not in keys]:
-        print(f"note: {len(unused)} of the pronunciations are of texts that no clip has, the first {unused[0]!r}")
+    if unused := [key for key in given if key not in keys]:
+        task, text = unused[0]
+        print(
+            f"note: {len(unused)} of the pronunciations are of texts that no clip has, the first {text!r} in {task!r}"
+        )
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ from models.localize.windows import fit_blocks, needed_texts, pieces_table
 from models.pretrain.real_speech import held_out_speakers
 from models.pretrain.texts import delete_word, insert_word, respell, substitute_word, swap_words
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio
-from models.speech.pronunciation import utterance_of
+from models.speech.pronunciation import accepted_utterances
 from models.speech.voices import EspeakVoice
 
 EDITS = {"delete": delete_word, "insert": insert_word, "substitute": substitute_word, "swap": swap_words}
@@ -118,10 +118,10 @@ def ask(
     model: LoadedModel, text: str, task: str, grade: str, voice: EspeakVoice, response: Waveform
 ) -> list[tuple[HeardClip, Finding]]:
     """With the phones and without."""
-    utterance = utterance_of(task, text)
-    sides = model.spectrum(voice.speak(utterance)), model.spectrum(response)
+    accepted = accepted_utterances(task, text)
+    sides = model.spectrum(voice.speak(accepted[0])), model.spectrum(response)
     variants = [model, replace(model, reads_phones=False)]
-    heard = [hear(variant, text, utterance, clip_scalars(task, grade), *sides) for variant in variants]
+    heard = [hear(variant, text, accepted, clip_scalars(task, grade), *sides) for variant in variants]
     return [(clip, find_evidence(clip, Known())) for clip in heard]
 
 

@@ -1,8 +1,8 @@
 """A baseline without a comparison network: how well does a phone recogniser's best reading fit the expected text?
 
 Each response is read by the phone classifier of the shipped encoder. Its likeliest way through the phones of the expected text
-(CTC forced alignment) falls short of its best way through any phones by so many nats per phone: a logistic regression on
-that one number, fitted on the training clips, gives the probability.
+(CTC forced alignment; of accepted pronunciations that which fits best) falls short of its best way through any phones by so many
+nats per phone: a logistic regression on that one number, fitted on the training clips, gives the probability.
 """
 
 import argparse
@@ -23,12 +23,15 @@ from models.clips.batches import pad_together
 from models.clips.features import log_mel, magnitude_spectrogram
 from models.clips.tables import clip_paths, read_test_table, read_training_table
 from models.errors import InputError
+from models.localize.accepted import best_reading
+from models.localize.edits import join
+from models.localize.units import Reading, read_accepted
 from models.network.aligned import AlignedNetwork
 from models.network.build import pretrained_network
 from models.network.phone_fit import align_phones
-from models.pretrain.synthesis import Synthesizer
 from models.recipe import Recipe
 from models.speech.audio import read_audio
+from models.speech.pronunciation import accepted_utterances
 
 MAX_SECONDS = 16.0
 MOST_NATS = 60.0  # of a clip that is too short for the expected phones
@@ -38,25 +41,28 @@ CLIPS_AT_ONCE = 16
 @torch.inference_mode()
 def shortfalls(network: AlignedNetwork, table: pd.DataFrame, data_dir: Path) -> NDArray[np.float64]:
     """Nats per phone by which each clip's expected text falls short [shape=(clips,)]."""
-    voice = Synthesizer()
     found = []
-    paths, texts = clip_paths(data_dir, table["filename"]), table["expected_text"].tolist()
+    paths, texts = (
+        clip_paths(data_dir, table["filename"]),
+        list(zip(table["task"], table["expected_text"], strict=True)),
+    )
     for start in tqdm(range(0, len(paths), CLIPS_AT_ONCE), desc="reading phones", unit=" batch", disable=None):
-        phones = [torch.tensor(voice.phones_of(text)) for text in texts[start : start + CLIPS_AT_ONCE]]
-        found.append(_shortfall(network, paths[start : start + CLIPS_AT_ONCE], phones))
-    voice.close()
+        accepted = [read_accepted(accepted_utterances(*text)) for text in texts[start : start + CLIPS_AT_ONCE]]
+        found.append(_shortfall(network, paths[start : start + CLIPS_AT_ONCE], accepted))
     return torch.cat(found).double().numpy()
 
 
-def _shortfall(network: AlignedNetwork, paths: Sequence[Path], phones: Sequence[Tensor]) -> Tensor:
+def _shortfall(network: AlignedNetwork, paths: Sequence[Path], accepted: Sequence[Sequence[Reading]]) -> Tensor:
     waveforms = [torch.from_numpy(read_audio(path, MAX_SECONDS)) for path in paths]
     n_mels = int(network.encoder.config.num_mel_bins)
     spectra = [log_mel(magnitude_spectrogram(waveform, round(100 * MAX_SECONDS)), n_mels) for waveform in waveforms]
     clips = network.encode(*pad_together(spectra))
     log_probabilities = clips.phone_logits.log_softmax(dim=-1)
+    heard = [frames[:length] for frames, length in zip(log_probabilities, clips.lengths.tolist(), strict=True)]
+    phones = [torch.tensor(join(best_reading(*one))) for one in zip(heard, accepted, strict=True)]
     counts = torch.tensor([len(sequence) for sequence in phones])
     path = align_phones(
-        log_probabilities, clips.lengths, torch.nn.utils.rnn.pad_sequence(list(phones), batch_first=True), counts
+        log_probabilities, clips.lengths, torch.nn.utils.rnn.pad_sequence(phones, batch_first=True), counts
     )
     on_path = log_probabilities.gather(2, path.clamp(min=0)[:, :, None]).squeeze(2)
     short = ((log_probabilities.amax(dim=2) - on_path) * clips.mask).sum(dim=1) / counts.clamp(min=1)

@@ -24,11 +24,11 @@ from experiments.trained_folds import load_folds, speak_as
 from models.base.cli import positive, run
 from models.clips.tables import read_metadata
 from models.ensemble.checkpoint import load_checkpoint
+from models.localize.accepted import pronounce_as_heard
 from models.localize.edits import join
 from models.localize.localization import localize
 from models.localize.methods import METHODS
 from models.localize.model import LoadedModel, load_model
-from models.localize.units import pronounce
 from models.network.aligned import AlignedNetwork
 from models.network.build import pretrained_network
 from models.network.phone_fit import align_phones
@@ -36,7 +36,7 @@ from models.network.phones import PAUSE
 from models.recipe import Recipe
 from models.report.bootstrap import divide, draw_counts, estimate
 from models.speech.audio import Waveform, read_audio
-from models.speech.pronunciation import utterance_of
+from models.speech.pronunciation import accepted_utterances
 
 SHIPPED = "assets/encoders/phonetic-tiny"
 MAX_SECONDS = 12.0
@@ -74,9 +74,11 @@ def baseline() -> Judge:
     def judge(clip: Any, response: Waveform) -> Scores:
         spectrum = model.spectrum(response)
         heard = network.encode(spectrum[None], torch.tensor([spectrum.shape[1]]))
-        found = pronounce(clip.expected_text, utterance_of(clip.task, clip.expected_text))
+        log_probabilities = heard.phone_logits[0].log_softmax(-1)
+        accepted = accepted_utterances(clip.task, clip.expected_text)
+        found = pronounce_as_heard(clip.expected_text, accepted, log_probabilities)
         assert found is not None
-        return goodness(heard.phone_logits[0].log_softmax(-1), found.phones)
+        return goodness(log_probabilities, found.phones)
 
     return judge
 

@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -205,6 +206,29 @@ def save_piper(folder: Path, inputs: tuple[str, ...] = ("input", "input_lengths"
     file = folder / "voice.onnx"
     save(model, file)
     Path(f"{file}.json").write_text(json.dumps({**PIPER_SETTINGS, **settings}), encoding="utf-8")
+    return file
+
+
+def save_wheel(
+    folder: Path, tag: str = "cp312-cp312-manylinux_2_28_x86_64", name: str = "onnxruntime", code: str = ""
+) -> Path:
+    """A wheel with modules, a library, its tools and what pip needs."""
+    folder.mkdir(exist_ok=True)
+    file, info = folder / f"{name}-1.0-{tag}.whl", f"{name}-1.0.dist-info"
+    content = {
+        f"{name}/__init__.py": code,
+        f"{name}/LICENSE": "MIT",
+        f"{name}/capi/__init__.py": "",
+        f"{name}/capi/state.cpython-312-x86_64-linux-gnu.so": "a library",
+        f"{name}/tools/convert.py": "",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nTag: {tag}\n",
+    }
+    content[f"{info}/RECORD"] = "".join(f"{each},,\n" for each in content)
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(f"{name}/capi/", "")
+        for each, text in content.items():
+            archive.writestr(each, text)
     return file
 
 

@@ -162,10 +162,10 @@ def _with_pronunciations(file: Path, table: pd.DataFrame, given: Given) -> pd.Da
     if "pronunciation" not in table and not given:
         return table
     cells = table.get("pronunciation", pd.Series("", table.index))
-    for row, cell in cells.items():
+    keys = list(zip(table["task"], table["expected_text"], cells, strict=True))
+    for row, (task, text, cell) in zip(table.index, keys, strict=True):
         if cell.strip():
-            from_cell(cell, f"{file}, row {row}")
-    keys = zip(table["task"], table["expected_text"], cells, strict=True)
+            from_cell(cell, task, text, f"{file}, row {row}")
     return table.assign(
         pronunciation=[cell.strip() or to_cell(given.get((task, text), ())) for task, text, cell in keys]
     )

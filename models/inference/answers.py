@@ -54,7 +54,7 @@ def as_table(answers: Sequence[Answer]) -> pd.DataFrame:
         if not answer.text.strip():
             raise InputError("the expected text must not be empty")
         if answer.pronunciation:
-            from_cell(answer.pronunciation, f"the expected text {answer.text[:60]!r}")
+            from_cell(answer.pronunciation, answer.task, answer.text, f"the expected text {answer.text[:60]!r}")
     rows = [(answer.text, answer.task, answer.grade, answer.pronunciation) for answer in answers]
     return pd.DataFrame(rows, columns=["expected_text", "task", "grade", "pronunciation"])
 

@@ -25,19 +25,25 @@ from models.speech.audio import Waveform
 
 
 def localize_by_frames(
-    model: LoadedModel, text: str, task: str, grade: str, utterance: str, reference: Waveform, response: Waveform
+    model: LoadedModel,
+    text: str,
+    task: str,
+    grade: str,
+    utterances: Sequence[str],
+    reference: Waveform,
+    response: Waveform,
 ) -> Localization:
     """Judge every single edit of the text by the frames of an aligned network.
 
     Parameters
     ----------
-    utterance
-        What the reference says for the text.
+    utterances
+        What the reference says for the text, then what is accepted too.
     reference, response
         At 16 kHz; raises InputError where the model is not an aligned one.
     """
     spectrum = model.spectrum(response)
-    heard = hear(model, text, utterance, clip_scalars(task, grade), model.spectrum(reference), spectrum)
+    heard = hear(model, text, utterances, clip_scalars(task, grade), model.spectrum(reference), spectrum)
     finding, probabilities = find_departures(heard)
     end = spectrum.shape[1] / FRAMES_PER_SECOND
     return Localization(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from models.errors import InputError
+from models.localize.accepted import pronounce_as_heard
 from models.localize.cuts import Span, Spans, logits_without
 from models.localize.edits import STAR, Phones, edit_gains, place_units, with_gaps
 from models.localize.model import LoadedModel
@@ -30,6 +31,8 @@ class HeardClip:
         Whether the network has a phone classifier whose classes are known.
     log_probabilities : float32 [shape=(frames, classes)]
         Of the response's phones, on the CPU.
+    pronunciation
+        Of those that are accepted the one that fits the response best.
     reference_spans
         Encoder frames of each unit.
     sounds
@@ -90,17 +93,28 @@ class Finding:
 
 @torch.inference_mode()
 def hear(
-    model: LoadedModel, text: str, utterance: str, scalars: Tensor, reference: Tensor, response: Tensor
+    model: LoadedModel, text: str, utterances: Sequence[str], scalars: Tensor, reference: Tensor, response: Tensor
 ) -> HeardClip:
-    """Encode both sides [shape=(n_mels, frames)], once."""
+    """Encode both sides [shape=(n_mels, frames)], once.
+
+    Parameters
+    ----------
+    utterances
+        What the reference says for the text, then what is accepted too, as from `accepted_utterances`.
+    """
     network = model.aligned
     if network is None:
         raise InputError(f"{model.name}: reads both sides as one input; --method alignment needs an aligned model")
     left, right = (_encode(network, side, model.device) for side in (reference, response))
     reads_phones = model.reads_phones and network.phone_names == PHONE_CLASSES
-    pronunciation = _pronounce(text, utterance, left if reads_phones else None)
-    placed = place_units(_log_probabilities(left), pronunciation.phones) if reads_phones else None
-    spans = placed or evenly(pronunciation.phones, 0, left.frames.shape[1])
+    said = _pronounce(text, utterances[0], left if reads_phones else None)
+    heard = pronounce_as_heard(text, utterances, _log_probabilities(right)) if reads_phones else None
+    pronunciation = heard or said
+    spoken = (
+        said if len(said.phones) == len(pronunciation.phones) else pronunciation
+    )  # phones of a word can be more or fewer
+    placed = place_units(_log_probabilities(left), spoken.phones) if reads_phones else None
+    spans = placed or evenly(spoken.phones, 0, left.frames.shape[1])
     return HeardClip(
         network,
         left,

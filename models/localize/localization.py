@@ -12,8 +12,8 @@ from models.localize.model import LoadedModel, Speak, check_response, load_model
 from models.localize.result import Localization, Unit, to_json
 from models.localize.windows import needed_texts, pieces_table
 from models.speech.audio import Waveform
-from models.speech.pronunciation import utterance_of
-from models.speech.pronunciation_table import first_choice
+from models.speech.pronunciation import accepted_utterances, utterance_of
+from models.speech.pronunciation_table import all_choices, first_choice
 
 __all__ = ["METHODS", "Localization", "Unit", "choose_method", "localize", "needed_utterances", "to_json"]
 
@@ -42,7 +42,7 @@ def localize(
         "tokens" asks a verifier; "alignment" compares frames, by an aligned model; "blocks" asks a model that hears references
         about pieces; "auto" takes what suits the model.
     pronunciation
-        Where it has been given, as in a table of pronunciations.
+        Where it has been given, as in a table of pronunciations; of several, "alignment" takes the one that fits best.
 
     Raises
     ------
@@ -58,8 +58,8 @@ def localize(
     if method == "tokens":
         return localize_by_tokens(loaded, text, task, grade, response)
     if method == "alignment":
-        utterance = utterance_of(task, text, first_choice(pronunciation))
-        return localize_by_frames(loaded, text, task, grade, utterance, speak(utterance), response)
+        accepted = accepted_utterances(task, text, all_choices(pronunciation))
+        return localize_by_frames(loaded, text, task, grade, accepted, speak(accepted[0]), response)
     return localize_by_blocks(loaded, text, task, grade, speak, response, pronunciation)
 
 

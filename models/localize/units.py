@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from models.errors import InputError
 from models.network.phones import PHONE_CLASSES
-from models.speech.arpabet import espeak_class
+from models.speech.arpabet import Phones, espeak_class, from_espeak
 from models.speech.reading import read_words, share_out
+from models.speech.utterance import split_words
 
 # The classes of which espeak-ng's own names say little to a reader, in the International Phonetic Alphabet.
 _IPA = dict(
@@ -20,6 +21,8 @@ _IPA = dict(
         strict=True,
     )
 )
+
+Reading = list[list[int]]  # phone classes of each word
 
 
 @dataclass(frozen=True)
@@ -43,18 +46,35 @@ class Pronunciation:
 
 def pronounce(text: str, utterance: str) -> Pronunciation | None:
     """The text in units, as espeak-ng says its utterance; None where it is not installed, or has no sound for it."""
+    readings = read_accepted([utterance])
+    return in_units(text, readings[0]) if readings else None
+
+
+def read_accepted(utterances: Sequence[str]) -> list[Reading]:
+    """How espeak-ng says each, but for words that are told as in the first: these sound as there, whatever their neighbours.
+
+    Returns
+    -------
+    list[Reading]
+        The first one first, without those that sound like one before; none where espeak-ng is not installed.
+    """
     try:
-        phones = read_words(utterance)
+        read = [read_words(utterance) for utterance in utterances]
     except InputError:
-        return None
-    classes = [[espeak_class(name) for name in of_word] for of_word in phones]
-    return _in_units(text, [[index for index in of_word if index is not None] for of_word in classes])
+        return []
+    told = [split_words(utterance) for utterance in utterances]
+    by_sound: dict[tuple[Phones, ...], Reading] = {}
+    for words, own in zip(read, told, strict=True):
+        pairs = zip(words, own, read[0], told[0], strict=True)
+        kept = [word if is_told != usually else usual for word, is_told, usual, usually in pairs]
+        by_sound.setdefault(tuple(map(from_espeak, kept)), [_classes(word) for word in kept])
+    return list(by_sound.values())
 
 
 def pronounce_as_read(text: str, read: Sequence[int]) -> Pronunciation | None:
     """From the phones that were read in the text's reference, each word given as many as its letters let expect."""
     words = text.split()
-    return _in_units(text, share_out(list(read), [len(word) for word in words]))
+    return in_units(text, share_out(list(read), [len(word) for word in words]))
 
 
 def phone_name(index: int) -> str:
@@ -62,7 +82,11 @@ def phone_name(index: int) -> str:
     return _IPA.get(PHONE_CLASSES[index], PHONE_CLASSES[index])
 
 
-def _in_units(text: str, phones: list[list[int]]) -> Pronunciation | None:
+def _classes(names: Sequence[str]) -> list[int]:
+    return [index for name in names if (index := espeak_class(name)) is not None]
+
+
+def in_units(text: str, phones: Reading) -> Pronunciation | None:
     """Words with their phones as units.
 
     Parameters

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from models.base.files import PROJECT_DIR
 from models.errors import InputError
+from models.packing.onnx_runtime import onnxruntime_files
 from models.speech.identity import Identity, describe_voice, same_voice
 from models.speech.lexicon import DATA_FILE, lexicon_folder
 from models.speech.lexicon import PACKAGE as LEXICON_PACKAGE
@@ -32,7 +33,10 @@ PackedFiles = dict[str, Path | bytes]
 
 
 def voice_files(
-    identity: Identity, options: VoiceOptions, espeak_package: Path | None = None
+    identity: Identity,
+    options: VoiceOptions,
+    espeak_package: Path | None = None,
+    onnxruntime_wheel: Path | None = None,
 ) -> tuple[PackedFiles, Identity]:
     """The files, and the identity with the `source` by which the voice is found among them.
 
@@ -42,6 +46,8 @@ def voice_files(
         The voice as it is found here.
     espeak_package
         The folder `espeakng_loader` of the package for 64-bit Linux on x86; None means the installed one.
+    onnxruntime_wheel
+        Of a Piper voice: as of `onnxruntime_files`.
 
     Raises
     ------
@@ -53,8 +59,9 @@ def voice_files(
     if identity["engine"] == "piper":
         _check_voice(identity, options)
         file = Path(options.voice.removeprefix(PREFIX))
-        names = {f"{VOICE_FOLDER}/{path.name}": path for path in (file, Path(f"{file}.json"))}
-        return names | _espeak_files(espeak_package), {**identity, "source": f"{PREFIX}{VOICE_FOLDER}/{file.name}"}
+        files: PackedFiles = {f"{VOICE_FOLDER}/{path.name}": path for path in (file, Path(f"{file}.json"))}
+        files |= {f"{VENDOR_FOLDER}/{name}": item for name, item in onnxruntime_files(onnxruntime_wheel).items()}
+        return files | _espeak_files(espeak_package), {**identity, "source": f"{PREFIX}{VOICE_FOLDER}/{file.name}"}
     if identity["engine"] != "espeak-ng":
         _check_voice(identity, options)
         return _hugging_face_files(options), {**identity, "source": VOICE_FOLDER}

@@ -15,9 +15,9 @@ from transformers import AutoConfig, SpeechT5HifiGan, pipeline
 from models.errors import InputError
 from models.speech.audio import Waveform, resample
 from models.speech.identity import Identity
+from models.speech.letters import for_reader
 from models.speech.options import VoiceOptions
 from models.speech.seeding import reproducible, text_seed
-from models.speech.utterance import spelled
 
 
 class HuggingFaceVoice:
@@ -42,7 +42,7 @@ class HuggingFaceVoice:
             self.speak("a")  # shows a model that can't speak, or lacks a package, before any long work
 
     def speak(self, utterance: str) -> Waveform:
-        text = spelled(utterance)
+        text = for_reader(utterance)
         tokenizer = self._pipeline.tokenizer
         if tokenizer is not None and len(tokenizer(text)["input_ids"]) == 0:
             return np.zeros(0, np.float32)  # not one of its characters is known; VITS would fail

@@ -36,6 +36,8 @@ class PiperVoice:
 
     def __init__(self, file: Path, speed: float) -> None:
         settings_file = Path(f"{file}.json")
+        if not file.is_file():
+            raise InputError(f"{file}: no such file; give --voice {PREFIX}FILE.onnx")
         self._settings = _read_settings(settings_file)
         self._session = _open(file)
         self._espeak = Espeak(fresh=False)
@@ -48,6 +50,7 @@ class PiperVoice:
             "settings_sha256": sha256_of_file(settings_file),
             "source": f"{PREFIX}{file}",
         }
+        self._try(file)
 
     def speak(self, utterance: str) -> Waveform:
         ids = self._ids(self._ipa(utterance))
@@ -61,6 +64,17 @@ class PiperVoice:
         }
         (samples,) = self._session.run(None, inputs)
         return resample(np.asarray(samples, np.float32).reshape(-1), int(self._settings["audio"]["sample_rate"]))
+
+    def _try(self, file: Path) -> None:
+        """Shows a model that can't speak, or settings of another one, before any long work."""
+        try:
+            self.speak("a")
+        except InputError as error:
+            raise InputError(f"{file}.json: {error}") from error
+        except Exception as error:  # of several kinds, by what is wrong
+            raise InputError(
+                f"{file}: does not speak as a Piper voice with its settings ({str(error)[:200]}); get both files again"
+            ) from error
 
     def _ipa(self, utterance: str) -> str:
         """Runs of words that are told no phones are read by espeak-ng together, as in a sentence."""
@@ -105,15 +119,13 @@ def _read_settings(file: Path) -> dict[str, Any]:
 
 
 def _open(file: Path) -> Any:
-    if not file.is_file():
-        raise InputError(f"{file}: no such file; give --voice {PREFIX}FILE.onnx")
     try:
         import onnxruntime
     except ImportError as error:
         raise InputError("Piper's voices need a package: pip install onnxruntime") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # several could add up in another order
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what is wrong is told once, by us
     try:
         session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # of several kinds, by what is wrong

@@ -17,7 +17,7 @@ from models.speech.arpabet import Phones, from_espeak
 from models.speech.lexicon import look_up
 from models.speech.reading import read_words
 from models.speech.respelling import read_respelling
-from models.speech.utterance import join_words, share_by_alignment
+from models.speech.utterance import join_words, share_by_alignment, split_words
 
 NONWORDS = "nonword_repetition"  # the task whose texts are respellings
 
@@ -105,10 +105,41 @@ def utterance_of(task: str, text: str, given: Phones = ()) -> str:
     return join_words(list(zip(spellings, told, strict=True))) if changed else text
 
 
+@lru_cache(maxsize=8192)
+def accepted_utterances(task: str, text: str, given: tuple[Phones, ...] = ()) -> tuple[str, ...]:
+    """All that counts as a text said right: first what a voice is to say for it, then the same with words said otherwise.
+
+    Where nothing has been given, each word may be said in each way that the lexicon has for it: of *read* in a sentence it is a
+    guess which was meant, and no mistake to say *the* and *a* with a full vowel.
+
+    Parameters
+    ----------
+    given
+        As of `utterance_of`, each way that has been given; then no others are accepted.
+
+    Raises
+    ------
+    InputError
+        As `utterance_of`.
+    """
+    spoken = utterance_of(task, text, *given[:1])
+    if given:
+        return tuple(dict.fromkeys(utterance_of(task, text, phones) for phones in given))
+    words = split_words(spoken)
+    others = [
+        join_words([*words[:place], (spelling, phones), *words[place + 1 :]])
+        for place, ((spelling, _), word) in enumerate(zip(words, spoken_words(task, text), strict=True))
+        for phones in word.choices
+        if len(word.choices) > 1
+    ]
+    return (spoken, *others)
+
+
 def pronounce_text(task: str, text: str) -> Pronunciation:
     """All that is known of how a text sounds. What only the voice knows is asked of espeak-ng.
 
-    Of several ways to say a word that which the voice says is taken; of a single word the others are accepted too.
+    Of several ways to say a word that which the voice says is taken; of a single word the others are named too. In a sentence
+    they are accepted unnamed (`accepted_utterances`): there would be too many.
 
     Raises
     ------

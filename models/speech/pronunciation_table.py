@@ -14,7 +14,7 @@ from types import MappingProxyType
 from models.base.files import read_whole, replace_when_done
 from models.errors import InputError
 from models.speech.arpabet import Phones, parse_phones
-from models.speech.pronunciation import Pronunciation, pronounce_text
+from models.speech.pronunciation import Pronunciation, accepted_utterances, pronounce_text
 
 COLUMNS = ("task", "text", "pronunciation", "source")
 GIVEN_FILE = "pronunciations.csv"
@@ -44,7 +44,9 @@ def read_given(file: Path) -> dict[Key, tuple[Phones, ...]]:
     found: dict[Key, tuple[Phones, ...]] = {}
     for row, cells in _rows(file):
         key = cells["task"], cells["text"]
-        choices = from_cell(cells["pronunciation"], f"{file}, row {row}, text {key[1][:60]!r}")
+        if not cells["pronunciation"].strip() and not any(pronounce_text(*key).choices):
+            continue  # as it was listed: of signs that have no sound
+        choices = from_cell(cells["pronunciation"], *key, f"{file}, row {row}, text {key[1][:60]!r}")
         if found.setdefault(key, choices) != choices:
             raise InputError(
                 f"{file}, row {row}: the text {key[1]!r} has other phones in a row before; leave one of them"
@@ -67,23 +69,32 @@ def to_cell(choices: Iterable[Phones]) -> str:
     return "|".join(" ".join(phones) for phones in choices)
 
 
+def all_choices(cell: str) -> tuple[Phones, ...]:
+    """Of a cell that has been checked; none of an empty one."""
+    return tuple(tuple(choice.split()) for choice in cell.split("|")) if cell else ()
+
+
 def first_choice(cell: str) -> Phones:
     """What is spoken of a cell that has been checked; nothing of an empty one."""
-    return tuple(cell.partition("|")[0].split())
+    return next(iter(all_choices(cell)), ())
 
 
-def from_cell(cell: str, where: str) -> tuple[Phones, ...]:
+def from_cell(cell: str, task: str, text: str, where: str) -> tuple[Phones, ...]:
     """The inverse of `to_cell`.
 
     Raises
     ------
     InputError
-        Naming `where`.
+        Naming `where`, of what is no phones, or none for a word of the text.
     """
     try:
-        return tuple(parse_phones(choice) for choice in cell.split("|"))
+        choices = tuple(parse_phones(choice) for choice in cell.split("|"))
+        accepted_utterances(task, text, choices)
     except ValueError as error:
         raise InputError(f"{where}: the pronunciation {cell[:100]!r} can't be read: {error}") from error
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    return choices
 
 
 def _rows(file: Path) -> Iterable[tuple[int, dict[str, str]]]:
@@ -97,7 +108,9 @@ def _rows(file: Path) -> Iterable[tuple[int, dict[str, str]]]:
         reader = csv.DictReader(io.StringIO(content, newline=""), restval="")
         missing = [name for name in COLUMNS[:3] if name not in (reader.fieldnames or ())]
         if missing:
-            raise InputError(f"{file}: lacks the column {missing[0]!r}; it needs {', '.join(COLUMNS[:3])}")
+            raise InputError(
+                f"{file}: lacks the column {missing[0]!r}; it needs {', '.join(COLUMNS[:3])} between commas"
+            )
         return [(number, row) for number, row in enumerate(reader, 2)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{file}: not readable as CSV in UTF-8 ({error}); save it as such") from error

@@ -25,11 +25,6 @@ def split_words(utterance: str) -> list[tuple[str, Phones | None]]:
     ]
 
 
-def spelled(utterance: str) -> str:
-    """The words alone, for voices that can't be told phones."""
-    return " ".join(word for word, _ in split_words(utterance)) if "{" in utterance else utterance
-
-
 def for_espeak(utterance: str) -> str:
     """As espeak-ng is given it: its own notation in the place of words with phones."""
     if "{" not in utterance:

@@ -15,10 +15,11 @@ from models.errors import InputError
 from models.speech.audio import Waveform, resample
 from models.speech.espeak import NORMAL_RATE_WPM, SAMPLE_RATE_HZ, SLOWEST_RATE_WPM, Espeak
 from models.speech.identity import Identity
+from models.speech.letters import for_reader
 from models.speech.options import VoiceOptions
 from models.speech.piper import PREFIX, PiperVoice
 from models.speech.seeding import reproducible, text_seed
-from models.speech.utterance import for_espeak, spelled
+from models.speech.utterance import for_espeak
 
 MELO_FOLDER = Path("assets/tts_model")
 
@@ -103,7 +104,7 @@ class MeloVoice:
         }
 
     def speak(self, utterance: str) -> Waveform:
-        text = spelled(utterance)
+        text = for_reader(utterance)
         speaker = next(iter(dict(self._tts.hps.data.spk2id).values()))
         with reproducible(text_seed(text)):
             samples = self._tts.tts_to_file(text, speaker, None, speed=self._speed, quiet=True)

@@ -19,18 +19,20 @@ from models.base.files import sha256_of_file
 from models.ensemble.checkpoint import load_checkpoint, save_checkpoint
 from models.ensemble.config import ModelEntry, read_config, write_config
 from models.errors import InputError
+from models.localize.accepted import best_reading, pronounce_as_heard
 from models.localize.edits import STAR, edit_gains, log_likelihoods, place_units
-from models.localize.localization import localize
+from models.localize.localization import localize, needed_utterances
 from models.localize.methods import choose_method
 from models.localize.model import LoadedModel
 from models.localize.result import Localization, to_json
-from models.localize.units import pronounce, pronounce_as_read
+from models.localize.units import pronounce, pronounce_as_read, read_accepted
 from models.localize.windows import needed_texts, split_units, text_blocks
 from models.network.build import network_settings, pretrained_network
 from models.network.comparison import half_weights
 from models.recipe import Recipe
 from models.speech.audio import Waveform, resample
 from models.speech.espeak import Espeak
+from models.speech.pronunciation import accepted_utterances
 from models.speech.voices import EspeakVoice
 
 SHIPPED = "assets/encoders/phonetic-tiny"
@@ -148,6 +150,76 @@ def test_a_single_word_is_taken_apart_into_phones() -> None:
     assert (found.unit, found.texts) == ("phone", ("d", "ɛ", "s", "k"))
 
 
+def test_of_each_word_the_pronunciation_that_fits_best_is_taken() -> None:
+    """Longer or shorter ones too; where two change the same word, the better one."""
+    usual = [[1, 2], [3, 4], [5]]
+    accepted = [usual, [[1, 6], [3, 4], [5]], [[1, 2], [3], [5]], [[1, 2], [3, 7, 4], [5]], [[1, 7], [3, 4], [5]]]
+    said = {(1, 2, 3, 4, 5): usual, (1, 6, 3, 4, 5): accepted[1], (1, 2, 3, 5): accepted[2]}
+    said |= {(1, 6, 3, 7, 4, 5): [[1, 6], [3, 7, 4], [5]]}
+    for phones, reading in said.items():
+        frames = spelt([phone for phone in phones for _ in range(2)])
+        assert best_reading(frames, accepted) == reading
+    assert best_reading(spelt([0] * 9), accepted[:2]) == usual  # nothing fits
+    assert best_reading(spelt([1]), accepted[:2]) == usual  # too short for any
+
+
+def test_pronunciations_that_sound_alike_are_one() -> None:
+    alike = read_accepted(["read", "read{R IY D}", "read{R EH D}", "read"])
+    assert alike == read_accepted(["read", "read{R EH D}"])
+    assert len(alike) == 2
+    plain, told = read_accepted(["we read the book", "we read{R EH D} the book"])
+    assert [word for word, (one, other) in enumerate(zip(plain, told, strict=True)) if one != other] == [1]
+
+
+def test_a_text_with_one_pronunciation_is_judged_by_it() -> None:
+    frames = spelt([1, 1, 2, 2], 44)
+    for text in ("desk", "we like dogs"):
+        accepted = accepted_utterances("blending", text)
+        assert pronounce_as_heard(text, accepted[:1], frames) == pronounce(text, text)
+    assert len(accepted_utterances("blending", "desk")) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "given", "phones"),
+    [
+        ("reed", "", "r iː d"),
+        ("red", "", "r ɛ d"),  # the lexicon has both
+        ("red", "R IY D|R EH D", "r ɛ d"),
+        ("rest", "R IY D|R EH S T", "r ɛ s t"),  # more phones than the reference has
+    ],
+)
+def test_a_word_said_in_another_accepted_way_is_right(
+    shipped: LoadedModel, speak: Callable[[str], Waveform], said: str, given: str, phones: str
+) -> None:
+    """The reference says the first one."""
+    assert needed_utterances("read", "blending", "alignment", given) == ["read"]
+    found = localize(shipped, "read", "blending", "1", answer(said), speak, pronunciation=given)
+    assert [unit.text for unit in found.expected_units] == phones.split()
+    assert all(unit.score > 0.7 for unit in found.expected_units)
+    check_times(found)
+
+
+def test_what_is_not_accepted_is_still_doubted(shipped: LoadedModel, speak: Callable[[str], Waveform]) -> None:
+    found = localize(shipped, "read", "blending", "1", answer("red"), speak, pronunciation="R IY D")
+    assert [unit.text for unit in found.expected_units] == ["r", "iː", "d"]
+    scores = [unit.score for unit in found.expected_units]
+    assert np.argmin(scores) == 1
+    assert scores[1] < 0.6
+
+
+def test_in_a_sentence_each_word_may_be_said_in_its_ways(
+    shipped: LoadedModel, speak: Callable[[str], Waveform]
+) -> None:
+    def score(given: str = "") -> float:
+        asked = "we read the book", "sentence_repetition", "1", answer("we red the book")
+        return localize(shipped, *asked, speak, pronunciation=given).expected_units[1].score
+
+    one_way = "W IY R IY D DH AH B UH K"
+    assert score() > 0.5
+    assert score(one_way) < score()
+    assert score(f"{one_way}|W IY R EH D DH AH B UH K") == pytest.approx(score())
+
+
 @pytest.mark.parametrize("text", ["all of the us", "it is with them", "  we   like it "])
 def test_every_word_gets_its_phones(text: str) -> None:
     """espeak-ng takes "of the" for one word."""
@@ -201,6 +273,10 @@ def test_what_was_said_is_right(shipped: LoadedModel, speak: Callable[[str], Wav
     assert kinds.count("right") >= 0.85 * len(kinds)
 
 
+def uninstalled(utterance: str) -> None:
+    raise InputError("espeak-ng is not installed")
+
+
 @pytest.mark.slow
 def test_the_changed_word_is_found_without_espeak(
     shipped: LoadedModel, speak: Callable[[str], Waveform], monkeypatch: pytest.MonkeyPatch
@@ -208,7 +284,7 @@ def test_the_changed_word_is_found_without_espeak(
     """Phones are read in the reference instead."""
     answers = {said: answer(said) for _, said, *_ in NEAR_MISSES}
     references = {expected: speak(expected) for expected, *_ in NEAR_MISSES}
-    monkeypatch.setattr("models.localize.evidence.pronounce", lambda text, utterance: None)
+    monkeypatch.setattr("models.localize.units.read_words", uninstalled)
     found = [
         localize(shipped, expected, "sentence_repetition", "1", answers[said], references.__getitem__)
         for expected, said, *_ in NEAR_MISSES

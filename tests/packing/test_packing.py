@@ -15,13 +15,14 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import INFER, ROOT, Script, checkpoints, priors, read_rows, save_piper, save_vits, set_cell
+from fakes import INFER, ROOT, Script, checkpoints, priors, read_rows, save_piper, save_vits, save_wheel, set_cell
 
 from models.base.files import sha256_of_file
 from models.clips.tables import read_test_table, utterances
@@ -30,6 +31,7 @@ from models.ensemble.config import EnsembleConfig, ModelEntry, read_config, writ
 from models.errors import InputError
 from models.inference.scoring import load_members
 from models.packing.archive import choose_folds, code_files, write_zip
+from models.packing.onnx_runtime import onnxruntime_files
 from models.packing.voices import voice_files
 from models.speech.options import VoiceOptions
 from models.speech.references import read_identity, reference_path
@@ -337,14 +339,81 @@ def test_a_piper_voice_comes_along_with_what_reads_its_texts(tmp_path: Path, mon
     file = save_piper(tmp_path / "somewhere")
     options = VoiceOptions(f"piper:{file}", 0.7)
     identity = make_voice(options).identity
-    files, packed = voice_files(identity, options)
+    wheel = save_wheel(tmp_path / "wheels")
+    files, packed = voice_files(identity, options, onnxruntime_wheel=wheel)
     assert packed == {**identity, "source": "piper:voice/voice.onnx"}
     assert {"voice/voice.onnx", "voice/voice.onnx.json", "vendor/espeakng_loader/libespeak-ng.so"} <= files.keys()
+    assert {name for name in files if "onnxruntime" in name} == {f"vendor/{name}" for name in CARRIED}
     monkeypatch.chdir(file.parent.parent)
     file.parent.rename(file.parent.with_name("voice"))
     assert make_voice(VoiceOptions(packed["source"], 0.7)).identity == packed
     with pytest.raises(InputError, match="trained with"):
-        voice_files({**identity, "weights_sha256": "0"}, VoiceOptions(packed["source"], 0.7))
+        voice_files({**identity, "weights_sha256": "0"}, VoiceOptions(packed["source"], 0.7), onnxruntime_wheel=wheel)
+
+
+CARRIED = {
+    "onnxruntime/__init__.py",
+    "onnxruntime/LICENSE",
+    "onnxruntime/capi/__init__.py",
+    "onnxruntime/capi/state.cpython-312-x86_64-linux-gnu.so",
+}
+
+
+def no_zip(folder: Path) -> Path:
+    (folder / "broken.whl").write_bytes(b"PK\x03\x04 cut short")
+    return folder / "broken.whl"
+
+
+def test_onnxruntime_is_taken_out_of_its_wheel(tmp_path: Path) -> None:
+    files = onnxruntime_files(save_wheel(tmp_path, code="version = 1"))
+    assert files.keys() == CARRIED
+    assert files["onnxruntime/__init__.py"] == b"version = 1"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda folder: save_wheel(folder, "cp311-cp311-manylinux_2_28_x86_64"),
+            "for cp311-cp311-manylinux_2_28_x86_64",
+        ),
+        (lambda folder: save_wheel(folder, "cp312-cp312-macosx_14_0_arm64"), "for cp312-cp312-macosx_14_0_arm64"),
+        (lambda folder: save_wheel(folder, "cp312-cp312-manylinux_2_28_aarch64"), "for cp312.*aarch64"),
+        (lambda folder: save_wheel(folder, name="onnx"), "no wheel of onnxruntime"),
+        (lambda folder: folder / "absent.whl", "no such file"),
+        (no_zip, "can't be read as a wheel"),
+    ],
+)
+def test_a_wheel_that_does_not_fit_is_refused(make: Callable[[Path], Path], message: str, tmp_path: Path) -> None:
+    """Naming the file, and how to get the right one."""
+    file = make(tmp_path)
+    with pytest.raises(InputError, match=f"{re.escape(str(file))}: {message}.*pip download onnxruntime.*3.12"):
+        onnxruntime_files(file)
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_an_onnxruntime_that_is_installed_is_taken_where_it_fits(
+    fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tag = "cp312-cp312-manylinux_2_28_x86_64" if fits else "cp313-cp313-win_amd64"
+    with zipfile.ZipFile(save_wheel(tmp_path / "wheels", tag)) as content:
+        content.extractall(tmp_path / "installed")
+    monkeypatch.syspath_prepend(tmp_path / "installed")
+    if fits:
+        found = onnxruntime_files(None)
+        assert found == {name: tmp_path / "installed" / name for name in CARRIED}
+        return
+    with pytest.raises(InputError, match=r"installed onnxruntime 1\.0: for cp313.*pip download onnxruntime==1\.0 "):
+        onnxruntime_files(None)
+
+
+def test_where_none_is_installed_the_way_out_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("models.packing.onnx_runtime.distribution", missing)
+    with pytest.raises(InputError, match=r"onnxruntime: not installed; .*pip download onnxruntime --no-deps"):
+        onnxruntime_files(None)
 
 
 def test_a_library_for_another_system_is_refused(work: Path, script: Script, tmp_path: Path) -> None:

@@ -76,12 +76,16 @@ def set_settings(**changes: Any) -> Callable[[Path], None]:
     ("change", "message"),
     [
         (lambda file: file.unlink(), r"voice\.onnx: no such file"),
+        (lambda file: (file.unlink(), Path(f"{file}.json").unlink()), r"voice\.onnx: no such file"),
         (lambda file: Path(f"{file}.json").unlink(), r"voice\.onnx\.json: missing; a Piper voice is FILE\.onnx with"),
         (lambda file: Path(f"{file}.json").write_text("{"), "not the settings of a Piper voice"),
         (set_settings(audio={}), "not the settings of a Piper voice"),
         (set_settings(phoneme_id_map={"^": [1]}), r"lacks \['\$', '_'\]"),
         (set_settings(num_speakers=9), "a voice with 9 speakers"),
         (set_settings(phoneme_type="text"), "reads text phonemes"),
+        (set_settings(phoneme_id_map=dict.fromkeys("^$_aəeɪ", "x")), "does not speak as a Piper voice"),
+        (set_settings(audio={"sample_rate": "fast"}), "does not speak as a Piper voice"),
+        (set_settings(espeak={"voice": "nowhere"}), r"voice\.onnx\.json: espeak-ng has no voice 'nowhere'"),
         (no_model, "can't open it as a model"),
         (
             lambda file: save_piper(file.parent, ("input", "scales")),

@@ -390,6 +390,12 @@ def test_weights_that_a_file_lacks_are_drawn_alike(vits: VoiceOptions, tmp_path:
     assert first.speak("cat").tobytes() == second.speak("cat").tobytes()
 
 
+def test_a_hugging_face_voice_is_given_phones_in_letters(vits: VoiceOptions) -> None:
+    voice = make_voice(vits)
+    assert (voice.speak("we like kahyb{K AY B}") == voice.speak("we like kibe")).all()
+    assert len(voice.speak("kahyb{K AY B}")) != len(voice.speak("kahyb{K EH S T}"))
+
+
 def test_a_text_without_a_known_character_is_not_spoken(vits: VoiceOptions) -> None:
     assert len(make_voice(vits).speak("123")) == 0
 
@@ -554,6 +560,14 @@ def test_melo_is_called_with_local_files_and_the_speed(melo: type[FakeTTS]) -> N
     assert call.threads == 1  # another number of threads may give other last bits
     assert waveform.dtype == np.float32
     assert waveform.shape == (16000,)
+
+
+def test_melo_is_given_phones_in_letters(melo: type[FakeTTS]) -> None:
+    """So that what is corrected sounds otherwise."""
+    voice = make_voice(VoiceOptions("melo"))
+    for utterance in ("we like kahyb{K AY B}", "we like kahyb{K IY B}", "kahyb"):
+        voice.speak(utterance)
+    assert [call.text for call in melo.spoken] == ["we like kibe", "we like keeb", "kahyb"]
 
 
 def test_melo_says_the_same_every_time(melo: type[FakeTTS]) -> None:
