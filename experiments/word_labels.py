@@ -47,9 +47,7 @@ def kept_words(
     """The experts' judgement of the words that were read, for those of them that stand in the expected text as they were said."""
     same = difflib.SequenceMatcher(None, expected, spoken, autojunk=False).get_matching_blocks()
     places = {start + index: place + index for start, place, size in same for index in range(size)}
-    return {
-        place: judged[said] for place, said in places.items() if labels.get(place) is not False and said in judged
-    }
+    return {place: judged[said] for place, said in places.items() if labels.get(place) is not False and said in judged}
 
 
 def label_rows(folder: Path, part: str, with_experts: bool) -> Iterator[tuple[str, int, int]]:

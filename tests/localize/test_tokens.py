@@ -60,7 +60,8 @@ def who_knows(verifier: LoadedModel, spoken: str, monkeypatch: pytest.MonkeyPatc
             found[place, 0] = -SURE if owner >= 0 and not said[owner] else SURE
             is_behind_more = owner >= 0 and owners[place - 1] != owner and not gaps[owner]
             found[place, 1] = -SURE if is_behind_more else 2 * SURE  # of gaps networks are surer
-            found[place, 2] = -SURE if owner >= 0 and (is_behind_more or not said[owner]) else 0.0
+            is_unlikely = 0 <= owner < len(words) and not said[owner]
+            found[place, 2] = -SURE if is_behind_more or is_unlikely else 0.0
         return found
 
     def judge(
@@ -125,7 +126,10 @@ def test_a_single_word_is_as_right_as_the_answer(verifier: LoadedModel, monkeypa
 
 @pytest.mark.parametrize(("nothing", "marks"), [(0.3, 0), (0.05, 1)])
 def test_a_word_that_is_doubted_more_explains_what_was_said_beside_it(nothing: float, marks: int) -> None:
-    units, gaps = np.array([[0.1, 0.0, 0.9], [0.9, 0.1, 0.0]]), np.array([[1.0, 0.0], [nothing, 1 - nothing], [1.0, 0.0]])
+    units, gaps = (
+        np.array([[0.1, 0.0, 0.9], [0.9, 0.1, 0.0]]),
+        np.array([[1.0, 0.0], [nothing, 1 - nothing], [1.0, 0.0]]),
+    )
     found = _units(["we", "like"], Probabilities(units, gaps), [(0.0, 0.5), (0.5, 1.0)])
     assert [unit.kind for unit in found] == ["different", *["inserted"] * marks, "right"]
 
