@@ -11,6 +11,7 @@ from tools.chain import run_commands
 
 SHIPPED = "assets/encoders/phonetic-tiny"
 ALIGNED, JOINT, VERIFIER = "aligntiny", "model3mcp", "verifybase"
+BLOCK_CLIPS = "60"  # of which pieces are asked, which takes 4 s a clip and fold
 TRAINING = "--n_folds 6 --max_seconds 12".split()
 TRAIN_ALIGNED = f"--models {ALIGNED} --encoder {SHIPPED} --learning_rate 1e-4 --epochs 2 --schedule_epochs 2".split()
 TRAIN_JOINT = f"--models {JOINT} --encoder {SHIPPED} --joint matched --augment none --dropout 0.1".split()
@@ -41,11 +42,14 @@ def commands(kids: Path, work: Path, whisper: Path | None) -> list[list[str]]:
         chain.append(["infer.py", *folders, "--config", config, "--output", output])
     submissions = [f"{name}={work / name}.csv" for name in ("likelihood_ratio", *runs)]
     chain.append(["experiments/compare.py", "--data_dir", str(kids), *submissions])
-    for model, method in {ALIGNED: "alignment", VERIFIER: "tokens"}.items():
-        if model == ALIGNED or whisper is not None:
+    for model, method in {ALIGNED: "alignment", JOINT: "blocks", VERIFIER: "tokens"}.items():
+        if model != VERIFIER or whisper is not None:
             folds = [str(assets / f"{model}_{fold}.pth") for fold in range(6)]
-            chain.append(["experiments/word_scores.py", "--data_dir", str(kids), *folds])
-            chain.append(["experiments/measure_localization.py", *folds, "--data_dir", str(kids), "--methods", method])
+            fewer = ["--clips", BLOCK_CLIPS] if model == JOINT else []
+            chain.append(["experiments/human_scores.py", "--data_dir", str(kids), *fewer, *folds])
+            chain.append(
+                ["experiments/measure_localization.py", "--data_dir", str(kids), *folds, *fewer, "--methods", method]
+            )
     return chain
 
 

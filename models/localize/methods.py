@@ -42,10 +42,11 @@ def remedy(method: str) -> str:
 def preference(recipe: Recipe, text: str) -> int:
     """How good an answer "auto" gets from a model: the less, the better.
 
-    An aligned model finds the changed word of a sentence as often as a verifier (docs/experiments.md) and tells more of a single
-    word: its phones. Of that a joint model tells syllables, and a verifier nothing.
+    A verifier finds the changed word of a sentence as often as an aligned model or more often (docs/experiments.md), and its
+    words are of one mind with its verdict. Of a single word an aligned model tells the phones, a joint one syllables, a verifier
+    nothing.
     """
-    order = ("apart", "joined", "text") if is_single_word(text) else ("apart", "text", "joined")
+    order = ("apart", "joined", "text") if is_single_word(text) else ("text", "apart", "joined")
     return order.index("joined" if recipe.layout == "matched" else recipe.layout)
 
 

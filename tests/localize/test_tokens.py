@@ -199,7 +199,7 @@ def test_the_model_that_tells_best_is_asked(encoder_dir: Path) -> None:
     aligned = Member(trained_checkpoint(encoder_dir, "alignmodel"), 4, 0.1)
     joint = Member(trained_checkpoint(encoder_dir), 4, 0.15)
     everyone = [plain, joint, aligned, verifier]
-    assert choose_member(everyone, "auto", "here", "we like cats") is aligned
+    assert choose_member(everyone, "auto", "here", "we like cats") is verifier
     assert choose_member([plain, joint, verifier], "auto", "here", "we like cats") is verifier
     assert choose_member([plain, joint, aligned], "auto", "here", "we like cats") is aligned
     assert choose_member([plain, joint], "auto", "here", "we like cats") is joint

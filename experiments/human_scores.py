@@ -1,0 +1,198 @@
+"""Do a model's scores say what five experts say? Words and utterances that were read, of speechocean762.
+
+    python experiments/human_scores.py --data_dir KIDS children/assets/verifybase_?.pth children/assets/aligntiny_?.pth
+
+Each clip is given the text that was read and localised as `localize.py` does: of the training children by the model of the fold
+that held it out, of the others by each fold, whose scores are averaged. Experts' accuracy of a word: 10 perfect, 7 to 9 with an
+accent, 4 to 6 less than 30 % of its phones wrong, 2 or 3 more or another word said, 0 or 1 not to be made out. An utterance's
+score is the mean of its words'. Intervals: 95 %, speakers drawn again.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.metrics import precision_recall_curve, roc_auc_score
+from tqdm import tqdm
+
+from experiments.trained_folds import load_folds, speak_as
+from experiments.word_labels import RIGHT_FROM, WRONG_UP_TO
+from models.base.cli import positive, run
+from models.base.compute import resolve_device
+from models.clips.tables import read_metadata
+from models.ensemble.checkpoint import load_checkpoint
+from models.localize.localization import localize
+from models.localize.model import LoadedModel, load_model
+from models.localize.result import Localization
+from models.speech.audio import read_audio
+
+RESAMPLES = 1000
+DOUBTED_UP_TO = 6  # of the experts' 10
+Measure = Callable[[pd.DataFrame], float]
+
+
+def word_scores(found: Localization, n_words: int) -> list[float]:
+    """Of each word of the text; of a single word in phones the least of theirs."""
+    units = found.expected_units
+    if found.unit != "word":
+        return [min(unit.score for unit in units)]
+    scores = [unit.score for unit in units for _ in unit.text.split()]
+    assert len(scores) == n_words
+    return scores
+
+
+def bad_from_good(words: pd.DataFrame) -> float:
+    """AUC: words of accuracy up to 3 against those from 7."""
+    asked = words[(words["accuracy"] <= WRONG_UP_TO) | (words["accuracy"] >= RIGHT_FROM)]
+    return auc(asked["accuracy"] <= WRONG_UP_TO, asked["score"])
+
+
+def doubted_from_good(words: pd.DataFrame) -> float:
+    """AUC: words of accuracy up to 6 against those from 7."""
+    return auc(words["accuracy"] <= DOUBTED_UP_TO, words["score"])
+
+
+def auc(bad: pd.Series, scores: pd.Series) -> float:
+    return float(roc_auc_score(bad, -scores)) if bad.nunique() == 2 else float("nan")
+
+
+def words_correlation(words: pd.DataFrame) -> float:
+    return float(words["accuracy"].corr(words["score"]))
+
+
+def utterances_correlation(words: pd.DataFrame) -> float:
+    clips = words.groupby("filename")[["utterance_accuracy", "score"]].mean()
+    return float(clips["utterance_accuracy"].corr(clips["score"]))
+
+
+MEASURES: dict[str, Measure] = {
+    "AUC, ≤ 3 against ≥ 7": bad_from_good,
+    "AUC, ≤ 6 against ≥ 7": doubted_from_good,
+    "Pearson, words": words_correlation,
+    "Pearson, utterances": utterances_correlation,
+}
+
+
+def with_intervals(words: pd.DataFrame) -> list[str]:
+    """Each of MEASURES, with the middle 95 % of speakers drawn again."""
+    by_speaker = [rows for _, rows in words.groupby("speaker")]
+    drawn = np.random.default_rng(0).integers(len(by_speaker), size=(RESAMPLES, len(by_speaker)))
+    found = [[measure(again) for measure in MEASURES.values()] for again in (redraw(by_speaker, row) for row in drawn)]
+    edges = np.nanquantile(found, [0.025, 0.975], axis=0).T
+    return [
+        f"{measure(words):.3f} [{low:.3f}, {high:.3f}]"
+        for measure, (low, high) in zip(MEASURES.values(), edges, strict=True)
+    ]
+
+
+def redraw(by_speaker: Sequence[pd.DataFrame], drawn: Sequence[int]) -> pd.DataFrame:
+    """A speaker who is drawn twice has said twice as many utterances."""
+    several = [by_speaker[index] for index in drawn]
+    return pd.concat([rows.assign(filename=f"{turn} " + rows["filename"]) for turn, rows in enumerate(several)])
+
+
+def best_threshold(words: pd.DataFrame) -> float:
+    """Below which a word is called bad, for the highest F1."""
+    asked = words[(words["accuracy"] <= WRONG_UP_TO) | (words["accuracy"] >= RIGHT_FROM)]
+    precision, recall, thresholds = precision_recall_curve(asked["accuracy"] <= WRONG_UP_TO, -asked["score"])
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    return -float(thresholds[int(np.argmax(f1[:-1]))])
+
+
+def at_thresholds(words: pd.DataFrame, thresholds: pd.Series) -> str:
+    """Precision, recall and F1 of the words called bad, each by its own threshold."""
+    asked = (words["accuracy"] <= WRONG_UP_TO) | (words["accuracy"] >= RIGHT_FROM)
+    bad, called = words[asked]["accuracy"] <= WRONG_UP_TO, (words["score"] <= thresholds)[asked]
+    hits = int((bad & called).sum())
+    precision, recall = hits / max(int(called.sum()), 1), hits / max(int(bad.sum()), 1)
+    return f"{precision:.2f}, {recall:.2f}, {2 * precision * recall / max(precision + recall, 1e-12):.2f}"
+
+
+def others_threshold(words: pd.DataFrame) -> pd.Series:
+    """For each word the threshold that is best on the other speakers' words."""
+    found = pd.Series(0.0, words.index)
+    for speaker, rows in words.groupby("speaker"):
+        found[rows.index] = best_threshold(words[words["speaker"] != speaker])
+    return found
+
+
+def judged_words(
+    models: dict[str, list[LoadedModel]], speaking: Path, table: pd.DataFrame, data_dir: Path
+) -> pd.DataFrame:
+    """The experts' rows of the words of the table's clips, with the models' mean score."""
+    rows = list(_scores(models, speaking, table, data_dir))
+    found = pd.DataFrame(rows, columns=["filename", "index", "score"])
+    experts = pd.read_csv(data_dir / "word_scores.csv", dtype={"speaker": str})
+    return experts.merge(found, on=["filename", "index"])
+
+
+def _scores(
+    models: dict[str, list[LoadedModel]], speaking: Path, table: pd.DataFrame, data_dir: Path
+) -> Iterator[tuple[str, int, float]]:
+    speak = speak_as(speaking)
+    for row in tqdm(table.itertuples(), "localizing", len(table), unit=" clips", disable=None):
+        several = models[row.filename]
+        response = read_audio(data_dir / row.filename, several[0].recipe.max_seconds)
+        n_words = len(row.expected_text.split())
+        found = [
+            word_scores(localize(model, row.expected_text, row.task, row.grade, response, speak), n_words)
+            for model in several
+        ]
+        for index, score in enumerate(np.mean(found, axis=0).tolist()):
+            yield row.filename, index, score
+
+
+def read_aloud(data_dir: Path, part: str) -> pd.DataFrame:
+    """The part's clips with the text that was read for the one that is expected."""
+    table = read_metadata(data_dir / f"{part}_metadata.csv")
+    source = pd.read_csv(data_dir / f"{part}_source.csv", dtype=str).set_index("filename")
+    return table.assign(expected_text=source.loc[table["filename"], "spoken_text"].to_numpy())
+
+
+def by_model(checkpoints: Sequence[Path]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for path in checkpoints:
+        found.setdefault(load_checkpoint(path).recipe.name, []).append(path)
+    return found
+
+
+def measure_model(paths: Sequence[Path], part: str, data_dir: Path, clips: int | None) -> tuple[pd.DataFrame, str]:
+    """The words of the part, and how well those called bad are bad, by a threshold of the training children."""
+    device, table = resolve_device("auto"), read_aloud(data_dir, "train")
+    folds = load_folds(paths, device)
+    table = table[table["filename"].isin(folds)]
+    if clips is not None:
+        table = table.sample(min(clips, len(table)), random_state=0)
+    words = judged_words({name: [folds[name]] for name in table["filename"]}, paths[0], table, data_dir)
+    if part == "train":
+        return words, at_thresholds(words, others_threshold(words))
+    threshold, table = best_threshold(words), read_aloud(data_dir, "test")
+    every_fold = [load_model(load_checkpoint(path), device) for path in paths]
+    words = judged_words(dict.fromkeys(table["filename"], every_fold), paths[0], table, data_dir)
+    return words, at_thresholds(words, pd.Series(threshold, words.index))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data_dir", type=Path, required=True, help="the children's folder, with word_scores.csv")
+    parser.add_argument("checkpoints", type=Path, nargs="+", help="folds of one or more models")
+    parser.add_argument("--part", choices=("train", "test"), default="train", help="(default: %(default)s)")
+    parser.add_argument(
+        "--clips", type=positive, help="of the training children: only so many, drawn at random (default: all)"
+    )
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    lines = [f"| word scores of | words, ≤ 3, ≤ 6 | {' | '.join(MEASURES)} | precision, recall, F1 |"]
+    lines.append("|" + "---|" * (3 + len(MEASURES)))
+    for name, paths in by_model(options.checkpoints).items():
+        words, called = measure_model(paths, options.part, options.data_dir, options.clips)
+        bad = ", ".join(str(int((words["accuracy"] <= most).sum())) for most in (WRONG_UP_TO, DOUBTED_UP_TO))
+        lines.append(f"| {name} | {len(words)}, {bad} | {' | '.join(with_intervals(words))} | {called} |")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    run(main)
