@@ -1,37 +1,29 @@
 """Where single words can be cut out of a child's sentence: where there is quiet on both sides.
 
-The forced alignment of the sentence's phones says about where each word is, the recording's own level where it begins and ends. Read
-aloud by a child who is learning to, many words stand alone.
+The forced alignment of the sentence's phones says about where each word is, the recording's own level where it begins and ends.
+Read aloud by a child who is learning to, many words stand alone.
 """
 
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from models.clips.features import ENCODER_STRIDE, FRAMES_PER_SECOND, log_mel, magnitude_spectrogram
-from models.errors import InputError
+from models.clips.features import ENCODER_STRIDE, FRAMES_PER_SECOND
 from models.localize.cuts import Span
 from models.localize.edits import STAR, log_likelihoods, place_units
 from models.network.aligned import AlignedNetwork
-from models.network.build import pretrained_network
 from models.network.phones import PHONE_CLASSES
-from models.recipe import Recipe
-from models.speech.arpabet import espeak_class
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform
-from models.speech.pronunciation import utterance_of
-from models.speech.reading import read_words
+from tools.phone_reader import MAX_SECONDS, Classes, magnitudes_of, phone_classes, read_phones
 
 LEAST_QUIET_SECONDS = 0.06
 MARGIN_SECONDS = (0.10, 0.25)  # left around a word; the first also where there is less quiet
-MAX_SECONDS = 16.0
 LEAST_SPEECH_SECONDS = 0.15
 LEAST_PEAK = 0.03  # of full scale
 MOST_NATS_PER_PHONE = 3.5  # by which the words' likelihood, over all alignments, falls short of the likeliest reading
-MOST_NATS_BESIDE = 2.0  # by which it would grow, were there more speech before or behind the words
+MOST_NATS_BESIDE = 3.0  # by which it would grow, were there more speech before or behind the words
 
 _HOP_SAMPLES = SAMPLE_RATE_HZ // FRAMES_PER_SECOND
 _BANDS_HZ = ((100, 2000), (2000, 8000))  # voices, and the fricatives and bursts that are fainter
@@ -48,8 +40,6 @@ _GUARD = 1  # frames of quiet left to the neighbour
 _FADE_SAMPLES = 160
 _STOPS = frozenset(PHONE_CLASSES.index(name) for name in ("p", "b", "t", "d", "k", "g", "tS", "dZ"))
 _FAINT = frozenset(PHONE_CLASSES.index(name) for name in ("f", "v", "T", "D", "h"))
-
-Classes = tuple[int, ...]  # of phones
 
 
 @dataclass(frozen=True)
@@ -92,45 +82,16 @@ class Cut:
     before: Span
     after: Span
 
-
-def load_reader(encoder: str) -> AlignedNetwork:
-    """A pretrained encoder with its phone classifier.
-
-    Raises
-    ------
-    InputError
-        Where it has none, or one of other classes than espeak-ng's.
-    """
-    recipe = Recipe(name="reader", encoder=encoder, pooling="alignment", seed=0, data_seed=0, max_seconds=MAX_SECONDS)
-    network = pretrained_network(recipe).eval()
-    if (
-        not isinstance(network, AlignedNetwork)
-        or network.phone_head is None
-        or tuple(network.phone_names) != PHONE_CLASSES
-    ):
-        raise InputError(f"--encoder {encoder}: has no such phone classifier; take assets/encoders/phonetic-tiny")
-    return network
-
-
-def phone_classes(text: str) -> tuple[Classes, ...]:
-    """Of each word, as espeak-ng reads the sentence."""
-    words = read_words(utterance_of("sentence_repetition", text))
-    found = ([espeak_class(name) for name in names] for names in words)
-    return tuple(tuple(index for index in classes if index) for classes in found)
-
-
-@torch.inference_mode()
-def read_phones(network: AlignedNetwork, magnitudes: Tensor) -> Tensor:
-    """Log-probabilities of the classes [shape=(encoder frames, classes)]."""
-    spectrum = log_mel(magnitudes, int(network.encoder.config.num_mel_bins))
-    clip = network.encode(spectrum[None], torch.tensor([spectrum.shape[1]]))
-    return clip.phone_logits[0].log_softmax(dim=-1)
+    @property
+    def places(self) -> range:
+        return range(self.first, self.first + self.count)
 
 
 def hear_sentence(network: AlignedNetwork, waveform: Waveform, text: str) -> Sentence | None:
-    """None where a word has no phones, or the recording is too short for them or too noisy for pauses."""
-    phones = phone_classes(text)
-    magnitudes = magnitude_spectrogram(torch.from_numpy(waveform), round(MAX_SECONDS * FRAMES_PER_SECOND))
+    """None where a word has no phones, or the recording is too long, too short for them or too noisy for pauses."""
+    if len(waveform) > MAX_SECONDS * SAMPLE_RATE_HZ:
+        return None
+    phones, magnitudes = phone_classes("sentence_repetition", text), magnitudes_of(waveform)
     loudness = loudness_of(magnitudes.numpy())
     if loudness is None or not all(phones):
         return None
@@ -235,12 +196,12 @@ def _margin(quiet: Waveform, rng: np.random.Generator) -> Waveform:
     return quiet[:wanted] if missing <= 0 else np.pad(quiet, (0, missing), mode="reflect")
 
 
-def is_clear(network: AlignedNetwork, waveform: Waveform, phones: Classes, cut: Cut) -> bool:
-    """Whether a cut is long and loud enough, and the classifier hears its words in it and little besides."""
+def is_clear(network: AlignedNetwork, waveform: Waveform, sentence: Sentence, cut: Cut) -> bool:
+    """Whether what was cut out is long and loud enough, and the classifier hears its words in it and little besides."""
     if cut.end_seconds - cut.start_seconds < LEAST_SPEECH_SECONDS or float(np.abs(waveform).max()) < LEAST_PEAK:
         return False
-    magnitudes = magnitude_spectrogram(torch.from_numpy(waveform), round(MAX_SECONDS * FRAMES_PER_SECOND))
-    log_probabilities = read_phones(network, magnitudes)
+    phones = tuple(phone for place in cut.places for phone in sentence.phones[place])
+    log_probabilities = read_phones(network, magnitudes_of(waveform))
     own, before, after = log_likelihoods(log_probabilities, [phones, (STAR, *phones), (*phones, STAR)]).tolist()
     short = (float(log_probabilities.amax(dim=1).sum()) - own) / len(phones)
     return short <= MOST_NATS_PER_PHONE and max(before, after) - own <= MOST_NATS_BESIDE

@@ -1,8 +1,9 @@
 """What children's single words are asked for, so that neither a text nor a recording tells right from wrong, but both together.
 
-Words are asked for in pairs of recordings: each for what was said in it, and for what was said in the other. So every text is
-right as often as it is wrong, and every recording too. A near miss of a nonword has no recording of its own. It stands beside
-nonwords that were said, of as many phones: two words in one breath, which together are no word.
+Each recording is asked for what was said in it and for what was said in another; who is asked for whose text is a permutation of
+the recordings. So every text is right as often as it is wrong, and every recording too. Only a nonword that was not said has no
+recording of its own. It is made by one phone's change out of two words in one breath, which together are no word either, and
+which were said.
 """
 
 from collections import Counter
@@ -10,24 +11,23 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-from typing import TypeVar
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from models.speech.arpabet import PHONES, VOWELS, Phones
 from models.speech.lexicon import pronunciations
 from models.speech.pronunciation import NONWORDS, spoken_words
 from models.speech.respelling import write_respelling
 
-Item = TypeVar("Item")
-
 RIGHT, OTHER_WORD, OTHER_NONWORD = "match", "other word", "other nonword"
-NEAR_SHARE = 0.6  # of the wrong answers, as far as there are pairs
+NEAR_SHARE = 0.6  # of the recordings of two words, asked for near misses
 WORD_TASKS = ("blending", "deletion")
 
 _HARDLY_HEARD = ({"AA", "AO"}, {"AH", "IH"}, {"AH", "UH"}, {"S", "Z"})  # not told apart everywhere, or by everyone
+_FORBIDDEN = 1e6
 _FAR = 0.6  # of the phones of the longer one differ, at least, in another word
-_EDITS = 40  # tried for a near miss
+_EDITS = 200  # tried for a near miss
 _LEAST_OFTEN = 20  # that words have three phones after each other
 
 
@@ -66,101 +66,58 @@ def as_said(name: str, text: str) -> Said | None:
 
 
 def ask_for_words(said: Sequence[Said], rng: np.random.Generator) -> Iterator[Question]:
-    """Blending and deletion, of single words."""
+    """Blending and deletion, of single words: every recording in both tasks."""
     words = [one for one in said if one.is_word and len(one.phones) > 1]
-    for left, right, kinds in _near_and_far(words, OTHER_WORD, rng):
-        yield from _cross(left, right, kinds, str(rng.choice(WORD_TASKS)), lambda one: one.text)
+    for task in WORD_TASKS:
+        yield from _ask_for_each_other(words, task, OTHER_WORD, lambda one: one.text, rng)
 
 
 def ask_for_nonwords(said: Sequence[Said], rng: np.random.Generator) -> Iterator[Question]:
     """The same recordings, and those of two words, with the words in the respelling key.
 
-    A third of the single words is asked for a near miss that is no word, beside pairs of words of as many phones; of the pairs that
-    are left one half is asked for near misses, the other for each other.
+    Single words are asked for each other. Of two in one breath, which together are no word, some are too; most are asked for a
+    nonword that was not said. So what sounds like a word is right as often as what does not.
     """
     written = [one for one in said if len(one.phones) > 1 and respelled(one.phones)]
     words = [one for one in written if one.is_word]
     pairs = [one for one in written if not one.is_word and one.phones not in pronunciations()]
-    beside = _pair_up(pairs, words, lambda pair, word: _are_far(pair, word) and _as_long(pair, word, 0), rng)
-    for pair, word in beside[: len(words) // 3]:
-        if (miss := near_nonword(word, rng)) is not None:
-            yield from _cross(pair, word, (OTHER_NONWORD, ""), NONWORDS, _respelled_text, both=False)
-            yield Question(word.name, NONWORDS, *miss)
-            words.remove(word)
-            pairs.remove(pair)
-    for left, right, kinds in _near_and_far(words, OTHER_NONWORD, rng):
-        yield from _cross(left, right, kinds, NONWORDS, _respelled_text)
-    shuffled = _shuffled(pairs, rng)
-    alone, crossed = shuffled[::2], shuffled[1::2]
-    for one in alone:
+    pairs = [pairs[int(index)] for index in rng.permutation(len(pairs))]
+    n_near = round(NEAR_SHARE * len(pairs))
+    for asked in (words, pairs[n_near:]):
+        yield from _ask_for_each_other(asked, NONWORDS, OTHER_NONWORD, _respelled_text, rng)
+    for one in pairs[:n_near]:
         if (miss := near_nonword(one, rng)) is not None:
             yield Question(one.name, NONWORDS, _respelled_text(one), RIGHT)
             yield Question(one.name, NONWORDS, *miss)
-    for left, right in _pair_up(crossed, crossed, lambda one, other: _are_far(one, other) and _as_long(one, other), rng):
-        yield from _cross(left, right, (OTHER_NONWORD, OTHER_NONWORD), NONWORDS, _respelled_text)
 
 
-def _near_and_far(
-    words: Sequence[Said], far_kind: str, rng: np.random.Generator
-) -> Iterator[tuple[Said, Said, tuple[str, str]]]:
-    """Pairs of recordings, and of each what was said in it, asked for the other."""
-    near, left = list[tuple[Said, Said]](), list(words)
-    for wanted in ({"missing phone", "added phone"}, {"substituted phone"}):  # the rarer ones first
-        near += _pair_up(left, left, lambda one, other: miss_kind(one, other) in wanted, rng)  # noqa: B023
-        near = near[: round(NEAR_SHARE * len(words) / 2)]
-        taken = {one.name for pair in near for one in pair}
-        left = [word for word in words if word.name not in taken]
-    for one, other in near:
-        yield one, other, (str(miss_kind(other, one)), str(miss_kind(one, other)))
-    for one, other in _pair_up(left, left, lambda one, other: _are_far(one, other) and _as_long(one, other), rng):
-        yield one, other, (far_kind, far_kind)
-
-
-def _cross(
-    left: Said,
-    right: Said,
-    kinds: tuple[str, str],
-    task: str,
-    text_of: Callable[[Said], str],
-    both: bool = True,
+def _ask_for_each_other(
+    said: Sequence[Said], task: str, far_kind: str, text_of: Callable[[Said], str], rng: np.random.Generator
 ) -> Iterator[Question]:
-    """Each asked for what was said in it and in the other, or in `left` alone for the other."""
-    yield Question(left.name, task, text_of(left), RIGHT)
-    yield Question(right.name, task, text_of(right), RIGHT)
-    yield Question(left.name, task, text_of(right), kinds[0])
-    if both:
-        yield Question(right.name, task, text_of(left), kinds[1])
+    """As many near misses as there can be, the rarer ones first; a recording for which there is no text is left out."""
+    worth = {"missing phone": 3.0, "added phone": 3.0, "substituted phone": 2.0, far_kind: 1.0}
+    kinds = [[_kind_of_wrong(text, one, far_kind) for text in said] for one in said]
+    gains = np.array([[worth.get(str(kind), -_FORBIDDEN) for kind in row] for row in kinds]).reshape(2 * [len(said)])
+    np.fill_diagonal(gains, 0.0)
+    recordings, texts = linear_sum_assignment(gains + rng.uniform(0, 0.5, gains.shape), maximize=True)
+    for recording, text in zip(recordings.tolist(), texts.tolist(), strict=True):
+        if recording != text:
+            yield Question(said[recording].name, task, text_of(said[recording]), RIGHT)
+            yield Question(said[recording].name, task, text_of(said[text]), str(kinds[recording][text]))
 
 
-def _pair_up(
-    left: Sequence[Said], right: Sequence[Said], fits: Callable[[Said, Said], bool], rng: np.random.Generator
-) -> list[tuple[Said, Said]]:
-    """As many pairs as are found when those with the fewest partners choose first; in random order."""
-    left, right = _shuffled(left, rng), _shuffled(right, rng)
-    partners = {one.name: [other for other in right if other.name != one.name and fits(one, other)] for one in left}
-    taken: set[str] = set()
-    pairs = []
-    for one in sorted(left, key=lambda one: len(partners[one.name])):
-        free = [other for other in partners[one.name] if other.name not in taken]
-        if one.name not in taken and free:
-            other = min(free, key=lambda other: len(partners.get(other.name, ())))
-            pairs.append((one, other))
-            taken |= {one.name, other.name}
-    return _shuffled(pairs, rng)
+def _kind_of_wrong(expected: Said, said: Said, far_kind: str) -> str | None:
+    """None for an answer that would be right, or for a text that is neither near nor as long."""
+    return miss_kind(expected, said) or (far_kind if _are_alike_in_length_only(expected, said) else None)
 
 
-def _shuffled(items: Sequence[Item], rng: np.random.Generator) -> list[Item]:
-    return [items[int(index)] for index in rng.permutation(len(items))]
-
-
-def _as_long(one: Said, other: Said, most: int = 1) -> bool:
-    """By phones and by syllables."""
+def _are_alike_in_length_only(one: Said, other: Said) -> bool:
+    """In phones and in syllables."""
     syllables = [sum(phone in VOWELS for phone in said.phones) for said in (one, other)]
-    return abs(len(one.phones) - len(other.phones)) <= most and abs(syllables[0] - syllables[1]) <= most
-
-
-def _are_far(one: Said, other: Said) -> bool:
-    return _distance(one.phones, other.phones) >= _FAR * max(len(one.phones), len(other.phones))
+    lengths = [len(said.phones) for said in (one, other)]
+    if abs(lengths[0] - lengths[1]) > 1 or abs(syllables[0] - syllables[1]) > 1:
+        return False
+    return _distance(one.phones, other.phones) >= _FAR * max(lengths)
 
 
 @lru_cache(maxsize=1 << 20)
