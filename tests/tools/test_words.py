@@ -4,6 +4,8 @@ Run: .venv/bin/python -m pytest tests/tools/test_words.py
 """
 
 import itertools
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from fakes import ROOT
 
 from models.clips.tables import read_labels, read_test_table, read_training_table
 from models.errors import InputError
@@ -29,7 +32,6 @@ from tools.word_questions import (
     ask_for_words,
     miss_kind,
     near_nonword,
-    respelled,
 )
 
 HOP = SAMPLE_RATE_HZ // 100
@@ -186,7 +188,7 @@ def test_near_misses_are_of_one_phone(expected: str, spoken: str, kind: str | No
 
 def test_a_near_nonword_is_no_word_and_can_be_said() -> None:
     rng, kinds = np.random.default_rng(0), set()
-    for one in [one for one in said(*PAIRS) if respelled(one.phones)] * 10:
+    for one in said("my friend", "five six", "seven three", "mary likes", "eight nine") * 10:
         miss = near_nonword(one, rng)
         assert miss is not None
         text, kind = miss
@@ -195,6 +197,11 @@ def test_a_near_nonword_is_no_word_and_can_be_said() -> None:
         assert abs(len(phones) - len(one.phones)) == (kind != "substituted phone")
         kinds.add(kind)
     assert kinds == {"missing phone", "added phone", "substituted phone"}
+
+
+def test_where_there_is_no_near_nonword_none_is_given() -> None:
+    (one,) = said("the goods")  # DH and UH can't be written
+    assert near_nonword(one, np.random.default_rng(0)) is None
 
 
 def test_words_outside_the_lexicon_are_not_asked_for() -> None:
@@ -269,6 +276,29 @@ def test_the_same_seed_makes_the_same_files(kids: Path, tmp_path: Path) -> None:
         name: {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two", "other")
     }
     assert content["one"] == content["two"] != content["other"]
+
+
+@pytest.mark.slow
+def test_leak_checks_tell_each_task(kids: Path, tmp_path: Path) -> None:
+    words, references = tmp_path / "words", tmp_path / "tts_data"
+    make_words(kids, words, seed=0)
+    where = ["--data_dir", str(words), "--tts_dir", str(references)]
+    for script in ("preprocess.py", "experiments/leak_checks.py"):
+        command = [sys.executable, script, *where]
+        shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    cells = {row[1].strip(): row[2:-1] for line in shown.splitlines() if len(row := line.split("|")) > 3}
+    assert {"all", "blending", "deletion", NONWORDS} <= set(cells)
+    names = [cell.strip() for cell in cells[""]]
+    for task in ("blending", "deletion"):
+        areas = {name: float(cell.split()[0]) for name, cell in zip(names[1:], cells[task][1:], strict=True)}
+        balanced = (
+            "length of the response",
+            "level of the response",
+            "of the reference",
+            "the expected text",
+            "its letters",
+        )
+        assert all(areas[name] == 0.5 for name in balanced)  # recordings and texts are as often right as wrong
 
 
 @pytest.mark.slow
