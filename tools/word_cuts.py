@@ -36,6 +36,7 @@ _OVERLAP = 6  # frames by which speech and an alignment may differ
 _CLOSURE = 8  # frames more before a stop is released
 _NEAR = 25  # frames of a word's end within which its quiet begins
 _LONGEST_PAUSE = 20  # frames, inside a word: a stop's closure is shorter
+_LONGEST_GAP = 30  # frames between the aligned phones of two words in one breath, a few of which are theirs
 _GUARD = 1  # frames of quiet left to the neighbour
 _FADE_SAMPLES = 160
 _STOPS = frozenset(PHONE_CLASSES.index(name) for name in ("p", "b", "t", "d", "k", "g", "tS", "dZ"))
@@ -129,8 +130,8 @@ def find_cuts(sentence: Sentence, most_words: int) -> Iterator[Cut]:
             if left and right and _is_fluent(sentence.loudness[left[1] : right[0]]):
                 start, end = (left[1] - 1) / FRAMES_PER_SECOND, right[0] / FRAMES_PER_SECOND
                 yield Cut(first, last - first + 1, start, end, left, right)
-            if right:
-                break  # what follows is behind a pause
+            if right or (last + 1 < n and sentence.spans[last + 1][0] - sentence.spans[last][1] > _LONGEST_GAP):
+                break  # what follows is behind a pause, or behind a breath
 
 
 def _is_fluent(loudness: NDArray[np.float32]) -> bool:

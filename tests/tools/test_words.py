@@ -58,6 +58,13 @@ def test_a_word_between_pauses_is_cut_out_and_two_in_one_breath_together() -> No
     assert found(sentence("one more man", ["w V n", "m O: r", "m a n"], loud, spans)) == ["one", "more man"]
 
 
+def test_two_words_with_a_breath_between_them_are_not_in_one_breath() -> None:
+    loud = " " * 20 + "#" * 120 + " " * 20
+    for gap, cuts in ((20, ["one man"]), (60, [])):
+        one = sentence("one man", ["w V n", "m a n"], loud, [(22, 38), (38 + gap, 138)])
+        assert found(one) == cuts
+
+
 @pytest.mark.parametrize(("pause", "cuts"), [(5, []), (6, []), (7, ["one", "man"]), (30, ["one", "man"])])
 def test_less_than_60_ms_of_quiet_is_no_pause(pause: int, cuts: list[str]) -> None:
     loud = " " * 20 + "#" * 20 + " " * pause + "#" * 20 + " " * 20
