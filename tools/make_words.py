@@ -104,7 +104,7 @@ def _word_clip(clip: Any, text: str, cut: Cut, waveform: Waveform) -> WordClip:
 
 
 def draw_questions(clips: Sequence[WordClip], rng: np.random.Generator) -> list[Question]:
-    said = [one for clip in clips if (one := as_said(clip.name, clip.text)) is not None]
+    said = [one for clip in clips if (one := as_said(clip.name, clip.text, clip.speaker)) is not None]
     return [*ask_for_words(said, rng), *ask_for_nonwords(said, rng)]
 
 

@@ -33,11 +33,12 @@ _LEAST_OFTEN = 20  # that words have three phones after each other
 
 @dataclass(frozen=True)
 class Said:
-    """A recording's words and the ways to say them."""
+    """A recording's words, the ways to say them, and who said them."""
 
     name: str
     text: str
     choices: tuple[Phones, ...]
+    speaker: str = ""
 
     @property
     def phones(self) -> Phones:
@@ -56,13 +57,13 @@ class Question:
     kind: str
 
 
-def as_said(name: str, text: str) -> Said | None:
+def as_said(name: str, text: str, speaker: str = "") -> Said | None:
     """None where the lexicon lacks a word."""
     words = spoken_words(WORD_TASKS[0], text)
     if not words or not all(word.source == "lexicon" for word in words):
         return None
     ways = product(*(word.choices for word in words))
-    return Said(name, text, tuple(tuple(phone for word in way for phone in word) for way in ways))
+    return Said(name, text, tuple(tuple(phone for word in way for phone in word) for way in ways), speaker)
 
 
 def ask_for_words(said: Sequence[Said], rng: np.random.Generator) -> Iterator[Question]:
@@ -94,10 +95,14 @@ def ask_for_nonwords(said: Sequence[Said], rng: np.random.Generator) -> Iterator
 def _ask_for_each_other(
     said: Sequence[Said], task: str, far_kind: str, text_of: Callable[[Said], str], rng: np.random.Generator
 ) -> Iterator[Question]:
-    """As many near misses as there can be, the rarer ones first; a recording for which there is no text is left out."""
+    """As many near misses as there can be, the rarer ones first; a recording for which there is no text is left out.
+
+    The text of another recording of the same child is preferred: wherever a child's clips go, the text is right and wrong there.
+    """
     worth = {"missing phone": 3.0, "added phone": 3.0, "substituted phone": 2.0, far_kind: 1.0}
     kinds = [[_kind_of_wrong(text, one, far_kind) for text in said] for one in said]
     gains = np.array([[worth.get(str(kind), -_FORBIDDEN) for kind in row] for row in kinds]).reshape(2 * [len(said)])
+    gains += [[0.5 * (one.speaker == other.speaker) for other in said] for one in said]
     np.fill_diagonal(gains, 0.0)
     recordings, texts = linear_sum_assignment(gains + rng.uniform(0, 0.5, gains.shape), maximize=True)
     for recording, text in zip(recordings.tolist(), texts.tolist(), strict=True):

@@ -177,6 +177,14 @@ def test_kinds_say_how_a_wrong_answer_differs(questions: list[Question]) -> None
             assert longer == (1 if question.kind == "missing phone" else -1)
 
 
+def test_the_text_of_the_same_child_is_preferred() -> None:
+    words = "dog five see jack bus mike home tree".split()
+    recordings = [as_said(f"{speaker}{word}", word, speaker) for word in words for speaker in "ab"]
+    asked = list(ask_for_words([one for one in recordings if one], np.random.default_rng(0)))
+    for speaker in "ab":
+        assert balance([one for one in asked if one.name.startswith(speaker)], "expected_text") == {0}
+
+
 @pytest.mark.parametrize(
     ("expected", "spoken", "kind"),
     [
