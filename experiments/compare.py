@@ -20,7 +20,7 @@ from models.errors import InputError
 from models.report.bootstrap import Counts, divide, draw_counts, estimate, weighted_auc
 
 RESAMPLES = 2000
-OTHER_SENTENCE = "other sentence"  # the kind of wrong answer that is not a near miss
+FAR = "other "  # how kinds of wrong answers begin that are no near misses: other sentence, other word, other nonword
 
 Values = NDArray[np.float64]
 
@@ -44,11 +44,12 @@ def read_scores(submission: Path, filenames: pd.Series) -> Values:
 def parts_of(labels: Values, kinds: NDArray[np.str_], grades: NDArray[np.str_]) -> Iterator[Part]:
     """All; right against each kind of wrong, near misses together too; each grade."""
     right = labels > 0.5
-    wrong_kinds = sorted(set(kinds[~right]) - {OTHER_SENTENCE})
+    far_kinds = sorted(kind for kind in set(kinds[~right]) if kind.startswith(FAR))
+    near_kinds = sorted(set(kinds[~right]) - set(far_kinds))
     yield Part("all", np.ones(len(labels), bool))
-    yield Part(f"right against {OTHER_SENTENCE}", right | (kinds == OTHER_SENTENCE))
-    yield Part("right against near miss", right | np.isin(kinds, wrong_kinds))
-    yield from (Part(f"… {kind}", right | (kinds == kind)) for kind in wrong_kinds)
+    yield from (Part(f"right against {kind}", right | (kinds == kind)) for kind in far_kinds)
+    yield Part("right against near miss", right | np.isin(kinds, near_kinds))
+    yield from (Part(f"… {kind}", right | (kinds == kind)) for kind in near_kinds)
     yield from (Part(f"grade {grade}", grades == grade) for grade in sorted(set(grades), key=grade_order))
 
 

@@ -1,7 +1,7 @@
-"""Does anything but the comparison tell right answers from wrong ones? Each line should be near an AUC of 0.5.
+"""Does anything but the comparison tell right answers from wrong ones? Each figure should be near an AUC of 0.5.
 
-Text and durations are given to classifiers of their own, fitted on the training clips. The trained models themselves are asked
-about the same expected texts with other recordings: faint noise as long as the response, and the answer of another child.
+Texts, durations and levels are given to classifiers of their own, fitted on the training clips. With --config the trained models
+are asked about the same expected texts with other recordings: faint noise as long as the response, and another child's answer.
 Both durations together may do better than chance: who leaves a word out is done sooner. That is no leak, but no more than that.
 """
 
@@ -19,9 +19,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from experiments.compare import cell, draws_of, read_scores
+from experiments.compare import Part, draws_of, read_scores, table_of
 from models.base.cli import run
 from models.clips.tables import (
+    TASKS,
     clip_paths,
     read_groups,
     read_labels,
@@ -31,7 +32,9 @@ from models.clips.tables import (
 )
 from models.errors import InputError
 from models.report.bootstrap import weighted_auc
-from models.speech.audio import SAMPLE_RATE_HZ
+from models.speech.audio import SAMPLE_RATE_HZ, read_audio
+from models.speech.lexicon import pronunciations
+from models.speech.pronunciation import pronounce_text
 from models.speech.references import References
 from tools.chain import run_commands
 
@@ -51,20 +54,51 @@ def durations(table: pd.DataFrame, data_dir: Path, tts_dir: Path) -> Values:
     )
 
 
-def by_duration(train: pd.DataFrame, test: pd.DataFrame, data_dir: Path, tts_dir: Path) -> dict[str, Values]:
+def levels(table: pd.DataFrame, data_dir: Path) -> Values:
+    """Decibels of each response's mean power and of its peak [shape=(clips, 2)]."""
+    waveforms = [read_audio(path) for path in clip_paths(data_dir, table["filename"])]
+    found = [(float(np.mean(waveform**2)), float(np.abs(waveform).max()) ** 2) for waveform in waveforms]
+    return 10 * np.log10(np.array(found) + 1e-12)
+
+
+def by_recording(train: pd.DataFrame, test: pd.DataFrame, data_dir: Path, tts_dir: Path) -> dict[str, Values]:
     known, asked = (durations(table, data_dir, tts_dir) for table in (train, test))
+    columns = {"length of the response": [0], "of the reference": [1], "of both": [0, 1]}
+    found = {name: _by_numbers(train, test, known[:, chosen], asked[:, chosen]) for name, chosen in columns.items()}
+    return found | {"level of the response": _by_numbers(train, test, levels(train, data_dir), levels(test, data_dir))}
+
+
+def by_text(train: pd.DataFrame, test: pd.DataFrame) -> dict[str, Values]:
+    """By the words of the expected texts, by their letters, and by what a reader knows of them."""
     found = {}
-    for name, columns in {"length of the response": [0], "of the reference": [1], "of both": [0, 1]}.items():
-        classifier = HistGradientBoostingClassifier(max_depth=3, max_iter=60, learning_rate=0.05, random_state=0)
-        fitted = classifier.fit(known[:, columns], train["score"] > 0.5)
-        found[name] = fitted.predict_proba(asked[:, columns])[:, 1]
+    counted = {
+        "the expected text": TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\S+"),
+        "its letters": TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4)),
+    }
+    for name, vectorizer in counted.items():
+        fitted = make_pipeline(vectorizer, LogisticRegression()).fit(train["expected_text"], train["score"] > 0.5)
+        found[name] = fitted.predict_proba(test["expected_text"])[:, 1]
+    found["its length, and whether it sounds like words"] = _by_numbers(train, test, looks(train), looks(test))
     return found
 
 
-def by_text(train: pd.DataFrame, test: pd.DataFrame) -> Values:
-    classifier = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression())
-    fitted = classifier.fit(train["expected_text"], train["score"] > 0.5)
-    return np.asarray(fitted.predict_proba(test["expected_text"])[:, 1], np.float64)
+def looks(table: pd.DataFrame) -> Values:
+    """Letters, words and phones of each expected text, and whether all that it sounds like are words [shape=(clips, 4)]."""
+    rows = []
+    for task, text in zip(table["task"], table["expected_text"], strict=True):
+        pronunciation = pronounce_text(task, text)
+        phones = pronunciation.choices[0]
+        is_word = pronunciation.source == "lexicon" or phones in pronunciations()
+        rows.append((len(text), len(text.split()), len(phones), is_word))
+    return np.array(rows, np.float64)
+
+
+def _by_numbers(train: pd.DataFrame, test: pd.DataFrame, known: Values, asked: Values) -> Values:
+    """By a few numbers of each clip and its task."""
+    tasks = [np.array([TASKS.index(task) for task in table["task"]])[:, None] for table in (train, test)]
+    classifier = HistGradientBoostingClassifier(max_depth=3, max_iter=60, learning_rate=0.05, random_state=0)
+    fitted = classifier.fit(np.hstack([known, tasks[0]]), train["score"] > 0.5)
+    return np.asarray(fitted.predict_proba(np.hstack([asked, tasks[1]]))[:, 1], np.float64)
 
 
 def other_clips(speakers: NDArray[np.str_], rng: np.random.Generator) -> list[int]:
@@ -110,6 +144,13 @@ def ask_models(test: pd.DataFrame, options: argparse.Namespace, speakers: NDArra
     return found
 
 
+def tasks_of(table: pd.DataFrame) -> list[Part]:
+    """All clips, and those of each task where there are several."""
+    tasks = table["task"].to_numpy(str)
+    every, found = Part("all", np.ones(len(tasks), bool)), sorted(set(tasks))
+    return [every, *(Part(task, tasks == task) for task in found if len(found) > 1)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -118,25 +159,21 @@ def main() -> None:
     )
     parser.add_argument("--data_dir", type=Path, required=True, help="folder with the tables, *_source.csv and audio")
     parser.add_argument("--tts_dir", type=Path, required=True, help="folder with the references")
-    parser.add_argument("--config", type=Path, required=True, help="the ensemble, from get_config.py")
+    parser.add_argument("--config", type=Path, help="the ensemble, from get_config.py (default: no model is asked)")
     parser.add_argument(
         "--work", type=Path, default=Path("leak_checks"), help="for what is made (default: %(default)s)"
     )
     options = parser.parse_args()
     for name in ("data_dir", "tts_dir", "config", "work"):
-        setattr(options, name, getattr(options, name).resolve())
+        if getattr(options, name) is not None:
+            setattr(options, name, getattr(options, name).resolve())
     train = read_training_table(options.data_dir)
     test = read_test_table(options.data_dir).merge(read_labels(options.data_dir / "test_labels.csv"), on="filename")
     speakers = np.array(read_groups(options.data_dir / "test_source.csv", "speaker", test["filename"]))
-    scores = by_duration(train, test, options.data_dir, options.tts_dir)
-    scores["expected text"] = by_text(train, test)
-    scores |= ask_models(test, options, speakers)
-    counts = draws_of(speakers)
-    labels, once = test["score"].to_numpy(np.float64), np.ones((len(test), 1), np.float32)
-    print("\n| | AUC |\n|---|---|")
-    for name, values in scores.items():
-        draws = weighted_auc(labels, values, counts)
-        print(f"| {name} | {cell(float(weighted_auc(labels, values, once)[0]), draws)} |")
+    scores = by_recording(train, test, options.data_dir, options.tts_dir) | by_text(train, test)
+    if options.config is not None:
+        scores |= ask_models(test, options, speakers)
+    print(f"\n{table_of(weighted_auc, test['score'].to_numpy(np.float64), scores, tasks_of(test), draws_of(speakers))}")
 
 
 if __name__ == "__main__":

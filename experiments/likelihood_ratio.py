@@ -22,18 +22,15 @@ from models.base.files import replace_when_done
 from models.clips.batches import pad_together
 from models.clips.features import log_mel, magnitude_spectrogram
 from models.clips.tables import clip_paths, read_test_table, read_training_table
-from models.errors import InputError
 from models.localize.accepted import best_reading
 from models.localize.edits import join
 from models.localize.units import Reading, read_accepted
 from models.network.aligned import AlignedNetwork
-from models.network.build import pretrained_network
 from models.network.phone_fit import align_phones
-from models.recipe import Recipe
 from models.speech.audio import read_audio
 from models.speech.pronunciation import accepted_utterances
+from tools.phone_reader import MAX_SECONDS, load_reader
 
-MAX_SECONDS = 16.0
 MOST_NATS = 60.0  # of a clip that is too short for the expected phones
 CLIPS_AT_ONCE = 16
 
@@ -79,12 +76,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("likelihood_ratio.csv"), help="(default: %(default)s)")
     parser.add_argument("--encoder", default="assets/encoders/phonetic-tiny", help="(default: %(default)s)")
     options = parser.parse_args()
-    recipe = Recipe(
-        name="reader", encoder=options.encoder, pooling="alignment", seed=0, data_seed=0, max_seconds=MAX_SECONDS
-    )
-    network = pretrained_network(recipe).eval()
-    if not isinstance(network, AlignedNetwork) or network.phone_head is None:
-        raise InputError(f"--encoder {options.encoder}: has no phone classifier; take assets/encoders/phonetic-tiny")
+    network = load_reader(options.encoder)
     train, test = read_training_table(options.data_dir), read_test_table(options.data_dir)
     known, asked = (np.log1p(shortfalls(network, table, options.data_dir))[:, None] for table in (train, test))
     scores = LogisticRegression().fit(known, train["score"] > 0.5).predict_proba(asked)[:, 1]

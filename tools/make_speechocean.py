@@ -1,10 +1,11 @@
 """Put a downloaded speechocean762 (Zhang et al. 2021) into the competition's layout: who heard the right sentence?
 
-The corpus as it is published (https://www.openslr.org/101, Kaldi's layout: WAVE/, train/, test/) becomes two folders:
+The corpus as it is published (https://www.openslr.org/101, Kaldi's layout: WAVE/, train/, test/) becomes three folders:
 
 - kids: 20 clips each of 80 children aged 6-12. A child's clip is asked for what was read (right) or for another sentence or
   a near miss of it (wrong). Training and test clips have speakers of their own, the ones with which the encoder that this
   project ships was made, so that it has never heard a test clip.
+- words: single words cut out of the children's clips, for the other tasks, as `make_words.py` makes them.
 - adults: the clips of everyone older, with what they read, for `pretrain_encoder.py --real_speech`.
 
 What is asked for is drawn: the same seed gives the same tables.
@@ -25,6 +26,9 @@ from models.base.files import replace_when_done
 from models.errors import InputError
 from models.pretrain.synthesis import Synthesizer
 from models.pretrain.texts import delete_word, insert_word, substitute_word, swap_words
+from tools.expert_scores import read_word_scores
+from tools.layout import write_table, write_tables
+from tools.make_words import WORD_SCORES, make_words
 
 TRAIN_SPEAKERS = frozenset(
     """0001 0006 0026 0044 0049 0070 0075 0092 0093 0094 0096 0104 0111 0112 0131 0149 1044 1046 1050 1061 1076 1092 1197
@@ -137,23 +141,30 @@ def write_audio(readings: Sequence[Reading], folder: Path) -> None:
             soundfile.write(temporary, samples, rate_hz, format="FLAC")
 
 
-def write_table(table: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
-    with replace_when_done(path) as temporary:
-        table[list(columns)].to_csv(temporary, index=False)
-
-
 def make_kids(readings: Sequence[Reading], folder: Path, seed: int) -> None:
     voice, rng = Synthesizer(), np.random.default_rng(seed)
     for part, speakers in {"train": TRAIN_SPEAKERS, "test": TEST_SPEAKERS}.items():
         children = children_of(readings, speakers)
         table = draw_questions(children, voice, rng)
         write_audio(children, folder)
-        write_table(table, ["filename", "task", "expected_text", "grade"], folder / f"{part}_metadata.csv")
-        write_table(table, ["filename", "score"], folder / f"{part}_labels.csv")
-        write_table(table, ["filename", "speaker", "age", "spoken_text", "kind"], folder / f"{part}_source.csv")
+        write_tables(table, ["speaker", "age", "spoken_text", "kind"], folder, part)
         print(f"{folder}: {len(table)} {part} clips of {len(speakers)} children, {table['score'].mean():.1%} right")
     voice.close()
-    write_table(table.assign(score=0.5), ["filename", "score"], folder / "submission_format.csv")
+
+
+def write_word_scores(corpus: Path, readings: Sequence[Reading], folder: Path) -> None:
+    """What experts thought of each child's words, if the corpus holds it."""
+    file = corpus / "resource" / "scores.json"
+    if not file.is_file():
+        print(f"{file}: no such file, so {folder / WORD_SCORES} is not made")
+        return
+    parts = {"train": TRAIN_SPEAKERS, "test": TEST_SPEAKERS}
+    clips = [
+        (reading.clip, reading.speaker, part, reading.text)
+        for part, speakers in parts.items()
+        for reading in children_of(readings, speakers)
+    ]
+    write_table(read_word_scores(file, clips), folder / WORD_SCORES)
 
 
 def make_adults(readings: Sequence[Reading], folder: Path) -> None:
@@ -161,7 +172,7 @@ def make_adults(readings: Sequence[Reading], folder: Path) -> None:
     write_audio(older, folder)
     rows = [(f"{reading.clip}.flac", reading.speaker, reading.age_years, reading.text) for reading in older]
     table = pd.DataFrame(rows, columns=["filename", "speaker", "age", "spoken_text"])
-    write_table(table, table.columns, folder / "transcripts.csv")
+    write_table(table, folder / "transcripts.csv")
     print(f"{folder}: {len(table)} clips of {table['speaker'].nunique()} older speakers")
 
 
@@ -169,15 +180,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python tools/make_speechocean.py speechocean762 speech   # -> speech/kids, speech/adults",
+        epilog="example: python tools/make_speechocean.py speechocean762 speech   # -> speech/kids, words, adults",
     )
     parser.add_argument("corpus", type=Path, help="folder with WAVE, train and test")
-    parser.add_argument("output", type=Path, help="folder for kids/ and adults/")
+    parser.add_argument("output", type=Path, help="folder for kids/, words/ and adults/")
     parser.add_argument("--seed", type=int, default=0, help="of what is asked for (default: %(default)s)")
     options = parser.parse_args(arguments)
     readings = read_corpus(options.corpus)
-    make_kids(readings, options.output / "kids", options.seed)
+    kids = options.output / "kids"
+    make_kids(readings, kids, options.seed)
+    write_word_scores(options.corpus, readings, kids)
     make_adults(readings, options.output / "adults")
+    make_words(kids, options.output / "words", options.seed)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,18 @@ def look_up(word: str) -> tuple[Phones, ...]:
     return tuple(dict.fromkeys(_without_stress(entries[key]) for key in keys if key in entries))
 
 
+@lru_cache(maxsize=1)
+def pronunciations() -> frozenset[Phones]:
+    """Of all words: what sounds like none of them is a nonword.
+
+    Raises
+    ------
+    InputError
+        Where the package is not installed.
+    """
+    return frozenset(_without_stress(phones) for phones in _entries().values())
+
+
 def lexicon_folder() -> Path:
     """Of the installed package.
 

@@ -1,8 +1,10 @@
-"""Nonwords are given as respellings, in the key of dictionary.com: `kahyb` is said K AY B.
+"""Nonwords are given as respellings, in the key of dictionary.com: `kahyb` is said K AY B. Here they are read, and written.
 
 The key writes sounds by letters that an English reader says without thinking. What is not among its symbols is refused. Stress,
 which it prints bold, is lost in plain text.
 """
+
+from collections.abc import Callable, Iterator
 
 from models.speech.arpabet import Phones
 
@@ -53,6 +55,11 @@ _KEY = {
 _ALSO = {"ay": "EY", "ei": "EY", "u": "AH", "ow": "AW", "or": "AO R", "ar": "AA R"}
 _SYMBOLS = {**_KEY, **_ALSO}
 _LONGEST = max(map(len, _SYMBOLS))
+# Of several symbols for the same, those that the competition's nonwords write; the others are a way out.
+_USUAL = frozenset("ah uh ow er ey w or".split())
+_WRITTEN: dict[Phones, list[str]] = {}
+for _symbol in sorted(_SYMBOLS.keys() - {"hw"}, key=lambda symbol: (symbol not in _USUAL, symbol)):
+    _WRITTEN.setdefault(tuple(_SYMBOLS[_symbol].split()), []).append(_symbol)
 
 
 def read_respelling(word: str) -> Phones | None:
@@ -71,3 +78,31 @@ def read_respelling(word: str) -> Phones | None:
         phones += _SYMBOLS[symbol].split()
         start += len(symbol)
     return tuple(phones) or None
+
+
+def write_respelling(phones: Phones, taken: Callable[[str], bool]) -> str | None:
+    """A respelling that is read as these phones, with the symbols that the competition's nonwords have where that is possible.
+
+    Parameters
+    ----------
+    taken
+        Whether a string is something else, such as a word.
+
+    Returns
+    -------
+    str | None
+        None where there is none: the key has no symbol for DH, nor for UH before anything but R.
+
+    >>> write_respelling(("B", "AH", "K", "AY", "P"), taken=lambda text: False)
+    'buhkahyp'
+    """
+    return next((text for text in _spellings(phones) if read_respelling(text) == phones and not taken(text)), None)
+
+
+def _spellings(phones: Phones) -> Iterator[str]:
+    """All ways to write phones, the most usual first."""
+    if not phones:
+        yield ""
+    for length in (2, 1):
+        for symbol in _WRITTEN.get(phones[:length], ()) if len(phones) >= length else ():
+            yield from (symbol + rest for rest in _spellings(phones[length:]))

@@ -3,6 +3,7 @@
 Run: .venv/bin/python -m pytest tests/tools/test_speechocean.py
 """
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +15,11 @@ import soundfile
 from fakes import ROOT
 from sklearn.metrics import log_loss, roc_auc_score
 
-from experiments.compare import draws_of, mean_loss
+from experiments.compare import draws_of, mean_loss, parts_of
+from models.errors import InputError
 from models.pretrain.synthesis import Synthesizer
 from models.report.bootstrap import weighted_auc
+from models.speech.voices import EspeakVoice
 from tools.make_speechocean import NEAR_MISSES, TEST_SPEAKERS, TRAIN_SPEAKERS, main
 
 SENTENCES = (
@@ -31,10 +34,13 @@ ADULT = "9001"
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    """Two clips of each child, and two of an adult, in Kaldi's layout."""
+    """Two clips of each child, and two of an adult, in Kaldi's layout, with scores: noise, but for every sixth speaker, who reads
+    word by word."""
     folder = tmp_path / "speechocean762"
     speakers = [*sorted(TRAIN_SPEAKERS | TEST_SPEAKERS), ADULT]
     rng = np.random.default_rng(0)
+    spoken = read_aloud(rng)
+    scores = {}
     for part, chosen in (("train", speakers[::2]), ("test", speakers[1::2])):
         lines: dict[str, list[str]] = {name: [] for name in ("wav.scp", "text", "utt2spk", "spk2age")}
         for index, speaker in enumerate(chosen):
@@ -43,15 +49,39 @@ def corpus(tmp_path: Path) -> Path:
             audio.mkdir(parents=True)
             for number in range(2):
                 clip = f"{speaker}{number:05d}"
+                text = SENTENCES[(index + number) % len(SENTENCES)]
                 noise = (rng.standard_normal(3200) * 3000).astype(np.int16)
-                soundfile.write(audio / f"{clip}.WAV", noise, 16000, format="WAV")
+                soundfile.write(audio / f"{clip}.WAV", noise if index % 6 else spoken[text], 16000, format="WAV")
                 lines["wav.scp"].append(f"{clip}\tWAVE/SPEAKER{speaker}/{clip}.WAV")
-                lines["text"].append(f"{clip}\t{SENTENCES[(index + number) % len(SENTENCES)]}")
+                lines["text"].append(f"{clip}\t{text}")
+                scores[clip] = {"accuracy": 8, "words": [word_scores(word) for word in text.split()]}
                 lines["utt2spk"].append(f"{clip} {speaker}")
         (folder / part).mkdir()
         for name, rows in lines.items():
             (folder / part / name).write_text("\n".join(rows) + "\n")
+    (folder / "resource").mkdir()
+    (folder / "resource" / "scores.json").write_text(json.dumps(scores))
     return folder
+
+
+def read_aloud(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Each sentence with pauses, in a quiet room."""
+    voice, pause = EspeakVoice(0.7), np.zeros(6000)
+    found = {}
+    for text in SENTENCES:
+        pieces = [piece for word in text.lower().split() for piece in (voice.speak(word), pause)]
+        speech = np.concatenate([pause, *pieces])
+        found[text] = ((speech + rng.normal(0, 1e-3, len(speech))) * 32000).astype(np.int16)
+    return found
+
+
+def word_scores(word: str) -> dict[str, object]:
+    """Bears are said badly."""
+    if word != "BEAR":
+        return {"text": word, "accuracy": 10, "mispronunciations": []}
+    missed = [("B", "P"), ("EH0 R", "<unk>")]
+    heard = [{"canonical-phone": own, "pronounced-phone": said, "index": 0} for own, said in missed]
+    return {"text": word, "accuracy": 2.0, "mispronunciations": heard}
 
 
 def make(corpus: Path, output: Path) -> None:
@@ -82,6 +112,13 @@ def test_the_layout_is_the_competitions_and_wrong_answers_sound_wrong(corpus: Pa
             assert same == (row.kind == "match")
     assert {"match", "other sentence", *NEAR_MISSES} == set(read(kids / "train_source.csv")["kind"])
     assert (read(kids / "submission_format.csv")["filename"] == read(kids / "test_metadata.csv")["filename"]).all()
+    scores = read(kids / "word_scores.csv")
+    assert set(scores["filename"]) == set(read(kids / "train_source.csv")["filename"]) | set(table["filename"])
+    bear = scores[scores["word"] == "bear"].iloc[0]
+    assert (bear["index"], bear["accuracy"], bear["said_instead"]) == ("3", "2", "B>P;EH R><unk>")
+    words = pd.concat([read(tmp_path / "speech" / "words" / f"{part}_source.csv") for part in ("train", "test")])
+    assert {"mark", "growing"} <= set(words["spoken_text"])
+    assert "bear" not in set(words["spoken_text"])  # never said well
     older = read(tmp_path / "speech" / "adults" / "transcripts.csv")
     assert set(older["speaker"]) == {ADULT}
     assert older["spoken_text"].str.islower().all()
@@ -103,6 +140,25 @@ def test_a_download_that_is_not_whole_is_named(corpus: Path, tmp_path: Path) -> 
     assert finished.returncode == 1
     assert "spk2age" in finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.slow
+def test_scores_of_other_words_are_refused(corpus: Path, tmp_path: Path) -> None:
+    file = corpus / "resource" / "scores.json"
+    file.write_text(file.read_text().replace("ELEPHANT", "LION", 1))
+    with pytest.raises(InputError, match=r"scores\.json.*elephant"):
+        make(corpus, tmp_path)
+
+
+def test_each_kind_of_another_answer_stands_apart_from_near_misses() -> None:
+    kinds = np.array(["match", "other word", "other nonword", "missing phone", "swap"])
+    parts = {
+        part.name: part.chosen.tolist() for part in parts_of(np.array([1.0, 0, 0, 0, 0]), kinds, np.array(["1"] * 5))
+    }
+    assert parts["right against other word"] == [True, True, False, False, False]
+    assert parts["right against other nonword"] == [True, False, True, False, False]
+    assert parts["right against near miss"] == [True, False, False, True, True]
+    assert parts["… missing phone"] == [True, False, False, True, False]
 
 
 def test_figures_of_draws_are_scikit_learns() -> None:
