@@ -27,7 +27,7 @@ from models.speech.pronunciation import NONWORDS, accepted_utterances, pronounce
 from models.speech.pronunciation_table import from_cell, given_beside, leave_beside, read_given, write_pronunciations
 from models.speech.reading import read_words
 from models.speech.respelling import read_respelling, write_respelling
-from models.speech.utterance import join_words, share_by_alignment, spelled, split_words
+from models.speech.utterance import join_words, share_by_alignment, split_words
 from models.speech.voices import make_voice
 
 SENTENCES = "sentence_repetition"
