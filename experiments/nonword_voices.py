@@ -137,11 +137,10 @@ def score_all(
     table, distinct = nonwords.iloc[answers["nonword"]], list(answers["phones"].unique())
     for name, speak in tqdm(spoken.items(), "voices", disable=None):
         sounds = dict(zip(distinct, speak(distinct), strict=True))
-        sources = [sounds[phones] for phones in answers["phones"]]
         for model in dict.fromkeys(one.recipe.name for one in checkpoints):
             folds = [one for one in checkpoints if one.recipe.name == model]
             members = [Member(one, batch_size=16, share=1 / len(folds)) for one in folds]
-            rest = (torch.device("cpu"), "fp32", 0, sources)
+            rest = (torch.device("cpu"), "fp32", 0, [sounds[phones] for phones in answers["phones"]])
             found = {side: score_clips(members, table, Path(), said, *rest) for side, said in references.items()}
             yield answers.assign(voice=name, model=model, **found)
 
@@ -150,8 +149,7 @@ def row_of(label: str, scores: pd.DataFrame, kinds: Sequence[str]) -> str:
     """A row of the table in Markdown: AUC of right answers against those of `kinds`; intervals over nonwords."""
     rows = scores[scores["kind"].isin(["right", *kinds])]
     counts = draw_counts(np.arange(scores["nonword"].max() + 1))[rows["nonword"]]
-    labels = (rows["kind"] == "right").to_numpy(np.float64)
-    cells, found = [], {}
+    labels, cells, found = (rows["kind"] == "right").to_numpy(np.float64), [], {}
     for side in ("old", "new"):
         predictions = rows[side].to_numpy()
         value = float(weighted_auc(labels, predictions, np.ones((len(rows), 1), np.float32))[0])
@@ -187,13 +185,12 @@ def main() -> None:
     table = read_metadata(options.data_dir / "train_metadata.csv")
     nonwords = table[table["task"] == NONWORDS].drop_duplicates("expected_text").reset_index(drop=True)
     right = [read_respelling(word) or () for word in nonwords["expected_text"]]
-    read = [from_espeak(name for names in read_words(word) for name in names) for word in nonwords["expected_text"]]
+    read = [from_espeak(*read_words(word)) for word in nonwords["expected_text"]]
     answers = answers_of(right, options.seed)
     answers["misread"] = [read[row] != right[row] for row in answers["nonword"]]
     checkpoints = [load_checkpoint(file) for file in options.checkpoints]
     with tempfile.TemporaryDirectory() as folder:
-        parts = score_all(checkpoints, nonwords, answers, voices(options.piper, Path(folder)))
-        scores = pd.concat(parts, ignore_index=True)
+        scores = pd.concat(score_all(checkpoints, nonwords, answers, voices(options.piper, Path(folder))))
     with replace_when_done(options.output) as temporary:
         scores.assign(phones=scores["phones"].str.join(" ")).to_csv(temporary, index=False)
     print("\n".join(report(scores)))
