@@ -67,25 +67,25 @@ def from_espeak(names: Iterable[str]) -> Phones:
 
 
 def espeak_notation(phones: Sequence[str]) -> str:
-    """One word as espeak-ng is told phones, with stress by `_stressed`."""
+    """One word as espeak-ng is told phones, with stress by `with_stress`."""
     marks = {"primary": "'", "secondary": ",", "": ""}
     told = [
         marks[stress] + (_UNSTRESSED.get(phone, _MNEMONICS[phone]) if not stress else _MNEMONICS[phone])
-        for phone, stress in _stressed(phones)
+        for phone, stress in with_stress(phones)
     ]
     return f"[[{''.join(told)}]]"
 
 
 def ipa_word(phones: Sequence[str]) -> str:
-    """One word in the International Phonetic Alphabet, with stress by `_stressed`."""
+    """One word in the International Phonetic Alphabet, with stress by `with_stress`."""
     marks = {"primary": "ˈ", "secondary": "ˌ", "": ""}
     return "".join(
         marks[stress] + (_UNSTRESSED_IPA.get(phone, _IPA[phone]) if not stress else _IPA[phone])
-        for phone, stress in _stressed(phones)
+        for phone, stress in with_stress(phones)
     )
 
 
-def _stressed(phones: Sequence[str]) -> list[tuple[str, str]]:
+def with_stress(phones: Sequence[str]) -> list[tuple[str, str]]:
     """Each phone with its stress, which is not known: the first full vowel has it, each later one has some, and a vowel that can
     be a schwa has none beside others."""
     full = [index for index, phone in enumerate(phones) if phone in VOWELS and phone not in _UNSTRESSED]
