@@ -14,6 +14,7 @@ from filelock import FileLock
 from filelock import Timeout as LockTimeout
 
 from models.base.compute import resolve_device, resolve_precision
+from models.base.environment import cache_folder
 from models.base.files import sole_writer
 from models.ensemble.blend import group_priors
 from models.ensemble.checkpoint import load_checkpoint
@@ -266,7 +267,7 @@ def default_cache() -> Path:
     """Where references are kept that were spoken on demand, by voice."""
     if CACHE_VARIABLE in os.environ:
         return Path(os.environ[CACHE_VARIABLE])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speech-text-comparison"
+    return cache_folder() / "speech-text-comparison"
 
 
 def _folder_name(key: str) -> str:
