@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from models.base.environment import draw_into_files
 from models.base.processes import first_to_fail, is_first_process, local_processes
 from models.errors import InputError
 
@@ -19,6 +20,7 @@ def run(main: Callable[[], int | None]) -> None:
     """
     # Idle threads of torch wait without spinning: the loading processes need the cores. Read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    draw_into_files()
     try:
         sys.exit(main() or 0)
     except KeyboardInterrupt:

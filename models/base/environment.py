@@ -6,23 +6,32 @@ Needs the standard library alone.
 import getpass
 import os
 import stat
+import sys
 import tempfile
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 _CACHES = {"NUMBA_CACHE_DIR": "numba", "MPLCONFIGDIR": "matplotlib", "TRITON_HOME": "triton"}  # by what names them
+_NOTEBOOK = "module://"  # how Jupyter names the backend of matplotlib that draws into a notebook
 
 
 def mend() -> None:
-    """Caches where they can be written, and a name for who has none."""
+    """Caches where they can be written, a name for who has none, no backend of matplotlib that is not here."""
     with suppress(OSError):  # where nothing can be written, not even a temporary folder, libraries may do without
         _move_caches()
     _name_user()
+    _forget_backend()
 
 
 def cache_folder() -> Path:
     """Where this user's programs keep what they can make again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+
+
+def draw_into_files() -> None:
+    """For programs that show no windows: matplotlib needs no other backend, whatever is named."""
+    os.environ["MPLBACKEND"] = "agg"
 
 
 def _move_caches() -> None:
@@ -64,3 +73,17 @@ def _name_user() -> None:
         getpass.getuser()
     except (KeyError, OSError, ImportError):
         os.environ["LOGNAME"] = str(getattr(os, "getuid", lambda: "user")())
+
+
+def _forget_backend() -> None:
+    """A notebook hands its backend to all that it starts; where that is not installed, matplotlib can't even be imported."""
+    named = os.environ.get("MPLBACKEND", "")
+    if named.startswith(_NOTEBOOK) and "matplotlib" not in sys.modules and not _is_there(named.removeprefix(_NOTEBOOK)):
+        del os.environ["MPLBACKEND"]
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # also where the package that should hold it is not there
+        return False

@@ -1,4 +1,4 @@
-"""What the environment says does not end a program: homes that can't be written, users without names.
+"""What the environment says does not end a program: homes that can't be written, users without names, backends that are not here.
 
 Run: .venv/bin/python -m pytest tests/base/test_environment.py
 """
@@ -110,3 +110,25 @@ def test_a_user_without_a_name_gets_one(monkeypatch: pytest.MonkeyPatch, error: 
     monkeypatch.setattr("getpass.getuser", nobody)
     environment.mend()
     assert os.environ["LOGNAME"] == str(os.getuid())
+
+
+LIBRARY = "from models.localize.picture import draw"
+SCRIPT = "from models.base.cli import run\ndef main(): import models.localize.picture, models.report.svg\nrun(main)"
+ABSENT = "module://not_installed.backend_inline"  # as of Jupyter, where matplotlib_inline is not installed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backend", "program"), [(ABSENT, LIBRARY), (ABSENT, SCRIPT), ("inline", SCRIPT), ("nonsense", SCRIPT)]
+)
+def test_pictures_do_not_depend_on_a_backend(backend: str, program: str) -> None:
+    told = {**os.environ, "MPLBACKEND": backend, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", program], env=told, check=True, timeout=300)
+
+
+@pytest.mark.parametrize("backend", ["module://json.decoder", "TkAgg"])
+def test_a_notebook_keeps_its_backend(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
+    monkeypatch.setenv("MPLBACKEND", backend)
+    monkeypatch.delitem(sys.modules, "matplotlib", raising=False)
+    environment.mend()
+    assert os.environ["MPLBACKEND"] == backend
