@@ -1,5 +1,9 @@
-"""The processes of one run under torchrun: what only one of them does, and what all must agree on. Needs no torch to import."""
+"""The processes of one run: how many there can be, and under torchrun what only one of them does and what all must agree on.
 
+Needs no torch to import.
+"""
+
+import multiprocessing
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -18,6 +22,18 @@ def is_first_process() -> bool:
 def local_processes() -> int:
     """How many processes of the run share this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def possible_processes(wanted: int) -> int:
+    """As many as are wanted to share the work; 0, so that this one does it all, where processes can't share memory.
+
+    They need it for each lock. There is none where `/dev/shm` can't be written: on AWS Lambda, in hardened containers.
+    """
+    try:
+        multiprocessing.get_context("spawn").Lock()
+    except (OSError, ImportError):
+        return 0
+    return wanted
 
 
 def first_decides(make: Callable[[], T]) -> T:

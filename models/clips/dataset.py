@@ -81,7 +81,11 @@ class ComparisonDataset(Dataset[Clip]):
         self._labels = torch.from_numpy(table.get("score", pd.Series(0.0, table.index)).to_numpy(np.float32))
         self._augment_reference, self._augment_response = AUGMENTATIONS[augment]
         self._seed = seed
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # seen by the loader's worker processes
+        self._epoch = torch.zeros((), dtype=torch.int64)
+
+    def share_epoch(self) -> None:
+        """Let loading processes, which have a copy of this, see the epoch too."""
+        self._epoch.share_memory_()
 
     def set_epoch(self, epoch: int) -> None:
         """The epoch that the augmentation is drawn for."""

@@ -10,6 +10,7 @@ from transformers import EvalPrediction, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from models.base.compute import resolve_precision
+from models.base.processes import possible_processes
 from models.clips.dataset import ComparisonDataset, EpochShuffle
 from models.clips.features import frames_for_seconds
 from models.ensemble.metrics import figures, sigmoid
@@ -54,7 +55,7 @@ def training_arguments(job: TrainingJob, device: torch.device) -> TrainingArgume
         bf16=precision == "bf16",
         fp16=precision == "fp16",
         use_cpu=device.type == "cpu",
-        dataloader_num_workers=job.options.num_workers,
+        dataloader_num_workers=possible_processes(job.options.num_workers),
         dataloader_drop_last=False,  # it would drop held-out clips too; of training, the sampler draws whole batches alone
         dataloader_pin_memory=device.type == "cuda",
         accelerator_config={"non_blocking": device.type == "cuda"},  # batches are copied while the GPU computes
@@ -104,6 +105,8 @@ def make_trainer(
     """
     recipe = job.recipe
     train, validation = _datasets(job, arguments.seed, network, references)
+    if arguments.dataloader_num_workers:
+        train.share_epoch()
     order = EpochShuffle(clip_seconds, recipe.batch_size, arguments.seed)
     trainer = FoldTrainer(
         recipe,
