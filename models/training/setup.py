@@ -10,7 +10,7 @@ from transformers import EvalPrediction, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from models.base.compute import resolve_precision
-from models.base.processes import possible_processes
+from models.base.processes import all_processes, possible_processes, refuse_other_launchers
 from models.clips.dataset import ComparisonDataset, EpochShuffle
 from models.clips.features import frames_for_seconds
 from models.ensemble.metrics import figures, sigmoid
@@ -38,8 +38,9 @@ def training_arguments(job: TrainingJob, device: torch.device) -> TrainingArgume
     Raises
     ------
     InputError
-        Where a batch can't be split evenly over the processes.
+        Where a batch can't be split evenly over the processes, or the environment speaks of another launcher than torchrun.
     """
+    refuse_other_launchers()
     recipe = job.recipe
     precision = resolve_precision(job.options.precision, device)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.run_dir / "tensorboard")
@@ -79,7 +80,7 @@ def training_arguments(job: TrainingJob, device: torch.device) -> TrainingArgume
 
 def _clips_at_once(job: TrainingJob) -> int:
     """A batch's share for each process and accumulation step."""
-    world_size, steps = int(os.environ.get("WORLD_SIZE", "1")), job.options.gradient_accumulation_steps
+    world_size, steps = all_processes(), job.options.gradient_accumulation_steps
     share, rest = divmod(job.recipe.batch_size, world_size * steps)
     if rest:
         raise InputError(
