@@ -22,6 +22,7 @@ from models.speech.options import add_voice_arguments, trained_voice
 from models.speech.pronunciation import utterance_of
 from models.speech.pronunciation_table import first_choice, given_beside, to_cell
 from models.speech.speaking import complete_references
+from models.speech.written import find_file, normal_text
 
 PROBLEMS_FILE = "problems.json"
 
@@ -75,9 +76,10 @@ def parse_arguments() -> argparse.Namespace:
 def read_clips(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """What is asked for: of each clip its name, path, text, task and grade."""
     if arguments.csv is None:
-        answer = {"text": arguments.text, "task": arguments.task, "grade": arguments.grade}
-        given = to_cell(given_beside(arguments.tts_dir).get((arguments.task, arguments.text), ()))
-        return [{"name": arguments.audio.name, "path": arguments.audio, **answer, "pronunciation": given}]
+        text, path = normal_text(arguments.text), find_file(arguments.audio.parent, arguments.audio.name)
+        answer = {"text": text, "task": arguments.task, "grade": arguments.grade}
+        given = to_cell(given_beside(arguments.tts_dir).get((arguments.task, text), ()))
+        return [{"name": arguments.audio.name, "path": path, **answer, "pronunciation": given}]
     if not arguments.csv.is_file():
         raise InputError(f"--csv {arguments.csv}: no such file; give a CSV with filename, task, expected_text, grade")
     table = read_metadata(arguments.csv, given_beside(arguments.tts_dir))

@@ -18,6 +18,7 @@ from models.speech.lexicon import look_up
 from models.speech.reading import read_words
 from models.speech.respelling import read_respelling
 from models.speech.utterance import join_words, share_by_alignment, split_words
+from models.speech.written import normal_text
 
 NONWORDS = "nonword_repetition"  # the task whose texts are respellings
 
@@ -26,6 +27,7 @@ _SUREST_FIRST: tuple[Source, ...] = ("given", "respelling", "lexicon", "rules")
 
 # Windows' curly one is read as the control sign 0x92. Braces mean phones to a voice.
 _SIGNS = dict.fromkeys("\u2019\u2018\u02bc\u00b4`\u0092", "'") | {"{": "", "}": ""}
+_INVISIBLE = "Cf"  # signs that only steer how others are shown: at a zero-width space a voice begins to spell
 # Data often lacks apostrophes. Contractions whose letters are a word of their own without one (its, were, well, ill) stand here
 # only where hardly anybody writes that word.
 _CONTRACTIONS = {
@@ -87,8 +89,9 @@ def utterance_of(task: str, text: str, given: Phones = ()) -> str:
     Raises
     ------
     InputError
-        Where they leave a word without any.
+        Where they leave a word without any, or the text is not UTF-8.
     """
+    text = normal_text(text)
     words = spoken_words(task, text)
     told = [word.choices[0] if word.source == "respelling" else None for word in words]
     if given:
@@ -173,11 +176,11 @@ def _read(utterance: str) -> list[Phones]:
 @lru_cache(maxsize=8192)
 def spoken_words(task: str, text: str) -> tuple[SpokenWord, ...]:
     """Each word of a text, divided at blanks."""
-    return tuple(_spoken_word(task, word) for word in text.split())
+    return tuple(_spoken_word(task, word) for word in normal_text(text).split())
 
 
 def _spoken_word(task: str, word: str) -> SpokenWord:
-    spelling = "".join(_SIGNS.get(sign, sign) for sign in word) or "-"
+    spelling = "".join(_SIGNS.get(sign, sign) for sign in word if unicodedata.category(sign) != _INVISIBLE) or "-"
     bare = spelling.strip("'\".,;:!?()[]-…“”„")
     key = _CONTRACTIONS.get(bare.lower(), bare.lower())
     if key != bare.lower():
