@@ -6,6 +6,7 @@
 - *rules*: neither; as the embedded voice, espeak-ng, reads it by its rules.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ _CONTRACTIONS = {
         "haven't hadn't doesn't didn't couldn't wouldn't shouldn't mustn't needn't o'clock"
     ).split()
 }
+_CAPITALS = re.compile(r"(?<![^\W_])[^\W\d_a-z]+(?:'(?:s|[^\W\d_a-z]+))?(?![^\W_])")
 _TITLES = {"dr": "doctor"}  # the lexicon's first reading is "drive"
 
 
@@ -158,6 +160,19 @@ def pronounce_text(task: str, text: str) -> Pronunciation:
     )
 
 
+def without_capitals(text: str) -> str:
+    """A text that is written in capitals alone, as it is written usually: *I* keeps its own, and so do letters that are said."""
+
+    def usual(word: re.Match[str]) -> str:
+        small = word[0].lower()
+        if small.startswith("i'"):
+            return small.capitalize()
+        letters = small.removesuffix("'s")
+        return word[0] if letters != "a" and (len(letters) == 1 or _is_spelled_out(letters)) else small
+
+    return _CAPITALS.sub(usual, text)
+
+
 def _own_phones(words: Sequence[SpokenWord], told: Sequence[Phones | None]) -> list[Phones]:
     """Of each word the one way to say it; else that which espeak-ng reads in this text, or the usual one if it reads another."""
     if all(len(word.choices) == 1 for word in words):
@@ -183,15 +198,19 @@ def _spoken_word(task: str, word: str) -> SpokenWord:
     spelling = "".join(_SIGNS.get(sign, sign) for sign in word if unicodedata.category(sign) != _INVISIBLE) or "-"
     bare = spelling.strip("'\".,;:!?()[]-…“”„")
     key = _CONTRACTIONS.get(bare.lower(), bare.lower())
-    if key != bare.lower():
-        spelling = spelling.replace(bare, key)
-    elif bare.isupper() and len(bare) > 1 and look_up(key) and not _is_spelled_out(key):
-        spelling = spelling.replace(bare, key)  # else a voice would say its letters
+    spelling = _CAPITALS.sub(_in_small_letters, spelling) if key == bare.lower() else spelling.replace(bare, key)
     if choices := _in_lexicon(key):
         return SpokenWord(spelling, choices, "lexicon")
     if task == NONWORDS and (phones := read_respelling(key)):
         return SpokenWord(spelling, (phones,), "respelling")
     return SpokenWord(spelling, (), "rules")
+
+
+def _in_small_letters(capitals: re.Match[str]) -> str:
+    """A word in capitals, of which a voice would say the letters, unless they are what is usually said."""
+    key = capitals[0].lower()
+    letters = key.removesuffix("'s")
+    return key if len(letters) > 1 and _in_lexicon(key) and not _is_spelled_out(letters) else capitals[0]
 
 
 def _is_spelled_out(key: str) -> bool:

@@ -157,6 +157,9 @@ def test_a_lexicon_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
         ("US", "AH S", "us", "lexicon"),
         ("TV", "T IY V IY", "TV", "lexicon"),
         ("I", "AY", "I", "lexicon"),
+        ("IT's", "IH T S", "it's", "lexicon"),
+        ("TV's", "T IY V IY Z", "TV's", "lexicon"),
+        ("O'CLOCK", "AH K L AA K", "o'clock", "lexicon"),
         ("Dr.", "D AA K T ER", "Dr.", "lexicon"),
         ("caf\u00e9", "K AH F EY", "caf\u00e9", "lexicon"),
         ("well-known", "W EH L N OW N", "well-known", "lexicon"),
@@ -209,6 +212,25 @@ def test_a_table_finds_a_text_however_its_accents_are_written(tmp_path: Path) ->
         text = unicodedata.normalize(form, "café")
         (tmp_path / written).write_text(f"task,text,pronunciation\n{SENTENCES},{text},K AE F\n", encoding="utf-8")
         assert read_given(tmp_path / written) == {(SENTENCES, "caf\u00e9"): (("K", "AE", "F"),)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("is it all too late", "give it to us.", "the dog has it", "she has a red hat", "we don't know what it's called"),
+        *("the us-led x-ray", "it/us", "«it»", "*it*", "it_is", "ice-cream", "mr and mrs smith", "we met in the café"),
+    ],
+)
+def test_a_text_in_capitals_is_said_as_one_in_small_letters(text: str) -> None:
+    """It is spelled by voices otherwise: as `I T`."""
+    usual, capitals = utterance_of(SENTENCES, text), utterance_of(SENTENCES, text.upper())
+    assert read_words(capitals) == read_words(usual)
+    assert pronounce_text(SENTENCES, text.upper()) == pronounce_text(SENTENCES, text)
+
+
+@pytest.mark.parametrize("text", ["we like to play", "McDonald", "TV", "I am", "PhD", "USA", "U.S.", "X-ray", "R2D2", "a.m."])
+def test_capitals_that_are_meant_stay(text: str) -> None:
+    assert utterance_of(SENTENCES, text) == text
 
 
 def test_possessives_and_plurals_are_made_of_their_nouns() -> None:
