@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from models.base.locks import take_lock
 from models.errors import InputError
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]  # where the scripts and assets/ are
@@ -87,11 +86,8 @@ def sole_writer(path: Path, wait_seconds: float = 0.0) -> Iterator[None]:
         Where another run that is alive holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        lock.acquire(timeout=wait_seconds)
-    except Timeout as error:
-        raise InputError(f"{path}: another run is making it; wait for that one, or write to another place") from error
+    held = f"{path}: another run is making it; wait for that one, or write to another place"
+    lock = take_lock(path.with_name(f".{path.name}.lock"), wait_seconds, held)
     try:
         yield
     finally:

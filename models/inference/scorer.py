@@ -10,12 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
-from filelock import Timeout as LockTimeout
 
 from models.base.compute import resolve_device, resolve_precision
 from models.base.environment import cache_folder
 from models.base.files import sole_writer
+from models.base.locks import take_lock
 from models.ensemble.blend import group_priors
 from models.ensemble.checkpoint import load_checkpoint
 from models.ensemble.config import read_config
@@ -253,14 +252,14 @@ class Scorer:
 
     def _speak(self, texts: list[str]) -> tuple[References, dict[str, str]]:
         self._cache.mkdir(parents=True, exist_ok=True)
-        try:
-            with _speaking, FileLock(self._cache / ".speaking.lock", timeout=_WAIT_SECONDS):
+        held = f"{self._cache}: another process has been speaking into it for {_WAIT_SECONDS:.0f} s; try again later"
+        with _speaking:
+            lock = take_lock(self._cache / ".speaking.lock", _WAIT_SECONDS, held)
+            try:
                 trained_with = self.published.trained_with
                 return complete_references(self._cache, texts, self.published.voice, self._voice, trained_with)
-        except LockTimeout as error:
-            raise InputError(
-                f"{self._cache}: another process has been speaking into it for {_WAIT_SECONDS:.0f} s; try again later"
-            ) from error
+            finally:
+                lock.release()
 
 
 def default_cache() -> Path:
