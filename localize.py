@@ -24,14 +24,12 @@ from models.speech.pronunciation_table import first_choice, given_beside, to_cel
 from models.speech.speaking import complete_references
 from models.speech.written import find_file, normal_text
 
-PROBLEMS_FILE = "problems.json"
-
 
 def parse_arguments() -> argparse.Namespace:
     parser = make_parser(
         "Score each word of the expected text (of a single word, each phone or syllable), say when it was spoken, and what is "
         "missing, different or inserted. Writes <clip>.json, and <clip>.png with --picture. Clips of a CSV that can't be read "
-        f"are left out and listed in {PROBLEMS_FILE}.",
+        f"are left out and listed in {room.PROBLEMS_FILE}.",
         'python localize.py --config model_configs.pkl --audio answer.wav --text "we like to play" --picture',
     )
     model = parser.add_mutually_exclusive_group()
@@ -94,11 +92,11 @@ def read_clips(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     ]
 
 
-def write_result(target: Path, found: Any, picture: bool) -> None:
-    with replace_when_done(Path(f"{target}.json")) as temporary:
+def write_result(output_dir: Path, clip: str, found: Any, picture: bool) -> None:
+    with replace_when_done(room.result_path(output_dir, clip, ".json")) as temporary:
         temporary.write_text(json.dumps(room.to_json(found), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if picture:
-        with replace_when_done(Path(f"{target}.png")) as temporary:
+        with replace_when_done(room.result_path(output_dir, clip, ".png")) as temporary:
             temporary.write_bytes(room.as_png(room.draw(found)))
 
 
@@ -138,7 +136,7 @@ def localize_clips(
         except InputError as error:
             yield clip["name"], str(error)
             continue
-        write_result(arguments.output_dir / clip["name"], found, arguments.picture)
+        write_result(arguments.output_dir, clip["name"], found, arguments.picture)
         if arguments.csv is None:
             print("\n".join(f"{unit.kind:10}{unit.score:6.2f}  {unit.text}" for unit in found.units))
 
@@ -155,10 +153,13 @@ def main() -> None:
     if problems and arguments.csv is None:
         raise InputError(next(iter(problems.values())))
     print(f"wrote {arguments.output_dir}: {len(clips) - len(problems)} clips")
+    listed = arguments.output_dir / room.PROBLEMS_FILE
     if problems:
-        with replace_when_done(arguments.output_dir / PROBLEMS_FILE) as temporary:
+        with replace_when_done(listed) as temporary:
             temporary.write_text(json.dumps(problems, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        print(f"{len(problems)} clips could not be done, and why: {arguments.output_dir / PROBLEMS_FILE}")
+        print(f"{len(problems)} clips could not be done, and why: {listed}")
+    elif arguments.csv is not None:
+        listed.unlink(missing_ok=True)  # an earlier run's
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def take_lock(file: Path, wait_seconds: float, held: str) -> BaseFileLock:
         Saying that.
     """
     is_known = _takes_locks(file)
-    lock: BaseFileLock = FileLock(file, mode=_FOR_ALL) if is_known else SoftFileLock(f"{file}ed")
+    lock: BaseFileLock = FileLock(file, mode=_FOR_ALL) if is_known else SoftFileLock(file.with_suffix(".held"))
     try:
         lock.acquire(timeout=wait_seconds)
     except Timeout as error:

@@ -143,7 +143,7 @@ class Scorer:
         if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
             raise InputError(f"{folder}: is not empty; give another folder, or delete it")
         with sole_writer(folder):
-            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name[:50]}.", suffix=".tmp", dir=folder.parent))
             try:
                 write_published(temporary, self.published, card)
                 temporary.chmod(0o755)  # mkdtemp keeps others out

@@ -88,7 +88,7 @@ def test_without_locks_a_second_run_is_refused_too(tmp_path: Path) -> None:
         with sole_writer(tmp_path / "a"), pytest.raises(InputError, match="another run") as refused:
             with sole_writer(tmp_path / "a"):
                 pass
-        assert ".a.locked" in str(refused.value)  # what to delete where the other was killed
+        assert ".a.held" in str(refused.value)  # what to delete where the other was killed
 
 
 @pytest.mark.slow
