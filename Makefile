@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 RUNTIME := .venv-runtime
 RUNTIME_PYTHON ?= $(firstword $(foreach python,python3.12 python3.11,$(shell $(python) -c 'print("$(python)")' 2>/dev/null)))
 PYTEST := $(BIN)/python -m pytest -n 2
+EXTRAS := dev,page,piper,ray
 OPTIONAL := tests/cluster tests/page/test_app_server.py tests/page/test_app_browser.py
 
-.PHONY: demo quick test hardening lint bench fuzz kill runtime clean
+.PHONY: demo quick test hardening lint constraints bench fuzz kill runtime clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python tools/run_demo.py
@@ -27,6 +28,9 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+constraints: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --dry-run --ignore-installed -r requirements.txt -e '.[$(EXTRAS)]' -c constraints.txt
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/speed.py

@@ -22,15 +22,14 @@ from models.speech.options import add_voice_arguments, trained_voice
 from models.speech.pronunciation import utterance_of
 from models.speech.pronunciation_table import first_choice, given_beside, to_cell
 from models.speech.speaking import complete_references
-
-PROBLEMS_FILE = "problems.json"
+from models.speech.written import find_file, normal_text
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = make_parser(
         "Score each word of the expected text (of a single word, each phone or syllable), say when it was spoken, and what is "
         "missing, different or inserted. Writes <clip>.json, and <clip>.png with --picture. Clips of a CSV that can't be read "
-        f"are left out and listed in {PROBLEMS_FILE}.",
+        f"are left out and listed in {room.PROBLEMS_FILE}.",
         'python localize.py --config model_configs.pkl --audio answer.wav --text "we like to play" --picture',
     )
     model = parser.add_mutually_exclusive_group()
@@ -75,9 +74,10 @@ def parse_arguments() -> argparse.Namespace:
 def read_clips(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """What is asked for: of each clip its name, path, text, task and grade."""
     if arguments.csv is None:
-        answer = {"text": arguments.text, "task": arguments.task, "grade": arguments.grade}
-        given = to_cell(given_beside(arguments.tts_dir).get((arguments.task, arguments.text), ()))
-        return [{"name": arguments.audio.name, "path": arguments.audio, **answer, "pronunciation": given}]
+        text, path = normal_text(arguments.text), find_file(arguments.audio.parent, arguments.audio.name)
+        answer = {"text": text, "task": arguments.task, "grade": arguments.grade}
+        given = to_cell(given_beside(arguments.tts_dir).get((arguments.task, text), ()))
+        return [{"name": arguments.audio.name, "path": path, **answer, "pronunciation": given}]
     if not arguments.csv.is_file():
         raise InputError(f"--csv {arguments.csv}: no such file; give a CSV with filename, task, expected_text, grade")
     table = read_metadata(arguments.csv, given_beside(arguments.tts_dir))
@@ -92,11 +92,11 @@ def read_clips(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     ]
 
 
-def write_result(target: Path, found: Any, picture: bool) -> None:
-    with replace_when_done(Path(f"{target}.json")) as temporary:
+def write_result(output_dir: Path, clip: str, found: Any, picture: bool) -> None:
+    with replace_when_done(room.result_path(output_dir, clip, ".json")) as temporary:
         temporary.write_text(json.dumps(room.to_json(found), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if picture:
-        with replace_when_done(Path(f"{target}.png")) as temporary:
+        with replace_when_done(room.result_path(output_dir, clip, ".png")) as temporary:
             temporary.write_bytes(room.as_png(room.draw(found)))
 
 
@@ -136,7 +136,7 @@ def localize_clips(
         except InputError as error:
             yield clip["name"], str(error)
             continue
-        write_result(arguments.output_dir / clip["name"], found, arguments.picture)
+        write_result(arguments.output_dir, clip["name"], found, arguments.picture)
         if arguments.csv is None:
             print("\n".join(f"{unit.kind:10}{unit.score:6.2f}  {unit.text}" for unit in found.units))
 
@@ -153,10 +153,13 @@ def main() -> None:
     if problems and arguments.csv is None:
         raise InputError(next(iter(problems.values())))
     print(f"wrote {arguments.output_dir}: {len(clips) - len(problems)} clips")
+    listed = arguments.output_dir / room.PROBLEMS_FILE
     if problems:
-        with replace_when_done(arguments.output_dir / PROBLEMS_FILE) as temporary:
+        with replace_when_done(listed) as temporary:
             temporary.write_text(json.dumps(problems, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        print(f"{len(problems)} clips could not be done, and why: {arguments.output_dir / PROBLEMS_FILE}")
+        print(f"{len(problems)} clips could not be done, and why: {listed}")
+    elif arguments.csv is not None:
+        listed.unlink(missing_ok=True)  # an earlier run's
 
 
 if __name__ == "__main__":

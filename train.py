@@ -8,6 +8,7 @@ from pathlib import Path
 
 from models import cluster
 from models.base.cli import make_parser, run, to_arguments
+from models.base.processes import refuse_other_launchers
 from models.cluster.options import ClusterOptions, add_fold_arguments, fold_options
 from models.errors import InputError
 from models.recipe import PUBLISHED, Recipe
@@ -91,6 +92,7 @@ def train_together(
 def main() -> int:
     parser = make_training_parser()
     arguments = parser.parse_args()
+    refuse_other_launchers()  # once, not for each fold
     options, on_cluster = training_options(arguments, parser), fold_options(arguments, parser)
     recipes = find_recipes(arguments.models)
     folds = list(range(arguments.n_folds)) if arguments.folds is None else list(dict.fromkeys(arguments.folds))

@@ -11,6 +11,10 @@ Scorer.from_pretrained("published").score("answer.wav", "old", "deletion", "KG")
 
 import lazy_loader
 
+from models.base import environment
+
+environment.mend()  # before anything imports the libraries that read it
+
 _attribute, __dir__, __all__ = lazy_loader.attach(
     __name__, submod_attrs={"inference.answers": ["Answer"], "inference.scorer": ["Scorer"], "recipe": ["Recipe"]}
 )

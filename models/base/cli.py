@@ -1,12 +1,14 @@
 """What the scripts share: how they start, how they fail, options that several of them have."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from models.base.environment import draw_into_files
 from models.base.processes import first_to_fail, is_first_process, local_processes
 from models.errors import InputError
 
@@ -19,6 +21,10 @@ def run(main: Callable[[], int | None]) -> None:
     """
     # Idle threads of torch wait without spinning: the loading processes need the cores. Read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    draw_into_files()
+    for stream in (sys.stdout, sys.stderr):  # what a terminal can't show must not end a run: phones, names of files
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(main() or 0)
     except KeyboardInterrupt:
@@ -38,6 +44,8 @@ def explain(error: Exception) -> str | None:
     """What a user is told of an error in the input; None where it is one in the program."""
     if isinstance(error, InputError):
         return str(error)
+    if isinstance(error, UnicodeEncodeError) and any("\ud800" <= sign <= "\udfff" for sign in error.object):
+        return f"{error.object[:100]!r} is not UTF-8; give another name or text, or set the terminal to UTF-8"
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("models"):
         package = error.name.partition(".")[0]
         return (

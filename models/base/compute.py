@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import torch
 
+from models.base.processes import local_rank
 from models.errors import InputError
 
 Item = TypeVar("Item")
@@ -26,7 +27,7 @@ def resolve_device(name: str) -> torch.device:
     if name == "auto":
         if not torch.cuda.is_available():
             return torch.device("cpu")
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        return torch.device("cuda", local_rank())
     try:
         device = torch.device(name)
     except RuntimeError as error:

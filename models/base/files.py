@@ -6,11 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from models.base.locks import take_lock
 from models.errors import InputError
 
+LONGEST_NAME = 255  # bytes of a file's name, on all usual file systems
 PROJECT_DIR = Path(__file__).resolve().parents[2]  # where the scripts and assets/ are
+
+
+def fitting_name(name: str, ending: str) -> str:
+    """A name with an ending of ours; where that would be longer than file systems take, its beginning and a checksum of it."""
+    if len(os.fsencode(name + ending)) <= LONGEST_NAME:
+        return name + ending
+    ending = f"~{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}{ending}"
+    while len(os.fsencode(name + ending)) > LONGEST_NAME:
+        name = name[:-1]
+    return name + ending
 
 
 @contextmanager
@@ -23,7 +33,7 @@ def replace_when_done(path: Path) -> Iterator[Path]:
         Naming `path` where the system refuses, for want of space or of permission.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(fitting_name(f".{path.name}", f".{os.getpid()}.tmp"))
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -87,11 +97,8 @@ def sole_writer(path: Path, wait_seconds: float = 0.0) -> Iterator[None]:
         Where another run that is alive holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        lock.acquire(timeout=wait_seconds)
-    except Timeout as error:
-        raise InputError(f"{path}: another run is making it; wait for that one, or write to another place") from error
+    held = f"{path}: another run is making it; wait for that one, or write to another place"
+    lock = take_lock(path.with_name(fitting_name(f".{path.name}", ".lock")), wait_seconds, held)
     try:
         yield
     finally:

@@ -128,6 +128,11 @@ class Chain:
     transforms: Sequence[Transform]
     probability: float = 0.4
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Asked of the chain itself: a loading process may hold a copy, which is no more the one that stands here."""
+        return not self.transforms
+
     def __call__(self, magnitudes: Tensor, rng: np.random.Generator) -> Tensor:
         for transform in self.transforms:
             if rng.random() < self.probability:
@@ -136,12 +141,12 @@ class Chain:
 
 
 _WAVEFORM_EFFECTS = (TimeStretch(), WhiteNoise(), Gain())
-NOTHING = Chain(())
+_NOTHING = Chain(())
 
 # What each setting of `Recipe.augment` does to the reference and to the response.
 AUGMENTATIONS: dict[str, tuple[Chain, Chain]] = {
-    "none": (NOTHING, NOTHING),
-    "response": (NOTHING, Chain((PitchShift(), *_WAVEFORM_EFFECTS))),
+    "none": (_NOTHING, _NOTHING),
+    "response": (_NOTHING, Chain((PitchShift(), *_WAVEFORM_EFFECTS))),
     "both": (Chain((*_WAVEFORM_EFFECTS, SpanMask())), Chain((PitchShift(), *_WAVEFORM_EFFECTS, SpanMask()))),
 }
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from models.clips.augment import AUGMENTATIONS, NOTHING, Chain
+from models.clips.augment import AUGMENTATIONS, Chain
 from models.clips.batches import Clip, collate_apart, collate_joined, collate_matched, collate_text
 from models.clips.expected_texts import ExpectedTexts
 from models.clips.features import HOP_LENGTH, log_mel, magnitude_spectrogram
@@ -81,7 +81,11 @@ class ComparisonDataset(Dataset[Clip]):
         self._labels = torch.from_numpy(table.get("score", pd.Series(0.0, table.index)).to_numpy(np.float32))
         self._augment_reference, self._augment_response = AUGMENTATIONS[augment]
         self._seed = seed
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # seen by the loader's worker processes
+        self._epoch = torch.zeros((), dtype=torch.int64)
+
+    def share_epoch(self) -> None:
+        """Let loading processes, which have a copy of this, see the epoch too."""
+        self._epoch.share_memory_()
 
     def set_epoch(self, epoch: int) -> None:
         """The epoch that the augmentation is drawn for."""
@@ -136,7 +140,7 @@ class ComparisonDataset(Dataset[Clip]):
         """
         joined = torch.from_numpy(np.concatenate([reference, response]))
         boundary = round(len(reference) / HOP_LENGTH)
-        if self._augment_reference is NOTHING and self._augment_response is NOTHING:
+        if self._augment_reference.changes_nothing and self._augment_response.changes_nothing:
             magnitudes = magnitude_spectrogram(joined, self.max_frames)
             return magnitudes, min(boundary, magnitudes.shape[1] - 1)
         magnitudes = magnitude_spectrogram(joined, 2 * self.max_frames)
@@ -148,7 +152,7 @@ class ComparisonDataset(Dataset[Clip]):
 
     def _apart(self, reference: Waveform, response: Waveform, row: int, rng: np.random.Generator) -> Clip:
         """Both sides by themselves. A reference that is augmented is this clip's alone; others are computed once."""
-        key = self._keys[self._utterances[row]] if self._augment_reference is NOTHING else -1 - row
+        key = self._keys[self._utterances[row]] if self._augment_reference.changes_nothing else -1 - row
         spectrum = self._reference_features.get(key)
         if spectrum is None:
             spectrum = self._log_mel(reference, self._augment_reference, rng)

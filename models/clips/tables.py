@@ -16,6 +16,7 @@ from models.base.files import read_whole
 from models.errors import InputError
 from models.speech.pronunciation import utterance_of
 from models.speech.pronunciation_table import NOTHING_GIVEN, Given, first_choice, from_cell, to_cell
+from models.speech.written import find_file, normal_text
 
 TASKS = ("deletion", "nonword_repetition", "blending", "sentence_repetition")  # in the order of the task scalar
 GRADES = ("KG", "1", "2", "3")  # in the order of the grade scalar
@@ -40,6 +41,7 @@ def read_metadata(file: Path, given: Given = NOTHING_GIVEN) -> pd.DataFrame:
         the file, the header being row 1.
     """
     table = _read_csv(file, METADATA_COLUMNS, optional=("pronunciation",))
+    table = table.assign(expected_text=table["expected_text"].map(normal_text))
     _check_filenames(file, table)
     _refuse(file, table, "task", ~table["task"].isin(TASKS), f"must be one of {', '.join(TASKS)}")
     _refuse(file, table, "grade", ~table["grade"].isin(GRADES), f"must be one of {', '.join(GRADES)}")
@@ -130,12 +132,13 @@ def read_word_labels(file: Path, table: pd.DataFrame) -> pd.Series:
 def clip_paths(data_dir: Path, filenames: Iterable[str]) -> list[Path]:
     """Where the clips lie; a name that leads out of the folder, by `..` or a link, is refused."""
     root, filenames = data_dir.resolve(), list(filenames)
-    for name in filenames:
-        if not _is_inside(data_dir / name, root):
+    paths = [find_file(data_dir, name) for name in filenames]
+    for name, path in zip(filenames, paths, strict=True):
+        if not _is_inside(path, root):
             raise InputError(
                 f"{data_dir}: the filename {name!r} leads out of the data folder; clips must lie inside it"
             )
-    return [data_dir / name for name in filenames]
+    return paths
 
 
 def scalars(table: pd.DataFrame) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from models.errors import InputError
+from models.speech.pronunciation import without_capitals
 
 FIRST_MULTILINGUAL = 51_865  # tokens: the English-only models have fewer, and a prompt without language and task
 START, END = "<|startoftranscript|>", "<|endoftext|>"
@@ -113,7 +114,7 @@ def tokenizer_from_dict(values: Mapping[str, Any] | None) -> TextTokenizer | Non
 
 def _as_written(text: str) -> str:
     """As a sentence stands in Whisper's transcripts, which it judges better than bare lower case."""
-    sentence = text.strip()
+    sentence = without_capitals(text.strip()) if text.isupper() else text.strip()
     stop = "." if sentence[-1].isalnum() else ""
     return f" {sentence[:1].upper()}{sentence[1:]}{stop}"
 

@@ -12,6 +12,7 @@ from models.errors import InputError
 from models.speech.audio import Waveform
 from models.speech.pronunciation import utterance_of
 from models.speech.pronunciation_table import first_choice, from_cell
+from models.speech.written import find_file, normal_text
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,11 @@ class Answer:
         A file, or a waveform at 16 kHz: floats in [-1, 1] [shape=(n,)].
     pronunciation
         Of the text, where it is not the usual one: phones as in a table of pronunciations, "K AY B".
+
+    Raises
+    ------
+    InputError
+        Where the text is not UTF-8.
     """
 
     audio: Path | str | Waveform
@@ -31,6 +37,9 @@ class Answer:
     task: str
     grade: str
     pronunciation: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", normal_text(self.text))
 
     @property
     def utterance(self) -> str:
@@ -61,7 +70,7 @@ def as_table(answers: Sequence[Answer]) -> pd.DataFrame:
 
 def as_source(audio: Path | str | Waveform) -> Path | Waveform:
     """As a dataset takes it. Raises InputError where a waveform is none."""
-    return check_waveform(audio) if isinstance(audio, np.ndarray) else Path(audio)
+    return check_waveform(audio) if isinstance(audio, np.ndarray) else find_file(Path(audio).parent, Path(audio).name)
 
 
 def check_waveform(audio: Waveform) -> Waveform:

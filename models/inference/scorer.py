@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
-from filelock import Timeout as LockTimeout
 
 from models.base.compute import resolve_device, resolve_precision
+from models.base.environment import cache_folder
 from models.base.files import sole_writer
+from models.base.locks import take_lock
 from models.ensemble.blend import group_priors
 from models.ensemble.checkpoint import load_checkpoint
 from models.ensemble.config import read_config
@@ -143,7 +143,7 @@ class Scorer:
         if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
             raise InputError(f"{folder}: is not empty; give another folder, or delete it")
         with sole_writer(folder):
-            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name[:50]}.", suffix=".tmp", dir=folder.parent))
             try:
                 write_published(temporary, self.published, card)
                 temporary.chmod(0o755)  # mkdtemp keeps others out
@@ -252,21 +252,21 @@ class Scorer:
 
     def _speak(self, texts: list[str]) -> tuple[References, dict[str, str]]:
         self._cache.mkdir(parents=True, exist_ok=True)
-        try:
-            with _speaking, FileLock(self._cache / ".speaking.lock", timeout=_WAIT_SECONDS):
+        held = f"{self._cache}: another process has been speaking into it for {_WAIT_SECONDS:.0f} s; try again later"
+        with _speaking:
+            lock = take_lock(self._cache / ".speaking.lock", _WAIT_SECONDS, held)
+            try:
                 trained_with = self.published.trained_with
                 return complete_references(self._cache, texts, self.published.voice, self._voice, trained_with)
-        except LockTimeout as error:
-            raise InputError(
-                f"{self._cache}: another process has been speaking into it for {_WAIT_SECONDS:.0f} s; try again later"
-            ) from error
+            finally:
+                lock.release()
 
 
 def default_cache() -> Path:
     """Where references are kept that were spoken on demand, by voice."""
     if CACHE_VARIABLE in os.environ:
         return Path(os.environ[CACHE_VARIABLE])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speech-text-comparison"
+    return cache_folder() / "speech-text-comparison"
 
 
 def _folder_name(key: str) -> str:

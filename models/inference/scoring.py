@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from models.base.compute import HALF_TYPES, compute_each, release_freed
+from models.base.processes import possible_processes
 from models.clips.batches import Clip, pad_together
 from models.clips.dataset import ComparisonDataset, SeveralForms
 from models.clips.features import frames_for_seconds
@@ -158,7 +159,8 @@ def _chunks(data: SeveralForms, chunk_size: int, num_workers: int) -> Iterator[l
     The loading processes are started at once, by the thread that calls: what is forked from a thread of a pool ends with an
     error, and at a bad moment torch's watch over these processes takes it for a crash.
     """
-    loader = DataLoader(data, batch_size=LOADER_CLIPS, collate_fn=_as_arrays, num_workers=num_workers)
+    workers = possible_processes(num_workers)
+    loader = DataLoader(data, batch_size=LOADER_CLIPS, collate_fn=_as_arrays, num_workers=workers)
     return _gather(iter(loader), chunk_size)
 
 

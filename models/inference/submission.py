@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.base.files import replace_when_done
+from models.base.files import fitting_name, replace_when_done
 from models.clips.tables import utterances
 from models.errors import InputError
 
@@ -84,7 +84,7 @@ def with_priors(
 
 
 def problems_path(submission: Path) -> Path:
-    return submission.with_name(f"{submission.name}.problems.csv")
+    return submission.with_name(fitting_name(submission.name, ".problems.csv"))
 
 
 def write_problems(

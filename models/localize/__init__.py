@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "choice": ["choose_checkpoints", "choose_member"],
+        "files": ["PROBLEMS_FILE", "result_path"],
         "localization": ["localize", "needed_utterances"],
         "methods": ["METHODS", "choose_method"],
         "model": ["load_model"],

@@ -4,7 +4,7 @@ import stat
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +14,7 @@ from models.clips.tables import METADATA_COLUMNS, clip_paths, read_metadata
 from models.errors import InputError
 from models.page.service import AnswerTable
 from models.page.uploads import Uploads
+from models.speech.written import same_look
 
 MOST_CLIPS = 5_000
 TABLE_FILE = "test_metadata.csv"
@@ -63,7 +64,7 @@ def batch_from_folder(root: Path, name: str) -> AnswerTable:
 
 
 def _match(files: Sequence[Named]) -> AnswerTable:
-    """Find each row's recording among the files: by its whole name, or else by the last part of it."""
+    """Find each row's recording among the files: by its whole name, or one that looks the same, or else by the last part of it."""
     tables = [(name, path) for name, path in files if name.lower().endswith(".csv")]
     if len(tables) != 1:
         raise InputError(
@@ -74,14 +75,22 @@ def _match(files: Sequence[Named]) -> AnswerTable:
         raise InputError(f"the table has {len(table)} rows; {MOST_CLIPS} at once are the most")
     folder = PurePosixPath(tables[0][0]).parent
     whole = {str(PurePosixPath(name)): path for name, path in files}
-    twice = Counter(PurePosixPath(name).name for name, _ in files)
-    last = {PurePosixPath(name).name: path for name, path in files if twice[PurePosixPath(name).name] == 1}
+    alike = _unique((same_look(name), path) for name, path in whole.items())
+    last = _unique((PurePosixPath(same_look(name)).name, path) for name, path in files)
 
     def find(name: str) -> Path | InputError:
-        found = whole.get(str(folder / name)) or last.get(PurePosixPath(name).name)
+        place = str(folder / name)
+        found = whole.get(place) or alike.get(same_look(place)) or last.get(PurePosixPath(same_look(name)).name)
         return InputError("no such recording was sent") if found is None else found
 
     return AnswerTable(table, [find(name.replace("\\", "/")) for name in table["filename"]])
+
+
+def _unique(files: Iterable[Named]) -> dict[str, Path]:
+    """Without those that share their name."""
+    files = list(files)
+    times = Counter(name for name, _ in files)
+    return {name: path for name, path in files if times[name] == 1}
 
 
 def _read_table(path: Path) -> pd.DataFrame:

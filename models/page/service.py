@@ -15,6 +15,7 @@ from models.inference.scorer import Scorer
 from models.localize.result import Unit
 from models.page.thresholds import Thresholds, Verdict, judge
 from models.speech.audio import SAMPLE_RATE_HZ, SILENCE_LEVEL, Waveform, read_audio, try_audio_files
+from models.speech.written import normal_text
 
 LONGEST_TYPED_TEXT = 300  # characters
 _SHORTEST_SECONDS = 0.05
@@ -195,7 +196,7 @@ def check_text(text: str) -> str:
     InputError
         Where it is empty, too long, or holds control characters.
     """
-    line = " ".join(text.split())
+    line = " ".join(normal_text(text).split())
     if not line:
         raise InputError("type the text that was expected")
     if len(line) > LONGEST_TYPED_TEXT:

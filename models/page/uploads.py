@@ -9,8 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from filelock import FileLock, Timeout
-
+from models.base.locks import take_lock
 from models.errors import InputError
 
 KEEP_SECONDS = 600.0  # what was sent and never scored is deleted after so long
@@ -32,8 +31,7 @@ class Uploads:
         _delete_orphans()
         self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
         self.max_bytes = max_bytes
-        self._lock = FileLock(self.folder / _LOCK)
-        self._lock.acquire(timeout=0)
+        self._lock = take_lock(self.folder / _LOCK, 0.0, f"{self.folder}: another page has it")
 
     def new_path(self, client_name: str = "") -> Path:
         """A name for a file. Of the client's name only the kind of file is taken, and only if it is one of a fixed list."""
@@ -62,10 +60,11 @@ class Uploads:
 def _delete_orphans() -> None:
     """The folders of pages that were killed: nobody holds their locks."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with suppress(OSError, Timeout):
+        with suppress(OSError, InputError):
             if (folder / _LOCK).is_file() and folder.stat().st_uid == getattr(os, "getuid", lambda: 0)():
-                with FileLock(folder / _LOCK, timeout=0):
-                    shutil.rmtree(folder, ignore_errors=True)
+                lock = take_lock(folder / _LOCK, 0.0, f"{folder}: its page is alive")
+                shutil.rmtree(folder, ignore_errors=True)
+                lock.release()
 
 
 async def limited(stream: AsyncIterator[bytes], max_bytes: int) -> AsyncIterator[bytes]:

@@ -56,7 +56,7 @@ def read_transcripts(folder: Path) -> list[dict[str, str]]:
     path = next((folder / name for name in TRANSCRIPT_FILES if (folder / name).is_file()), None)
     if path is None:
         raise InputError(f"{folder}: holds none of {', '.join(TRANSCRIPT_FILES)}; give a folder of transcribed speech")
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     missing = [name for name in _COLUMNS if rows and name not in rows[0]]
     if missing:

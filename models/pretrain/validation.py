@@ -184,7 +184,7 @@ def edited_trials(folder: Path, speakers: frozenset[str], seed: int) -> TrialSet
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

@@ -9,6 +9,8 @@ espeak-ng is GPL-3; it is installed by the user and loaded at run time, and no p
 
 import _ctypes
 import ctypes
+import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +26,7 @@ NORMAL_RATE_WPM = 175  # espeak-ng's own default, in words per minute
 SLOWEST_RATE_WPM = 80  # espeak-ng takes a lower rate for this one
 NORMAL_PITCH = 50  # espeak-ng's own default, 0-99
 
+_LONGEST_PATH = 229 if sys.platform == "win32" else 159  # bytes of the path of its data, which it keeps in one more
 _OUTPUT_SYNCHRONOUS = 2
 _OPTION_PHONEME_EVENTS = 0x0001
 _OPTION_DONT_EXIT = 0x8000
@@ -180,9 +183,10 @@ class Espeak:
             raise InputError("the espeak voice needs a package: pip install espeakng-loader") from error
         if Espeak._holder is not None:
             Espeak._holder.close()
+        data_path = _data_path()
         library = ctypes.CDLL(espeakng_loader.get_library_path())
         options = _OPTION_PHONEME_EVENTS | _OPTION_DONT_EXIT
-        rate = library.espeak_Initialize(_OUTPUT_SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), options)
+        rate = library.espeak_Initialize(_OUTPUT_SYNCHRONOUS, 0, data_path, options)
         if rate != SAMPLE_RATE_HZ:
             raise InputError(
                 f"espeak-ng did not start (it answered {rate}); reinstall it: pip install --force-reinstall espeakng-loader"
@@ -202,6 +206,19 @@ class Espeak:
                 self._phones.append(Phone(name, int(event.sample), max(0, int(event.text_position) - 1)))
             index += 1
         return 0
+
+
+def _data_path() -> bytes:
+    """Where its dictionaries and voices are. Of a path that is too long it would take those of another espeak-ng, or none."""
+    import espeakng_loader
+
+    path = os.fsencode(espeakng_loader.get_data_path())
+    if len(path) > _LONGEST_PATH:
+        raise InputError(
+            f"espeak-ng's data lie in {os.fsdecode(path)}, a path of {len(path)} bytes where {_LONGEST_PATH} are the most; make the "
+            "environment (.venv) in a folder with a shorter path"
+        )
+    return path
 
 
 def _has_variant(voice: str) -> bool:

@@ -6,6 +6,7 @@
 - *rules*: neither; as the embedded voice, espeak-ng, reads it by its rules.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from models.speech.lexicon import look_up
 from models.speech.reading import read_words
 from models.speech.respelling import read_respelling
 from models.speech.utterance import join_words, share_by_alignment, split_words
+from models.speech.written import normal_text
 
 NONWORDS = "nonword_repetition"  # the task whose texts are respellings
 
@@ -26,6 +28,7 @@ _SUREST_FIRST: tuple[Source, ...] = ("given", "respelling", "lexicon", "rules")
 
 # Windows' curly one is read as the control sign 0x92. Braces mean phones to a voice.
 _SIGNS = dict.fromkeys("\u2019\u2018\u02bc\u00b4`\u0092", "'") | {"{": "", "}": ""}
+_INVISIBLE = "Cf"  # signs that only steer how others are shown: at a zero-width space a voice begins to spell
 # Data often lacks apostrophes. Contractions whose letters are a word of their own without one (its, were, well, ill) stand here
 # only where hardly anybody writes that word.
 _CONTRACTIONS = {
@@ -36,6 +39,7 @@ _CONTRACTIONS = {
         "haven't hadn't doesn't didn't couldn't wouldn't shouldn't mustn't needn't o'clock"
     ).split()
 }
+_CAPITALS = re.compile(r"(?<![^\W_])[^\W\d_a-z]+(?:'(?:s|[^\W\d_a-z]+))?(?![^\W_])")
 _TITLES = {"dr": "doctor"}  # the lexicon's first reading is "drive"
 
 
@@ -87,8 +91,9 @@ def utterance_of(task: str, text: str, given: Phones = ()) -> str:
     Raises
     ------
     InputError
-        Where they leave a word without any.
+        Where they leave a word without any, or the text is not UTF-8.
     """
+    text = normal_text(text)
     words = spoken_words(task, text)
     told = [word.choices[0] if word.source == "respelling" else None for word in words]
     if given:
@@ -155,6 +160,19 @@ def pronounce_text(task: str, text: str) -> Pronunciation:
     )
 
 
+def without_capitals(text: str) -> str:
+    """A text that is written in capitals alone, as it is written usually: *I* keeps its own, and so do letters that are said."""
+
+    def usual(word: re.Match[str]) -> str:
+        small = word[0].lower()
+        if small.startswith("i'"):
+            return small.capitalize()
+        letters = small.removesuffix("'s")
+        return word[0] if letters != "a" and (len(letters) == 1 or _is_spelled_out(letters)) else small
+
+    return _CAPITALS.sub(usual, text)
+
+
 def _own_phones(words: Sequence[SpokenWord], told: Sequence[Phones | None]) -> list[Phones]:
     """Of each word the one way to say it; else that which espeak-ng reads in this text, or the usual one if it reads another."""
     if all(len(word.choices) == 1 for word in words):
@@ -173,22 +191,26 @@ def _read(utterance: str) -> list[Phones]:
 @lru_cache(maxsize=8192)
 def spoken_words(task: str, text: str) -> tuple[SpokenWord, ...]:
     """Each word of a text, divided at blanks."""
-    return tuple(_spoken_word(task, word) for word in text.split())
+    return tuple(_spoken_word(task, word) for word in normal_text(text).split())
 
 
 def _spoken_word(task: str, word: str) -> SpokenWord:
-    spelling = "".join(_SIGNS.get(sign, sign) for sign in word) or "-"
+    spelling = "".join(_SIGNS.get(sign, sign) for sign in word if unicodedata.category(sign) != _INVISIBLE) or "-"
     bare = spelling.strip("'\".,;:!?()[]-…“”„")
     key = _CONTRACTIONS.get(bare.lower(), bare.lower())
-    if key != bare.lower():
-        spelling = spelling.replace(bare, key)
-    elif bare.isupper() and len(bare) > 1 and look_up(key) and not _is_spelled_out(key):
-        spelling = spelling.replace(bare, key)  # else a voice would say its letters
+    spelling = _CAPITALS.sub(_in_small_letters, spelling) if key == bare.lower() else spelling.replace(bare, key)
     if choices := _in_lexicon(key):
         return SpokenWord(spelling, choices, "lexicon")
     if task == NONWORDS and (phones := read_respelling(key)):
         return SpokenWord(spelling, (phones,), "respelling")
     return SpokenWord(spelling, (), "rules")
+
+
+def _in_small_letters(capitals: re.Match[str]) -> str:
+    """A word in capitals, of which a voice would say the letters, unless they are what is usually said."""
+    key = capitals[0].lower()
+    letters = key.removesuffix("'s")
+    return key if len(letters) > 1 and _in_lexicon(key) and not _is_spelled_out(letters) else capitals[0]
 
 
 def _is_spelled_out(key: str) -> bool:

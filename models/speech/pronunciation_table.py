@@ -15,6 +15,7 @@ from models.base.files import read_whole, replace_when_done
 from models.errors import InputError
 from models.speech.arpabet import Phones, parse_phones
 from models.speech.pronunciation import Pronunciation, accepted_utterances, pronounce_text
+from models.speech.written import normal_text
 
 COLUMNS = ("task", "text", "pronunciation", "source")
 GIVEN_FILE = "pronunciations.csv"
@@ -43,7 +44,7 @@ def read_given(file: Path) -> dict[Key, tuple[Phones, ...]]:
     """
     found: dict[Key, tuple[Phones, ...]] = {}
     for row, cells in _rows(file):
-        key = cells["task"], cells["text"]
+        key = cells["task"], normal_text(cells["text"])
         if not cells["pronunciation"].strip() and not any(pronounce_text(*key).choices):
             continue  # as it was listed: of signs that have no sound
         choices = from_cell(cells["pronunciation"], *key, f"{file}, row {row}, text {key[1][:60]!r}")

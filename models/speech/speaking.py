@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from models.base.files import replace_when_done, sole_writer
+from models.base.processes import possible_processes
 from models.errors import InputError
 from models.speech.audio import SILENCE_LEVEL, Waveform, write_wav
 from models.speech.checksums import UNKNOWN, Checksums, name_texts
@@ -126,7 +127,7 @@ def _speak_missing(
     _delete_leftovers(tts_dir)
     paths = {text: reference_path(tts_dir, voice.identity, text) for text in texts}
     missing = {text: path for text, path in paths.items() if not path.is_file()}
-    here = jobs == 1 or len(missing) < 2
+    here = possible_processes(jobs) < 2 or len(missing) < 2
     made = _make_here(voice, missing, unspoken) if here else _make_in_processes(options, missing, jobs)
     with closing(made):  # on an error nothing more is spoken
         for _ in tqdm(made, "speaking", len(missing), unit=" texts", disable=None if missing else True):

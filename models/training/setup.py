@@ -10,6 +10,7 @@ from transformers import EvalPrediction, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from models.base.compute import resolve_precision
+from models.base.processes import all_processes, possible_processes, refuse_other_launchers
 from models.clips.dataset import ComparisonDataset, EpochShuffle
 from models.clips.features import frames_for_seconds
 from models.ensemble.metrics import figures, sigmoid
@@ -37,8 +38,9 @@ def training_arguments(job: TrainingJob, device: torch.device) -> TrainingArgume
     Raises
     ------
     InputError
-        Where a batch can't be split evenly over the processes.
+        Where a batch can't be split evenly over the processes, or the environment speaks of another launcher than torchrun.
     """
+    refuse_other_launchers()
     recipe = job.recipe
     precision = resolve_precision(job.options.precision, device)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.run_dir / "tensorboard")
@@ -54,7 +56,7 @@ def training_arguments(job: TrainingJob, device: torch.device) -> TrainingArgume
         bf16=precision == "bf16",
         fp16=precision == "fp16",
         use_cpu=device.type == "cpu",
-        dataloader_num_workers=job.options.num_workers,
+        dataloader_num_workers=possible_processes(job.options.num_workers),
         dataloader_drop_last=False,  # it would drop held-out clips too; of training, the sampler draws whole batches alone
         dataloader_pin_memory=device.type == "cuda",
         accelerator_config={"non_blocking": device.type == "cuda"},  # batches are copied while the GPU computes
@@ -78,7 +80,7 @@ def training_arguments(job: TrainingJob, device: torch.device) -> TrainingArgume
 
 def _clips_at_once(job: TrainingJob) -> int:
     """A batch's share for each process and accumulation step."""
-    world_size, steps = int(os.environ.get("WORLD_SIZE", "1")), job.options.gradient_accumulation_steps
+    world_size, steps = all_processes(), job.options.gradient_accumulation_steps
     share, rest = divmod(job.recipe.batch_size, world_size * steps)
     if rest:
         raise InputError(
@@ -104,6 +106,8 @@ def make_trainer(
     """
     recipe = job.recipe
     train, validation = _datasets(job, arguments.seed, network, references)
+    if arguments.dataloader_num_workers:
+        train.share_epoch()
     order = EpochShuffle(clip_seconds, recipe.batch_size, arguments.seed)
     trainer = FoldTrainer(
         recipe,

@@ -3,6 +3,7 @@
 Run: .venv/bin/python -m pytest tests/base/test_lock.py
 """
 
+import errno
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from fakes import INFER, ROOT, TRAIN, Script, snapshot
 
 from models.base.files import sole_writer
 from models.errors import InputError
+from models.page.uploads import Uploads
 
 HOLD = """
 import sys, time
@@ -67,6 +69,57 @@ def test_a_second_run_is_refused_while_the_first_is_alive(
 def test_runs_on_different_outputs_do_not_disturb_each_other(tmp_path: Path) -> None:
     with sole_writer(tmp_path / "a"), sole_writer(tmp_path / "b"):
         assert sorted(os.listdir(tmp_path)) == [".a.lock", ".b.lock"]
+
+
+@pytest.fixture(params=[errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL], ids=errno.errorcode.get)
+def no_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that answers so to each `flock`, as NFS without its daemon."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_: object) -> None:
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_without_locks_a_second_run_is_refused_too(tmp_path: Path) -> None:
+    for _ in range(2):
+        with sole_writer(tmp_path / "a"), pytest.raises(InputError, match="another run") as refused:
+            with sole_writer(tmp_path / "a"):
+                pass
+        assert ".a.held" in str(refused.value)  # what to delete where the other was killed
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_locks")
+@pytest.mark.parametrize("name", [INFER])
+def test_scripts_run_without_locks(name: str, work: Path, script: Script) -> None:
+    outcome = script(name, *ARGUMENTS[name])
+    assert outcome.code == 0, outcome.error
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_a_page_s_folder_needs_no_locks() -> None:
+    uploads = Uploads(1000)
+    other = Uploads(1000)
+    assert uploads.folder.is_dir()
+    uploads.close()
+    other.close()
+    assert not uploads.folder.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="has no users")
+def test_who_may_write_into_a_folder_may_lock_what_another_user_has_made(tmp_path: Path) -> None:
+    with sole_writer(tmp_path / "a"):
+        assert (tmp_path / ".a.lock").stat().st_mode & 0o777 == 0o666
+
+
+def test_a_link_in_the_place_of_a_lock_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / ".a.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match=r"\.a\.lock"), sole_writer(tmp_path / "a"):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_the_lock_is_given_back_after_an_error(tmp_path: Path) -> None:

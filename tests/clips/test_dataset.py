@@ -3,6 +3,7 @@
 Run: .venv/bin/python -m pytest tests/clips/test_dataset.py
 """
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +72,17 @@ def test_draws_depend_on_seed_epoch_and_row_alone(data: tuple[Path, dict[str, np
     assert sum(torch.equal(before[row], one[row]["log_mel"]) for row in range(12)) <= 2
     one.set_epoch(0)
     assert all(torch.equal(before[row], one[row]["log_mel"]) for row in range(12))
+
+
+@pytest.mark.parametrize("layout", ["apart", "joined"])
+def test_a_pickled_copy_gives_the_same_clips(data: tuple[Path, dict[str, np.ndarray]], layout: Layout) -> None:
+    """As loading processes get one that are not forked."""
+    dataset = make(data, "none", layout=layout)
+    copy = pickle.loads(pickle.dumps(dataset))
+    for row in range(len(dataset)):
+        one, other = dataset[row], copy[row]
+        assert one.keys() == other.keys()
+        assert all(torch.equal(torch.as_tensor(one[name]), torch.as_tensor(other[name])) for name in one)
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

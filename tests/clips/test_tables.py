@@ -6,6 +6,7 @@ Run: .venv/bin/python -m pytest tests/clips/test_tables.py
 import csv
 import hashlib
 import os
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -264,6 +265,34 @@ def test_a_filename_may_look_like_a_number(tmp_path: Path) -> None:
 def test_a_filename_may_lie_in_a_subfolder(tmp_path: Path) -> None:
     table = read_metadata(write_metadata(tmp_path / "m.csv", with_cell(METADATA, 0, "clips/c..wav")))
     assert clip_paths(tmp_path, table["filename"])[2] == tmp_path / "clips" / "c..wav"
+
+
+@pytest.mark.parametrize(("lies", "named"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFC", "NFC"), ("NFD", "NFD")])
+def test_a_file_is_found_whose_name_looks_the_same(lies: str, named: str, tmp_path: Path) -> None:
+    """macOS, archives and cloud folders change how accents are written."""
+    name, folder = "é/né.wav", tmp_path / "données"
+    there = folder / unicodedata.normalize(lies, name)
+    there.parent.mkdir(parents=True)
+    there.touch()
+    rows = with_cell(METADATA, 0, unicodedata.normalize(named, name))
+    table = read_metadata(write_metadata(tmp_path / "m.csv", rows))
+    assert clip_paths(folder, table["filename"])[2].samefile(there)
+
+
+def test_of_two_files_that_look_the_same_each_has_its_own(tmp_path: Path) -> None:
+    names = [unicodedata.normalize(form, "né.wav") for form in ("NFC", "NFD")]
+    for name in names:
+        (tmp_path / name).write_text(ascii(name))
+    if len(list(tmp_path.iterdir())) == 1:
+        pytest.skip("to this file system they are one")
+    assert [path.read_text() for path in clip_paths(tmp_path, names)] == [ascii(name) for name in names]
+
+
+def test_another_form_of_a_name_does_not_lead_out_either(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / unicodedata.normalize("NFD", "né.wav")).symlink_to(tmp_path / "elsewhere.wav")
+    with pytest.raises(InputError, match="leads out"):
+        clip_paths(tmp_path / "data", [unicodedata.normalize("NFC", "né.wav")])
 
 
 def test_rows_are_counted_as_in_a_spreadsheet(tmp_path: Path) -> None:

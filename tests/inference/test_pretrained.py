@@ -5,6 +5,7 @@ Run: .venv/bin/python -m pytest tests/inference/test_pretrained.py
 
 import json
 import shutil
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -268,12 +269,29 @@ def test_a_changed_reference_is_not_used(published: Path, work: Path) -> None:
         scorer.score(answer.audio, answer.text, answer.task, answer.grade)
 
 
+@pytest.mark.parametrize(("lies", "named"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_file_is_found_whose_name_looks_the_same(work: Path, lies: str, named: str) -> None:
+    first = answers(work)[0]
+    shutil.copy(first.audio, work / "data" / unicodedata.normalize(lies, "né.wav"))
+    scorer = Scorer.from_config(work / "model_configs.pkl", work / "tts_data", device="cpu")
+    other = replace(first, audio=work / "data" / unicodedata.normalize(named, "né.wav"))
+    one, again = scorer.score_batch([first, other])
+    assert one == pytest.approx(again, abs=1e-6)
+
+
+def test_accents_of_an_answer_s_text_are_composed() -> None:
+    """For voices and tokenizers alike."""
+    composed, apart = (unicodedata.normalize(form, "a café") for form in ("NFC", "NFD"))
+    assert Answer("a.wav", apart, "sentence_repetition", "1") == Answer("a.wav", composed, "sentence_repetition", "1")
+
+
 @pytest.mark.parametrize(
     ("changes", "mentions"),
     [
         ({"task": "singing"}, "task 'singing'"),
         ({"grade": "4"}, "grade '4'"),
         ({"text": "  "}, "must not be empty"),
+        ({"text": "it\udc92s"}, "not UTF-8"),
         ({"audio": "nowhere.wav"}, r"nowhere\.wav: no such audio file"),
         ({"audio": np.zeros((2, 100), np.float32)}, "one channel"),
         ({"audio": np.zeros(0, np.float32)}, "at least one sample"),

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
@@ -487,6 +488,29 @@ def test_the_command_for_a_csv_takes_the_aligned_model(trained: Path, script: Ca
         assert (trained / "found" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
     problems = json.loads((trained / "found" / "problems.json").read_text(encoding="utf-8"))
     assert list(problems) == ["gone.wav"]
+
+
+@pytest.mark.slow
+def test_every_clip_has_results_of_its_own(trained: Path, script: Callable[..., Outcome]) -> None:
+    """Whatever it is called: as the list of problems, as the longest file, or as a folder that another's result is called."""
+    longest = ["x" * 251 + ".wav", "x" * 250 + "y.wav"]
+    names = ["problems", "problems~", "a", "a.json/b", "a.json~/b", "deep/problems", "problems.json", *longest]
+    header, first, *_ = read_rows(trained / "data" / "test_metadata.csv")
+    for name in names:
+        (trained / "data" / name).parent.mkdir(exist_ok=True)
+        shutil.copy(trained / "data" / first[0], trained / "data" / name)
+    write_rows(trained / "clips.csv", [header, *([name, *first[1:]] for name in [*names, "gone.wav"])])
+    call = ["localize.py", "--csv", "clips.csv", "--data_dir", "data", "--output_dir", "found"]
+    outcome = script(*call)
+    assert outcome.code == 0, outcome.error
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((trained / "found").rglob("*.json"))]
+    assert len([result for result in results if "units" in result]) == len(names)
+    problems = json.loads((trained / "found" / "problems.json").read_text(encoding="utf-8"))
+    assert list(problems) == ["gone.wav"]
+    assert (trained / "found" / "problems~.json").is_file()
+    write_rows(trained / "clips.csv", [header, ["problems", *first[1:]]])
+    assert script(*call).code == 0
+    assert not (trained / "found" / "problems.json").exists()  # an earlier run's
 
 
 @pytest.mark.skipif(

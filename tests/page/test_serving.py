@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+import unicodedata
 import zipfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
@@ -312,6 +313,15 @@ def test_texts_that_cannot_be_spoken_or_taken_are_listed_and_the_rest_is_scored(
     problems = dict(zip(scored["filename"], scored["problem"], strict=True))
     assert "'?!' can't be spoken" in problems["odd.wav"]
     assert "300" in problems["long.wav"]
+
+
+@pytest.mark.parametrize(("lies", "named"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_recording_is_found_whose_name_looks_the_same(uploads: Uploads, lies: str, named: str) -> None:
+    names = [unicodedata.normalize(named, name) for name in ("some/né.wav", "è.wav")]
+    files = {unicodedata.normalize(lies, name): name.encode() for name in ("some/né.wav", "others/è.wav")}
+    sent = [send(uploads, name, content) for name, content in {**files, "a.csv": table_of(names)}.items()]
+    with batch_from_files(sent, uploads) as batch:
+        assert [path.read_bytes().decode()[-5:] for path in batch.sources] == ["é.wav", "è.wav"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Run: .venv/bin/python -m pytest tests/speech/test_pronunciation.py
 
 import csv
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -203,6 +204,9 @@ def test_a_lexicon_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
         ("US", "AH S", "us", "lexicon"),
         ("TV", "T IY V IY", "TV", "lexicon"),
         ("I", "AY", "I", "lexicon"),
+        ("IT's", "IH T S", "it's", "lexicon"),
+        ("TV's", "T IY V IY Z", "TV's", "lexicon"),
+        ("O'CLOCK", "AH K L AA K", "o'clock", "lexicon"),
         ("Dr.", "D AA K T ER", "Dr.", "lexicon"),
         ("caf\u00e9", "K AH F EY", "caf\u00e9", "lexicon"),
         ("well-known", "W EH L N OW N", "well-known", "lexicon"),
@@ -218,6 +222,62 @@ def test_a_word_is_settled_by_a_rule(text: str, said: str, spoken: str, source: 
     assert phones(said) in found.choices
     assert found.source == source
     assert utterance_of(SENTENCES, text) == spoken
+
+
+@pytest.mark.parametrize("text", ["the naïve fox", "we met in the café", "a piñata for josé", "Ångström", "dvořák's cat"])
+@pytest.mark.parametrize("task", [SENTENCES, NONWORDS])
+def test_accents_are_composed_before_a_text_is_spoken(text: str, task: str) -> None:
+    """Decomposed ones are swallowed by espeak-ng, with the letter below."""
+    composed, apart = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
+    assert apart != composed
+    assert utterance_of(task, apart) == utterance_of(task, composed)
+    assert pronounce_text(task, apart) == pronounce_text(task, composed)
+    assert accepted_utterances(task, apart) == accepted_utterances(task, composed)
+    given = pronounce_text(task, composed).choices
+    assert accepted_utterances(task, apart, given) == accepted_utterances(task, composed, given)
+
+
+def test_accents_that_are_composed_already_are_spoken_as_before() -> None:
+    """References are found by it."""
+    assert utterance_of(SENTENCES, "the naïve fox") == "the naïve fox"
+
+
+@pytest.mark.parametrize("sign", ["\u200b", "\u200d", "\u00ad", "\ufeff", "\u2060"])
+def test_signs_that_nobody_sees_are_not_spoken(sign: str) -> None:
+    assert utterance_of(SENTENCES, f"a fi{sign}sh") == "a fish"
+    assert pronounce_text(SENTENCES, f"fi{sign}sh") == pronounce_text(SENTENCES, "fish")
+
+
+@pytest.mark.parametrize("call", [utterance_of, pronounce_text, accepted_utterances])
+def test_a_text_that_is_not_utf_8_is_named(call: Callable[[str, str], object]) -> None:
+    with pytest.raises(InputError, match="UTF-8"):
+        call(SENTENCES, "it\udc92s")
+
+
+def test_a_table_finds_a_text_however_its_accents_are_written(tmp_path: Path) -> None:
+    for written, form in (("a.csv", "NFC"), ("b.csv", "NFD")):
+        text = unicodedata.normalize(form, "café")
+        (tmp_path / written).write_text(f"task,text,pronunciation\n{SENTENCES},{text},K AE F\n", encoding="utf-8")
+        assert read_given(tmp_path / written) == {(SENTENCES, "caf\u00e9"): (("K", "AE", "F"),)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("is it all too late", "give it to us.", "the dog has it", "she has a red hat", "we don't know what it's called"),
+        *("the us-led x-ray", "it/us", "«it»", "*it*", "it_is", "ice-cream", "mr and mrs smith", "we met in the café"),
+    ],
+)
+def test_a_text_in_capitals_is_said_as_one_in_small_letters(text: str) -> None:
+    """It is spelled by voices otherwise: as `I T`."""
+    usual, capitals = utterance_of(SENTENCES, text), utterance_of(SENTENCES, text.upper())
+    assert read_words(capitals) == read_words(usual)
+    assert pronounce_text(SENTENCES, text.upper()) == pronounce_text(SENTENCES, text)
+
+
+@pytest.mark.parametrize("text", ["we like to play", "McDonald", "TV", "I am", "PhD", "USA", "U.S.", "X-ray", "R2D2", "a.m."])
+def test_capitals_that_are_meant_stay(text: str) -> None:
+    assert utterance_of(SENTENCES, text) == text
 
 
 def test_possessives_and_plurals_are_made_of_their_nouns() -> None:

@@ -609,3 +609,46 @@ def test_melo_with_a_checkpoint_cut_short(melo: type[FakeTTS]) -> None:
     Path("assets/tts_model/checkpoint.pth").write_bytes(b"cut")
     with pytest.raises(InputError, match=r"checkpoint\.pth"):
         make_voice(VoiceOptions("melo"))
+
+
+@pytest.fixture
+def moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], str]:
+    """Puts espeak-ng's data into a folder whose path has so many bytes."""
+    import espeakng_loader
+
+    data = Path(espeakng_loader.get_data_path())
+
+    def move(length: int) -> str:
+        left = length - len(f"{tmp_path}//{data.name}")
+        if left < 1:
+            pytest.skip("the temporary folder lies too deep")
+        folder = tmp_path / ("d" * left)
+        folder.mkdir()
+        (folder / data.name).symlink_to(data)
+        monkeypatch.setattr(espeakng_loader, "get_data_path", lambda: str(folder / data.name))
+        return str(folder / data.name)
+
+    return move
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="other paths are too long there")
+@pytest.mark.parametrize("length", [140, 155, 159])
+def test_as_long_a_path_as_espeak_takes_changes_nothing(moved: Callable[[int], str], length: int) -> None:
+    def speak() -> list[bytes]:
+        with Espeak() as espeak:
+            return [espeak.speak("the café", voice).samples.tobytes() for voice in ("en-us", "en-us+f3")]
+
+    before = speak()
+    assert len(moved(length)) == length
+    assert speak() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="other paths are too long there")
+@pytest.mark.parametrize("length", [160, 161, 200])
+def test_a_path_that_espeak_can_not_keep_is_named(moved: Callable[[int], str], length: int) -> None:
+    """To install it again would not help."""
+    path = moved(length)
+    with pytest.raises(InputError, match="shorter path") as refused, Espeak():
+        pass
+    assert path in str(refused.value)
+    assert str(length) in str(refused.value)

@@ -31,6 +31,29 @@ def pins(name: str) -> dict[str, str]:
     return {canonicalize_name(package): version.replace("*", "0") for package, version in pairs}
 
 
+def extras() -> dict[str, list[Requirement]]:
+    block = re.search(
+        r"^\[project\.optional-dependencies\]\n(.*?)^\[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert block is not None
+    lists = re.findall(r"^(\w+) = \[(.*?)\](?:$| #)", block[1], re.MULTILINE | re.DOTALL)
+    return {name: [Requirement(item) for item in re.findall(r'"([^"]+)"', items)] for name, items in lists}
+
+
+def test_every_extra_is_tried_under_the_constraints() -> None:
+    """By pip, which knows what each package asks for: `make constraints`, before a change lands."""
+    (tried,) = re.findall(r"^EXTRAS := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert sorted(tried.split(",")) == sorted(extras())
+    assert "make lint constraints" in (ROOT / ".ci" / "run").read_text()
+    assert "bash .ci/run" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+
+
+def test_the_constraints_pin_what_extras_ask_for() -> None:
+    pinned = pins("constraints.txt")
+    for item in (item for items in extras().values() for item in items):
+        assert item.specifier.contains(pinned[canonicalize_name(item.name)]), item
+
+
 @pytest.mark.parametrize("name", ["requirements.txt", "constraints.txt", "constraints-lowest.txt"])
 def test_every_pin_is_one_that_the_project_allows(name: str) -> None:
     for package, version in pins(name).items():

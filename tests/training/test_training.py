@@ -3,6 +3,7 @@
 Run: .venv/bin/python -m pytest tests/training/test_training.py
 """
 
+import multiprocessing
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +116,28 @@ def test_accumulation_changes_nothing(make_job: Callable[..., TrainingJob], tmp_
         for parts in (1, 4)
     ]
     np.testing.assert_allclose(checkpoints[0].oof.predictions, checkpoints[1].oof.predictions, atol=2e-3)
+
+
+@pytest.fixture
+def start_processes() -> Iterator[Callable[[str], None]]:
+    """Sets how processes are started, as another system or Python would."""
+    before = multiprocessing.get_start_method(allow_none=True)
+    yield lambda method: multiprocessing.set_start_method(method, force=True)
+    multiprocessing.set_start_method(before, force=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["aligntiny", "verifytiny"])
+def test_loading_processes_give_the_same_bytes_however_they_are_started(
+    make_job: Callable[..., TrainingJob], tmp_path: Path, start_processes: Callable[[str], None], model: str
+) -> None:
+    job = make_job(model, epochs=1)
+    here = load_checkpoint(train_fold(job))
+    for method in multiprocessing.get_all_start_methods():
+        start_processes(method)
+        other = load_checkpoint(train_fold(with_options(job, output_dir=tmp_path / method, num_workers=1)))
+        assert same_weights(here, other), method
+        assert here.history == other.history, method
 
 
 @pytest.mark.slow
