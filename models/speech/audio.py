@@ -14,11 +14,10 @@ from tqdm import tqdm
 
 from models.base.files import replace_when_done
 from models.errors import InputError
+from models.speech.decoding import decode
 
 SAMPLE_RATE_HZ = 16_000
-LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
-LONGEST_SECONDS = 600  # far beyond any answer
-MOST_SAMPLES = 50_000_000  # of all channels, 200 MB: ten minutes of stereo at 41 kHz
+MOST_BYTES = 400_000_000  # of a file: MOST_SAMPLES as float64
 SILENCE_LEVEL = 1e-4  # -80 dB of full scale: what stays below it holds no speech
 
 Waveform = NDArray[np.float32]
@@ -35,39 +34,35 @@ def read_audio(path: Path, max_seconds: float | None = None, content: bytes | No
     Raises
     ------
     InputError
-        Naming the file, where it is missing, unreadable, empty, not finite, or so large that it is no answer.
+        Naming the file, where it is missing, unreadable, empty, not finite, breaks off, or is so large that it is no answer.
     """
     if content is None and not os.path.isfile(path):  # unlike Path.is_file, not disturbed by a name that is too long
         raise InputError(f"{path}: no such audio file")
     try:
-        with soundfile.SoundFile(path if content is None else io.BytesIO(content)) as file:
-            rate_hz = file.samplerate
-            frames = file.frames if max_seconds is None else min(file.frames, int(np.ceil(max_seconds * rate_hz)))
-            _check_size(path, frames, file.channels, rate_hz)
-            samples = file.read(frames, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise InputError(
-            f"{path}: not readable as audio ({getattr(error, 'error_string', error)}); convert it to WAV or FLAC"
-        ) from error
-    if len(samples) == 0:
+        sounds = decode(_content(path) if content is None else content, max_seconds)
+        parts = [resample(_to_mono(sound.samples), sound.rate_hz) for sound in sounds if len(sound.samples)]
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except Exception as error:  # whatever a library throws over a broken file costs this file alone
+        reason = getattr(error, "error_string", "") or str(error) or type(error).__name__
+        raise InputError(f"{path}: not readable as audio ({reason}); convert it to WAV or FLAC") from error
+    if not parts:
         raise InputError(f"{path}: the audio is empty (0 samples); record it again or take its row out")
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _content(path: Path) -> bytes:
+    if os.path.getsize(path) > MOST_BYTES:
+        raise InputError(f"{os.path.getsize(path) / 1e6:.0f} MB are too long for an answer; cut it")
+    return path.read_bytes()
+
+
+def _to_mono(samples: NDArray[np.float32]) -> Waveform:
+    """The mean of the channels [shape=(n, channels)]."""
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
     if not np.isfinite(mono).all():
-        raise InputError(f"{path}: the audio holds NaN or infinite samples; convert it again from its source")
-    return resample(mono, rate_hz)
-
-
-def _check_size(path: Path, frames: int, channels: int, rate_hz: int) -> None:
-    """What a header claims can fill the memory, before there is anything to hear."""
-    if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
-        raise InputError(
-            f"{path}: a sample rate of {rate_hz} Hz, where {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} are read; convert it again"
-        )
-    if frames * channels > MOST_SAMPLES or frames > LONGEST_SECONDS * rate_hz:
-        raise InputError(
-            f"{path}: {frames / rate_hz:.0f} s of {channels} channels at {rate_hz} Hz is too long for an answer; "
-            f"cut it, to {LONGEST_SECONDS} s at most"
-        )
+        raise InputError("the audio holds NaN or infinite samples; convert it again from its source")
+    return mono
 
 
 def resample(waveform: Waveform, rate_hz: int) -> Waveform:
