@@ -25,7 +25,7 @@ from models.inference.submission import (
     write_problems,
     write_submission,
 )
-from models.speech.audio import Waveform, try_audio_files
+from models.speech.audio import Waveform, try_answers
 from models.speech.checksums import refuse_older_speech
 from models.speech.options import add_voice_arguments, trained_voice
 from models.speech.pronunciation_table import given_beside
@@ -95,7 +95,7 @@ class Here:
     num_workers: int
 
     def check(self, filenames: Sequence[str]) -> list[float | InputError]:
-        return try_audio_files(clip_paths(self.data_dir, filenames))
+        return try_answers(clip_paths(self.data_dir, filenames))
 
     def score(self, members: Sequence[Any], table: pd.DataFrame, references: dict[str, Waveform]) -> Any:
         print(f"{len(table)} clips, {len(members)} checkpoints, {self.device} in {self.precision}")

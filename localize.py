@@ -16,7 +16,7 @@ from models.base.cli import make_parser, run
 from models.base.files import replace_when_done
 from models.clips.tables import GRADES, TASKS, clip_paths, read_metadata
 from models.errors import InputError
-from models.speech.audio import Waveform, read_audio
+from models.speech.audio import Waveform, read_answer
 from models.speech.checksums import refuse_older_speech
 from models.speech.options import add_voice_arguments, trained_voice
 from models.speech.pronunciation import utterance_of
@@ -130,7 +130,7 @@ def localize_clips(
     speak = make_speak(arguments, checkpoint, [said for each in asked for said in room.needed_utterances(*each)])
     for clip in tqdm(clips, "localizing", unit=" clips", disable=None):
         try:
-            response = read_audio(clip["path"], model.recipe.max_seconds)
+            response = read_answer(clip["path"], model.recipe.max_seconds)
             given = (clip["text"], clip["task"], clip["grade"], response, speak, method, clip["pronunciation"])
             found = room.localize(model, *given)
         except InputError as error:

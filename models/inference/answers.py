@@ -9,9 +9,10 @@ import pandas as pd
 
 from models.clips.tables import GRADES, TASKS
 from models.errors import InputError
-from models.speech.audio import Waveform
+from models.speech.audio import try_answers
 from models.speech.pronunciation import utterance_of
 from models.speech.pronunciation_table import first_choice, from_cell
+from models.speech.samples import Waveform, check_is_answer, check_samples
 
 
 @dataclass(frozen=True)
@@ -59,18 +60,30 @@ def as_table(answers: Sequence[Answer]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["expected_text", "task", "grade", "pronunciation"])
 
 
-def as_source(audio: Path | str | Waveform) -> Path | Waveform:
-    """As a dataset takes it. Raises InputError where a waveform is none."""
-    return check_waveform(audio) if isinstance(audio, np.ndarray) else Path(audio)
+def as_sources(audio: Sequence[Path | str | Waveform]) -> list[Path | Waveform]:
+    """As a dataset takes them; files are decoded once to see whether they can be.
+
+    Raises
+    ------
+    InputError
+        Where one can't be read, is no waveform, or no answer: the first.
+    """
+    sources = [check_waveform(one) if isinstance(one, np.ndarray) else Path(one) for one in audio]
+    lengths = iter(try_answers(source for source in sources if isinstance(source, Path)))
+    for source in sources:
+        if isinstance(source, np.ndarray):
+            check_is_answer(source)
+        elif isinstance(error := next(lengths), InputError):
+            raise error
+    return sources
 
 
 def check_waveform(audio: Waveform) -> Waveform:
-    """As float32. Raises InputError where it is not one channel of finite floats."""
+    """As float32. Raises InputError where it is not one channel of floats in [-1, 1]."""
     if audio.ndim != 1 or len(audio) == 0 or not np.issubdtype(audio.dtype, np.floating):
         raise InputError(
             f"a waveform of shape {audio.shape} and type {audio.dtype}: must be one channel of floats in [-1, 1], "
             "of at least one sample (divide 16-bit samples by 32768, average channels)"
         )
-    if not np.isfinite(audio).all():
-        raise InputError("the waveform holds NaN or infinite samples; convert it again from its source")
+    check_samples(audio)
     return np.ascontiguousarray(audio, dtype=np.float32)

@@ -21,7 +21,7 @@ from models.ensemble.config import read_config
 from models.ensemble.metrics import Values
 from models.ensemble.rebuild import check_weights
 from models.errors import InputError
-from models.inference.answers import Answer, as_source, as_table, check_waveform
+from models.inference.answers import Answer, as_sources, as_table, check_waveform
 from models.inference.published import CONFIG_FILE, Published, read_published, write_published
 from models.inference.scoring import Member, load_members, score_clips
 from models.inference.texts import heard_utterances
@@ -197,7 +197,7 @@ class Scorer:
         table = as_table([self.with_pronunciation(answer) for answer in answers])
         said = heard_utterances(self.published.members, table)
         refuse_older_speech(zip(table["expected_text"], said, strict=False), self.published.trained_with)
-        sources = [as_source(answer.audio) for answer in answers]
+        sources = as_sources([answer.audio for answer in answers])
         return score_clips(
             self.published.members,
             table,

@@ -20,7 +20,7 @@ def find_unreadable(results: Sequence[float | InputError], data_dir: Path) -> di
     Parameters
     ----------
     results
-        Of `audio.try_audio_files`.
+        Of `audio.try_answers`.
 
     Raises
     ------

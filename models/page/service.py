@@ -14,10 +14,9 @@ from models.inference.answers import Answer
 from models.inference.scorer import Scorer
 from models.localize.result import Unit
 from models.page.thresholds import Thresholds, Verdict, judge
-from models.speech.audio import SAMPLE_RATE_HZ, SILENCE_LEVEL, Waveform, read_audio, try_audio_files
+from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_answer, try_answers
 
 LONGEST_TYPED_TEXT = 300  # characters
-_SHORTEST_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ class Service:
             In words for a visitor, without a path.
         """
         try:
-            waveform = read_audio(path, self.max_seconds + 1)
+            waveform = read_answer(path, self.max_seconds + 1)
         except InputError as error:
             raise InputError(_without_path(error, path)) from error
         self._check_length(len(waveform) / SAMPLE_RATE_HZ)
@@ -139,7 +138,7 @@ class Service:
     ) -> pd.DataFrame:
         """METADATA_COLUMNS, probability, verdict and problem of each row; a row with a problem has no score."""
         paths = [source if isinstance(source, Path) else None for source in batch.sources]
-        lengths = iter(try_audio_files([path for path in paths if path is not None]))
+        lengths = iter(try_answers([path for path in paths if path is not None]))
         problems = ["" for _ in paths]
         for row, (path, source) in enumerate(zip(paths, batch.sources, strict=True)):
             found = source if path is None else next(lengths)
@@ -183,8 +182,6 @@ class Service:
     def _check_length(self, seconds: float) -> None:
         if seconds > self.max_seconds:
             raise InputError(f"the recording is longer than {self.max_seconds:g} s; cut it to the answer")
-        if seconds < _SHORTEST_SECONDS:
-            raise InputError(f"the recording lasts {seconds * 1000:.0f} ms only; record it again")
 
 
 def check_text(text: str) -> str:
@@ -216,8 +213,6 @@ def _doubts(waveform: Waveform, scorer: Scorer) -> list[str]:
     """Why a score may mean little."""
     heard = min(member.checkpoint.recipe.max_seconds for member in scorer.published.members)
     seconds, doubts = len(waveform) / SAMPLE_RATE_HZ, []
-    if float(np.abs(waveform).max()) < SILENCE_LEVEL:
-        doubts.append("The recording is silent; the score means nothing.")
     if seconds > heard:
         doubts.append(f"Only the first {heard:g} s of the recording's {seconds:.0f} s are heard.")
     return doubts
@@ -225,4 +220,4 @@ def _doubts(waveform: Waveform, scorer: Scorer) -> list[str]:
 
 def _without_path(error: InputError, path: Path) -> str:
     """The same words, without where a file lies on the server."""
-    return str(error).replace(str(path), "the recording")
+    return str(error).removeprefix(f"{path}: ").replace(str(path), "the recording")

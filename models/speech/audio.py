@@ -2,25 +2,21 @@
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.base.files import replace_when_done
 from models.errors import InputError
-from models.speech.decoding import decode
+from models.speech.decoding import Sound, decode
+from models.speech.samples import SAMPLE_RATE_HZ, Waveform, check_is_answer, check_samples, to_mono
 
-SAMPLE_RATE_HZ = 16_000
 MOST_BYTES = 400_000_000  # of a file: MOST_SAMPLES as float64
-SILENCE_LEVEL = 1e-4  # -80 dB of full scale: what stays below it holds no speech
-
-Waveform = NDArray[np.float32]
 
 
 def read_audio(path: Path, max_seconds: float | None = None, content: bytes | None = None) -> Waveform:
@@ -40,7 +36,7 @@ def read_audio(path: Path, max_seconds: float | None = None, content: bytes | No
         raise InputError(f"{path}: no such audio file")
     try:
         sounds = decode(_content(path) if content is None else content, max_seconds)
-        parts = [resample(_to_mono(sound.samples), sound.rate_hz) for sound in sounds if len(sound.samples)]
+        parts = [_heard(sound) for sound in sounds if len(sound.samples)]
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except Exception as error:  # whatever a library throws over a broken file costs this file alone
@@ -51,18 +47,25 @@ def read_audio(path: Path, max_seconds: float | None = None, content: bytes | No
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
+def read_answer(path: Path, max_seconds: float | None = None) -> Waveform:
+    """As `read_audio`; raises InputError too where it is no answer, being silent or too short."""
+    waveform = read_audio(path, max_seconds)
+    try:
+        check_is_answer(waveform)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return waveform
+
+
 def _content(path: Path) -> bytes:
     if os.path.getsize(path) > MOST_BYTES:
         raise InputError(f"{os.path.getsize(path) / 1e6:.0f} MB are too long for an answer; cut it")
     return path.read_bytes()
 
 
-def _to_mono(samples: NDArray[np.float32]) -> Waveform:
-    """The mean of the channels [shape=(n, channels)]."""
-    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
-    if not np.isfinite(mono).all():
-        raise InputError("the audio holds NaN or infinite samples; convert it again from its source")
-    return mono
+def _heard(sound: Sound) -> Waveform:
+    check_samples(sound.samples)
+    return resample(to_mono(sound.samples), sound.rate_hz)
 
 
 def resample(waveform: Waveform, rate_hz: int) -> Waveform:
@@ -84,14 +87,23 @@ def write_wav(path: Path, waveform: Waveform) -> None:
 
 def try_audio_files(paths: Iterable[Path]) -> list[float | InputError]:
     """Decode every file once, in threads: its length in seconds, or what is wrong with it, naming the file."""
+    return _in_threads(length_or_error, paths)
+
+
+def try_answers(paths: Iterable[Path]) -> list[float | InputError]:
+    """The same; what is no answer, being silent or too short, is wrong too."""
+    return _in_threads(answer_length_or_error, paths)
+
+
+def _in_threads(measure: Callable[[Path], float | InputError], paths: Iterable[Path]) -> list[float | InputError]:
     paths = list(paths)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        lengths = pool.map(length_or_error, paths)
-        return list(tqdm(lengths, "checking audio", len(paths), unit=" clips", disable=None))
+        lengths = pool.map(measure, paths)
+        return list(tqdm(lengths, "checking audio", len(paths), unit=" clips", disable=len(paths) == 1 or None))
 
 
 def check_audio_files(paths: Iterable[Path]) -> list[float]:
-    """The lengths of files that must all be sound, in seconds.
+    """The lengths of files that must all be readable, in seconds.
 
     Raises
     ------
@@ -110,5 +122,13 @@ def length_or_error(path: Path) -> float | InputError:
     """A file's length in seconds, or what is wrong with it: all of it is decoded."""
     try:
         return len(read_audio(path)) / SAMPLE_RATE_HZ
+    except InputError as error:
+        return error
+
+
+def answer_length_or_error(path: Path) -> float | InputError:
+    """The same of an answer."""
+    try:
+        return len(read_answer(path)) / SAMPLE_RATE_HZ
     except InputError as error:
         return error

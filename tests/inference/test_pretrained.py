@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-from fakes import INFER, Script, priors, read_rows, set_cell, snapshot, trained_checkpoint
+from fakes import INFER, NO_ANSWERS, Script, priors, read_rows, set_cell, snapshot, trained_checkpoint
 from safetensors.torch import load_file, save_file
 
 from models.base.files import sha256_of_file
@@ -278,6 +278,9 @@ def test_a_changed_reference_is_not_used(published: Path, work: Path) -> None:
         ({"audio": np.zeros((2, 100), np.float32)}, "one channel"),
         ({"audio": np.zeros(0, np.float32)}, "at least one sample"),
         ({"audio": np.zeros(100, np.int16)}, "divide 16-bit"),
+        ({"audio": np.full(1000, 9000.0)}, "reach 9000.*divide"),
+        ({"audio": np.full(1000, 1e300)}, "reach 1e.300"),
+        *(({"audio": waveform}, "record it again") for waveform in NO_ANSWERS.values()),
         ({"audio": np.full(100, np.nan, np.float32)}, "NaN"),
     ],
 )
@@ -287,6 +290,13 @@ def test_wrong_questions_are_answered_by_name(work: Path, changes: dict, mention
     with pytest.raises(InputError, match=mentions):
         scorer.score_batch([right, replace(right, **changes)])
     assert len(scorer.score_batch([])) == 0
+
+
+def test_a_file_that_is_no_answer_is_named(work: Path) -> None:
+    scorer = Scorer.from_config(work / "model_configs.pkl", work / "tts_data", device="cpu")
+    soundfile.write("silent.wav", NO_ANSWERS["silence"], 16_000)
+    with pytest.raises(InputError, match=r"silent\.wav.*record it again"):
+        scorer.score("silent.wav", "old", "deletion", "KG")
 
 
 @pytest.mark.slow

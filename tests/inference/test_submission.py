@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import AUDIO_DAMAGE, INFER, Script, checkpoints, priors, read_rows, set_cell, write_rows
+import soundfile
+from fakes import AUDIO_DAMAGE, INFER, NO_ANSWERS, Script, checkpoints, priors, read_rows, set_cell, write_rows
 
 from models.clips.tables import GRADES, TASKS, read_test_table
 from models.ensemble.blend import group_priors
@@ -22,6 +23,17 @@ UNREADABLE = sorted(set(AUDIO_DAMAGE) - {"circle of links"})  # which leads out 
 
 def scores_of(work: Path) -> dict[str, str]:
     return dict(read_rows(work / "submission.csv")[1:])
+
+
+@pytest.mark.parametrize("kind", NO_ANSWERS)
+def test_what_is_no_answer_gets_its_groups_prior(kind: str, work: Path, script: Script) -> None:
+    soundfile.write(work / "data" / "test3.wav", NO_ANSWERS[kind], 16000, subtype="FLOAT")
+    assert script(INFER).code == 0
+    row = read_test_table(work / "data").set_index("filename").loc["test3.wav"]
+    assert float(scores_of(work)["test3.wav"]) == pytest.approx(priors()[row["task"]][row["grade"]])
+    _, (name, _, reason) = read_rows(work / "submission.csv.problems.csv")
+    assert name == "test3.wav"
+    assert "record it again" in reason
 
 
 @pytest.mark.parametrize("how", UNREADABLE)
@@ -191,7 +203,7 @@ def test_a_voice_that_can_not_work_stays_an_error(
     works: bool, error: Exception, odd_texts: dict[str, float], work: Path, monkeypatch: pytest.MonkeyPatch, script: Script
 ) -> None:  # fmt: skip
     """One that fails over a text and speaks others does work, whatever its library raises."""
-    answers = {"one": np.ones(800, np.float32)} if works else {"one": np.zeros(800, np.float32)}
+    answers = {"one": np.sin(np.arange(800, dtype=np.float32))} if works else {"one": np.zeros(800, np.float32)}
     voice = BrokenVoice(read_identity(work / "tts_data"), answers, error)
     monkeypatch.setattr("models.speech.speaking.make_voice", lambda options: voice)
     outcome = script(INFER, "--output", "again.csv")

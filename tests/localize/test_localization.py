@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
-from fakes import ROOT, Outcome, read_rows, write_rows
+from fakes import NO_ANSWERS, ROOT, Outcome, read_rows, write_rows
 
 from experiments.known_edits import find_change
 from experiments.measure_localization import goodness, hits
@@ -389,7 +390,7 @@ def test_a_picture_names_every_word(shipped: LoadedModel, speak: Callable[[str],
 def test_a_response_that_is_none_is_refused(
     shipped: LoadedModel, speak: Callable[[str], Waveform], response: Waveform
 ) -> None:
-    with pytest.raises(InputError, match="response"):
+    with pytest.raises(InputError, match=r"response|recording|audio"):
         localize(shipped, "we like it", "blending", "1", response, speak)
 
 
@@ -501,6 +502,11 @@ def test_the_command_for_one_clip_and_a_joint_model(trained: Path, script: Calla
     outcome = script("localize.py", "--checkpoint", "assets/model2s_0.pth", *one, "--method", "alignment")
     assert outcome.code == 1
     assert "model2s_0.pth" in outcome.error
+    for kind, waveform in NO_ANSWERS.items():
+        soundfile.write(trained / "none.wav", waveform, 16000, subtype="FLOAT")
+        outcome = script("localize.py", "--checkpoint", "assets/model2s_0.pth", "--audio", "none.wav", *one[2:])
+        assert outcome.code == 1, kind
+        assert "none.wav: the recording" in outcome.error
     outcome = script("localize.py", *one[:1], "nothing.wav", *one[2:])
     assert outcome.code == 1
     assert "nothing.wav" in outcome.error
