@@ -92,12 +92,19 @@ def read_clips(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     ]
 
 
-def write_result(target: Path, found: Any, picture: bool) -> None:
+def write_result(target: Path, found: Any, picture: bool) -> str:
+    """Writes a clip's files; why the picture, which comes last, could not be drawn, or nothing."""
     with replace_when_done(Path(f"{target}.json")) as temporary:
         temporary.write_text(json.dumps(room.to_json(found), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    if picture:
-        with replace_when_done(Path(f"{target}.png")) as temporary:
-            temporary.write_bytes(room.as_png(room.draw(found)))
+    if not picture:
+        return ""
+    try:
+        drawn = room.as_png(room.draw(found))
+    except Exception as error:  # whatever the library raises costs this picture alone
+        return f"its picture could not be drawn ({type(error).__name__}: {error}); its JSON is there"
+    with replace_when_done(Path(f"{target}.png")) as temporary:
+        temporary.write_bytes(drawn)
+    return ""
 
 
 def make_speak(arguments: argparse.Namespace, checkpoint: Any, said: list[str]) -> Callable[[str], Waveform]:
@@ -136,7 +143,8 @@ def localize_clips(
         except InputError as error:
             yield clip["name"], str(error)
             continue
-        write_result(arguments.output_dir / clip["name"], found, arguments.picture)
+        if failed := write_result(arguments.output_dir / clip["name"], found, arguments.picture):
+            yield clip["name"], failed
         if arguments.csv is None:
             print("\n".join(f"{unit.kind:10}{unit.score:6.2f}  {unit.text}" for unit in found.units))
 

@@ -27,10 +27,13 @@ class Explanation:
     ----------
     picture_png
         A picture of it; None where there is none.
+    note
+        Why there is none, if something went wrong.
     """
 
     units: Sequence[Unit]
     picture_png: bytes | None
+    note: str = ""
 
 
 Explain = Callable[[Scorer, Answer, float], Explanation]  # the probability comes last
@@ -124,6 +127,7 @@ class Service:
         if self._explain is not None:
             try:
                 explanation = self._explain(self.scorer, answer, probability)
+                notes += [explanation.note] if explanation.note else []
             except InputError as error:
                 notes.append(f"Where the answer departs from the text can't be shown: {error}")
         (reference,) = self.scorer.references([answer.utterance]).values()
