@@ -18,6 +18,7 @@ from models.cluster.options import ClusterOptions, add_clip_arguments, clip_opti
 from models.errors import InputError
 from models.inference.submission import (
     add_problems,
+    find_unheard_rows,
     find_unreadable,
     find_unspoken,
     problems_path,
@@ -36,8 +37,9 @@ def parse_arguments() -> tuple[argparse.Namespace, ClusterOptions | None]:
     parser = make_parser(
         "Give every clip of test_metadata.csv the ensemble's probability that the answer was right, in the order of "
         "submission_format.csv. Expected texts without a reference are spoken with the voice that the models were trained with. "
-        "A clip that can't be read, or whose expected text can't be spoken, gets the share of right answers in its task and "
-        "grade, and is listed in <output>.problems.csv with the reason.",
+        "A clip that can't be read, of which nothing is heard, or whose expected text can't be spoken, gets the share of right "
+        "answers in its task and grade, and is listed in <output>.problems.csv with the reason; so is, with its score, a clip "
+        "that is longer than the models hear.",
         "python infer.py --folds_per_model 3",
     )
     add_data_arguments(parser)
@@ -69,7 +71,7 @@ def check_output(path: Path) -> None:
 
 def check_strict(strict: bool, problems: dict[int, str]) -> None:
     if problems and strict:
-        raise InputError(f"--strict: {len(problems)} clips can't be scored, the first: {next(iter(problems.values()))}")
+        raise InputError(f"--strict: {len(problems)} clips would be listed, the first: {next(iter(problems.values()))}")
 
 
 def without(table: pd.DataFrame, problems: dict[int, str]) -> pd.DataFrame:
@@ -141,17 +143,25 @@ def main() -> None:
         problems = find_unspoken(table, unspoken, refused, arguments.data_dir)
         lengths = place.check(without(table, problems)["filename"].tolist())
         problems = add_problems(problems, find_unreadable(lengths, arguments.data_dir), len(table))
-        check_strict(arguments.strict, problems)
+        seconds = [found for found in lengths if isinstance(found, float)]
+        unheard = find_unheard_rows(members, without(table, problems), seconds, references)
+        listed = add_problems(problems, unheard.answers | unheard.parts, len(table))
+        problems = add_problems(problems, unheard.answers, len(table))
+        check_strict(arguments.strict, listed)
         with sole_writer(arguments.output):
             scores = place.score(members, without(table, problems), references)
             scores = with_priors(table, scores, problems, config.priors)
-            write_problems(arguments.output, table, scores, problems)
+            write_problems(arguments.output, table, scores, listed)
             write_submission(arguments.output, table, scores)
     print(f"wrote {arguments.output}: {len(scores)} scores, {scores.mean():.3f} on average")
     if problems:
         print(
-            f"{len(problems)} clips could not be read, or their texts not spoken, and got their task's and grade's prior: "
-            f"{problems_path(arguments.output)}"
+            f"{len(problems)} clips could not be read or heard, or their texts not spoken, and got their task's and grade's "
+            f"prior: {problems_path(arguments.output)}"
+        )
+    if cut := len(listed) - len(problems):
+        print(
+            f"{cut} clips are longer than the models hear, and were scored by what is heard: {problems_path(arguments.output)}"
         )
 
 

@@ -14,9 +14,10 @@ from models import base
 from models import localize as room
 from models.base.cli import make_parser, run
 from models.base.files import replace_when_done
+from models.clips.hearing import told_cut
 from models.clips.tables import GRADES, TASKS, clip_paths, read_metadata
 from models.errors import InputError
-from models.speech.audio import Waveform, read_answer
+from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_answer
 from models.speech.checksums import refuse_older_speech
 from models.speech.options import add_voice_arguments, trained_voice
 from models.speech.pronunciation import utterance_of
@@ -30,7 +31,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = make_parser(
         "Score each word of the expected text (of a single word, each phone or syllable), say when it was spoken, and what is "
         "missing, different or inserted. Writes <clip>.json, and <clip>.png with --picture. Clips of a CSV that can't be read "
-        f"are left out and listed in {PROBLEMS_FILE}.",
+        f"are left out and listed in {PROBLEMS_FILE}; so are those that are longer than the model hears.",
         'python localize.py --config model_configs.pkl --audio answer.wav --text "we like to play" --picture',
     )
     model = parser.add_mutually_exclusive_group()
@@ -126,8 +127,8 @@ def make_speak(arguments: argparse.Namespace, checkpoint: Any, said: list[str]) 
 
 def localize_clips(
     arguments: argparse.Namespace, checkpoint: Any, clips: list[dict[str, Any]]
-) -> Iterator[tuple[str, str]]:
-    """Writes each clip's files; yields the name of each clip that could not be done, and why."""
+) -> Iterator[tuple[str, str, bool]]:
+    """Writes each clip's files; yields what is to be told of clips: the name, in words, and whether it could not be done."""
     model = room.load_model(checkpoint, base.resolve_device(arguments.device))
     method = room.choose_method(model.recipe, arguments.method, model.name)
     if method != "tokens":
@@ -137,14 +138,18 @@ def localize_clips(
     speak = make_speak(arguments, checkpoint, [said for each in asked for said in room.needed_utterances(*each)])
     for clip in tqdm(clips, "localizing", unit=" clips", disable=None):
         try:
-            response = read_answer(clip["path"], model.recipe.max_seconds)
-            given = (clip["text"], clip["task"], clip["grade"], response, speak, method, clip["pronunciation"])
-            found = room.localize(model, *given)
+            response = read_answer(clip["path"])
+            text, task, given = clip["text"], clip["task"], clip["pronunciation"]
+            heard = response[: round(model.recipe.max_seconds * SAMPLE_RATE_HZ)]
+            found = room.localize(model, text, task, clip["grade"], heard, speak, method, given)
+            reference = room.reference_seconds(text, task, method, speak, given)
         except InputError as error:
-            yield clip["name"], str(error)
+            yield clip["name"], str(error), True
             continue
-        if failed := write_result(arguments.output_dir / clip["name"], found, arguments.picture):
-            yield clip["name"], failed
+        failed = write_result(arguments.output_dir / clip["name"], found, arguments.picture)
+        cut = told_cut([model.recipe], len(response) / SAMPLE_RATE_HZ, reference)
+        if failed or cut:
+            yield clip["name"], "; ".join(filter(None, (cut, failed))), False
         if arguments.csv is None:
             print("\n".join(f"{unit.kind:10}{unit.score:6.2f}  {unit.text}" for unit in found.units))
 
@@ -155,16 +160,23 @@ def main() -> None:
         raise InputError("--picture needs a package: pip install matplotlib")
     clips = read_clips(arguments)
     texts = [clip["text"] for clip in clips]
-    problems: dict[str, str] = {}
+    told: list[tuple[str, str, bool]] = []
     for checkpoint, places in room.choose_checkpoints(arguments.checkpoint, arguments.config, arguments.method, texts):
-        problems |= localize_clips(arguments, checkpoint, [clips[place] for place in places])
-    if problems and arguments.csv is None:
-        raise InputError(next(iter(problems.values())))
-    print(f"wrote {arguments.output_dir}: {len(clips) - len(problems)} clips")
-    if problems:
+        told += localize_clips(arguments, checkpoint, [clips[place] for place in places])
+    undone = [name for name, _, failed in told if failed]
+    if undone and arguments.csv is None:
+        raise InputError(told[0][1])
+    print(f"wrote {arguments.output_dir}: {len(clips) - len(undone)} clips")
+    if told and arguments.csv is None:
+        print(told[0][1])
+    elif told:
         with replace_when_done(arguments.output_dir / PROBLEMS_FILE) as temporary:
-            temporary.write_text(json.dumps(problems, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        print(f"{len(problems)} clips could not be done, and why: {arguments.output_dir / PROBLEMS_FILE}")
+            listed = {name: words for name, words, _ in told}
+            temporary.write_text(json.dumps(listed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        print(
+            f"{len(undone)} clips could not be done, {len(told) - len(undone)} not to their end or not drawn, and why: "
+            f"{arguments.output_dir / PROBLEMS_FILE}"
+        )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from models.errors import InputError
 from models.speech.audio import try_answers
 from models.speech.pronunciation import utterance_of
 from models.speech.pronunciation_table import first_choice, from_cell
-from models.speech.samples import Waveform, check_is_answer, check_samples
+from models.speech.samples import SAMPLE_RATE_HZ, Waveform, check_is_answer, check_samples
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def as_table(answers: Sequence[Answer]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["expected_text", "task", "grade", "pronunciation"])
 
 
-def as_sources(audio: Sequence[Path | str | Waveform]) -> list[Path | Waveform]:
-    """As a dataset takes them; files are decoded once to see whether they can be.
+def as_sources(audio: Sequence[Path | str | Waveform]) -> tuple[list[Path | Waveform], list[float]]:
+    """As a dataset takes them, and how many seconds each lasts; files are decoded once to see whether they can be.
 
     Raises
     ------
@@ -69,13 +69,20 @@ def as_sources(audio: Sequence[Path | str | Waveform]) -> list[Path | Waveform]:
         Where one can't be read, is no waveform, or no answer: the first.
     """
     sources = [check_waveform(one) if isinstance(one, np.ndarray) else Path(one) for one in audio]
-    lengths = iter(try_answers(source for source in sources if isinstance(source, Path)))
-    for source in sources:
-        if isinstance(source, np.ndarray):
-            check_is_answer(source)
-        elif isinstance(error := next(lengths), InputError):
-            raise error
-    return sources
+    in_files = iter(try_answers(source for source in sources if isinstance(source, Path)))
+    seconds = [_seconds(source) if isinstance(source, np.ndarray) else next(in_files) for source in sources]
+    for found in seconds:
+        if isinstance(found, InputError):
+            raise found
+    return sources, [found for found in seconds if isinstance(found, float)]
+
+
+def _seconds(waveform: Waveform) -> float | InputError:
+    try:
+        check_is_answer(waveform)
+    except InputError as error:
+        return error
+    return len(waveform) / SAMPLE_RATE_HZ
 
 
 def check_waveform(audio: Waveform) -> Waveform:

@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "choice": ["choose_checkpoints", "choose_member"],
-        "localization": ["localize", "needed_utterances"],
+        "localization": ["localize", "needed_utterances", "reference_seconds"],
         "methods": ["METHODS", "choose_method"],
         "model": ["load_model"],
         "picture": ["as_png", "draw"],

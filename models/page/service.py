@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from models.clips.hearing import told_cut
 from models.clips.tables import METADATA_COLUMNS, utterances
 from models.errors import InputError
 from models.inference.answers import Answer
+from models.inference.hearing import find_unheard
 from models.inference.scorer import Scorer
+from models.inference.texts import heard_utterances
 from models.localize.result import Unit
 from models.page.thresholds import Thresholds, Verdict, judge
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_answer, try_answers
@@ -123,14 +126,15 @@ class Service:
         """
         answer = self.scorer.with_pronunciation(Answer(waveform, check_text(text), task, grade))
         probability = float(self.scorer.score_batch([answer])[0])
-        explanation, notes = None, list(_doubts(waveform, self.scorer))
+        (reference,) = self.scorer.references([answer.utterance]).values()
+        seconds = (len(waveform) / SAMPLE_RATE_HZ, len(reference) / SAMPLE_RATE_HZ)
+        explanation, notes = None, _notes(told_cut(self.scorer.recipes, *seconds))
         if self._explain is not None:
             try:
                 explanation = self._explain(self.scorer, answer, probability)
                 notes += [explanation.note] if explanation.note else []
             except InputError as error:
                 notes.append(f"Where the answer departs from the text can't be shown: {error}")
-        (reference,) = self.scorer.references([answer.utterance]).values()
         verdict = judge(probability, thresholds)
         return Result(probability, verdict, answer, waveform, reference, explanation, tuple(notes))
 
@@ -140,15 +144,14 @@ class Service:
         thresholds: Thresholds,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> pd.DataFrame:
-        """METADATA_COLUMNS, probability, verdict and problem of each row; a row with a problem has no score."""
+        """METADATA_COLUMNS, probability, verdict, problem and note of each row; a row with a problem has no score."""
         paths = [source if isinstance(source, Path) else None for source in batch.sources]
         lengths = iter(try_answers([path for path in paths if path is not None]))
-        problems = ["" for _ in paths]
-        for row, (path, source) in enumerate(zip(paths, batch.sources, strict=True)):
-            found = source if path is None else next(lengths)
-            problems[row] = self._problem(found, path)
+        found = [source if path is None else next(lengths) for path, source in zip(paths, batch.sources, strict=True)]
+        problems = [self._problem(each, path) for each, path in zip(found, paths, strict=True)]
         rows = batch.table.reset_index(drop=True)
         self._check_texts(rows, problems)
+        notes = self._check_hearing(rows, found, problems)
         scorable = [row for row, problem in enumerate(problems) if not problem]
         columns = [name for name in ("expected_text", "task", "grade", "pronunciation") if name in rows]
         answers = [
@@ -159,7 +162,7 @@ class Service:
         scores = np.full(len(rows), np.nan)
         scores[scorable] = self.scorer.score_batch(answers, on_progress=on_progress)
         verdicts = [judge(score, thresholds) if np.isfinite(score) else "" for score in scores]
-        return rows[list(METADATA_COLUMNS)].assign(probability=scores, verdict=verdicts, problem=problems)
+        return rows[list(METADATA_COLUMNS)].assign(probability=scores, verdict=verdicts, problem=problems, note=notes)
 
     def _problem(self, found: object, path: Path | None) -> str:
         try:
@@ -182,6 +185,21 @@ class Service:
         unspoken = self.scorer.speak(one for one, problem in zip(said, problems, strict=True) if not problem)
         for row, utterance in enumerate(said):
             problems[row] = problems[row] or unspoken.get(utterance, "")
+
+    def _check_hearing(self, rows: pd.DataFrame, found: Sequence[object], problems: list[str]) -> list[str]:
+        """Note in `problems` of which rows nothing is heard; returns what of each row is not, where something is."""
+        left = [row for row, seconds in enumerate(found) if isinstance(seconds, float) and not problems[row]]
+        said = heard_utterances(self.scorer.published.members, rows.iloc[left])
+        seconds, references = (
+            [each for row in left if isinstance(each := found[row], float)],
+            self.scorer.references(said),
+        )
+        unheard, notes = find_unheard(self.scorer.recipes, seconds, said, references), ["" for _ in problems]
+        for place, told in unheard.answers.items():
+            problems[left[place]] = told
+        for place, told in unheard.parts.items():
+            notes[left[place]] = told
+        return notes
 
     def _check_length(self, seconds: float) -> None:
         if seconds > self.max_seconds:
@@ -213,13 +231,8 @@ def to_csv(table: pd.DataFrame) -> bytes:
     return stream.getvalue().encode("utf-8-sig")
 
 
-def _doubts(waveform: Waveform, scorer: Scorer) -> list[str]:
-    """Why a score may mean little."""
-    heard = min(member.checkpoint.recipe.max_seconds for member in scorer.published.members)
-    seconds, doubts = len(waveform) / SAMPLE_RATE_HZ, []
-    if seconds > heard:
-        doubts.append(f"Only the first {heard:g} s of the recording's {seconds:.0f} s are heard.")
-    return doubts
+def _notes(told: str) -> list[str]:
+    return [f"{told[0].upper()}{told[1:]}."] if told else []
 
 
 def _without_path(error: InputError, path: Path) -> str:

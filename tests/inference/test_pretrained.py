@@ -24,7 +24,8 @@ from models.ensemble.config import EnsembleConfig, ModelEntry, read_config, writ
 from models.errors import InputError
 from models.inference.answers import Answer
 from models.inference.published import CONFIG_FILE
-from models.inference.scorer import CACHE_VARIABLE, Scorer
+from models.inference.scorer import CACHE_VARIABLE, PartlyHeard, Scorer
+from models.inference.scoring import Member
 from models.speech.options import VoiceOptions
 from models.speech.references import read_identity, reference_path
 
@@ -297,6 +298,29 @@ def test_a_file_that_is_no_answer_is_named(work: Path) -> None:
     soundfile.write("silent.wav", NO_ANSWERS["silence"], 16_000)
     with pytest.raises(InputError, match=r"silent\.wav.*record it again"):
         scorer.score("silent.wav", "old", "deletion", "KG")
+
+
+def test_what_is_not_heard_is_told(work: Path) -> None:
+    """By all members of 4 s: some hear the response alone."""
+    scorer = Scorer.from_config(work / "model_configs.pkl", work / "tts_data", device="cpu")
+    long = (0.1 * np.random.default_rng(0).standard_normal(16_000 * 5)).astype(np.float32)
+    with pytest.warns(PartlyHeard, match=r"recording's 5\.0 s"):
+        scorer.score(long, "old", "deletion", "KG")
+    text = "she has a red hat and he has a blue coat and they go to the big house on the hill"
+    with pytest.warns(PartlyHeard, match="hear nothing of the answer"):
+        mixed = scorer.score(long[:16_000], text, "sentence_repetition", "1")
+    listening = [member for member in scorer.published.members if member.checkpoint.recipe.layout in ("apart", "text")]
+    alone = Scorer(replace(scorer.published, members=_sharing_all(listening)), "cpu")
+    with pytest.warns(PartlyHeard, match="reference's"):
+        assert mixed == pytest.approx(alone.score(long[:16_000], text, "sentence_repetition", "1"), abs=1e-6)
+    deaf = [member for member in scorer.published.members if member not in listening]
+    with pytest.raises(InputError, match="nothing of the answer is heard"):
+        Scorer(replace(scorer.published, members=deaf), "cpu").score(long, text, "sentence_repetition", "1")
+
+
+def _sharing_all(members: list[Member]) -> list[Member]:
+    whole = sum(member.share for member in members)
+    return [replace(member, share=member.share / whole) for member in members]
 
 
 @pytest.mark.slow

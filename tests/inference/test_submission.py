@@ -36,6 +36,48 @@ def test_what_is_no_answer_gets_its_groups_prior(kind: str, work: Path, script: 
     assert "record it again" in reason
 
 
+LONG_TEXT = "she has a red hat and he has a blue coat and they go to the big house on the hill"
+
+
+@pytest.mark.parametrize("all_rows", [False, True])
+def test_what_the_reference_leaves_no_room_for_gets_its_groups_prior(
+    all_rows: bool, work: Path, script: Script
+) -> None:
+    """Of 4 s that the model hears."""
+    metadata = work / "data" / "test_metadata.csv"
+    rows = range(2, len(read_rows(metadata)) + 1) if all_rows else [4]
+    for row in rows:
+        set_cell(metadata, row, "expected_text", LONG_TEXT)
+    outcome = script(INFER)
+    assert outcome.code == 0, outcome.error
+    assert f"{len(rows)} clips could not be read or heard" in outcome.output
+    listed = read_rows(work / "submission.csv.problems.csv")[1:]
+    table = read_test_table(work / "data").set_index("filename")
+    assert len(listed) == len(rows)
+    for name, score, reason in listed:
+        assert table.loc[name, "expected_text"] == LONG_TEXT
+        assert "nothing of the answer is heard" in reason
+        assert float(score) == float(scores_of(work)[name])
+        assert float(score) == pytest.approx(priors()[table.loc[name, "task"]][table.loc[name, "grade"]])
+
+
+def test_what_is_cut_is_scored_and_listed(work: Path, script: Script) -> None:
+    long = 0.1 * np.random.default_rng(0).standard_normal(16000 * 5)
+    soundfile.write(work / "data" / "test3.wav", long[: 16000 * 3], 16000)
+    assert script(INFER).code == 0
+    before = scores_of(work)
+    soundfile.write(work / "data" / "test3.wav", long, 16000)
+    assert script(INFER, "--strict", "--output", "strict.csv").code == 1
+    outcome = script(INFER)
+    assert outcome.code == 0
+    assert "1 clips are longer than the models hear" in outcome.output
+    _, (name, score, reason) = read_rows(work / "submission.csv.problems.csv")
+    assert (name, float(score)) == ("test3.wav", float(scores_of(work)["test3.wav"]))
+    assert "recording's 5.0 s" in reason
+    assert "the reference takes" in reason
+    assert scores_of(work).keys() == before.keys()
+
+
 @pytest.mark.parametrize("how", UNREADABLE)
 def test_an_unreadable_clip_gets_its_groups_prior(how: str, work: Path, script: Script) -> None:
     """The others' scores stay as they are, and the list says what is wrong."""

@@ -507,6 +507,14 @@ def test_the_command_for_one_clip_and_a_joint_model(trained: Path, script: Calla
         outcome = script("localize.py", "--checkpoint", "assets/model2s_0.pth", "--audio", "none.wav", *one[2:])
         assert outcome.code == 1, kind
         assert "none.wav: the recording" in outcome.error
+    soundfile.write(trained / "long.wav", 0.1 * np.random.default_rng(0).standard_normal(16000 * 5), 16000)
+    outcome = script("localize.py", "--checkpoint", "assets/model2s_0.pth", "--audio", "long.wav", *one[2:])
+    assert outcome.code == 0, outcome.error
+    assert "recording's 5.0 s" in outcome.output
+    full = "she has a red hat and he has a blue coat and they go to the big house on the hill"
+    outcome = script("localize.py", "--checkpoint", "assets/model2s_0.pth", *one[:2], "--text", full)
+    assert outcome.code == 1
+    assert "nothing of the answer is heard" in outcome.error
     outcome = script("localize.py", *one[:1], "nothing.wav", *one[2:])
     assert outcome.code == 1
     assert "nothing.wav" in outcome.error

@@ -225,9 +225,31 @@ def test_what_is_no_answer_is_not_scored(kind: str, service: Service, uploads: U
 
 def test_overlong_answers_are_doubted(service: Service) -> None:
     long = service.score_one(tone(4.5, 300, np.random.default_rng(0)), "cat", "blending", "KG", Thresholds())
-    assert "first 4 s" in long.notes[0]
+    reference = len(long.reference) / 16_000
+    assert (
+        f"Only the first {4 - reference:.3g} s of the recording's 4.5 s" in long.notes[0]
+    )  # heard after the reference
+    near = service.score_one(tone(3.9, 300, np.random.default_rng(0)), "cat", "blending", "KG", Thresholds())
+    assert "recording's 3.9 s" in near.notes[0]
     fine = service.score_one(tone(1, 300, np.random.default_rng(0)), "cat", "blending", "KG", Thresholds())
     assert fine.notes == ()
+
+
+LONG_TEXT = "she has a red hat and he has a blue coat and they go to the big house on the hill"
+
+
+def test_what_the_reference_leaves_no_room_for_is_not_scored(service: Service, uploads: Uploads) -> None:
+    with pytest.raises(InputError, match="nothing of the answer is heard"):
+        service.score_one(tone(2.0, 300, np.random.default_rng(0)), LONG_TEXT, "blending", "KG", Thresholds())
+    table = table_of(["a.wav", "b.wav", "c.wav"], [LONG_TEXT, "cat", "cat"])
+    files = {"t.csv": table, "a.wav": sound(), "b.wav": sound(4.5), "c.wav": sound()}
+    with batch_from_files([send(uploads, name, content) for name, content in files.items()], uploads) as batch:
+        found = service.score_many(batch, Thresholds())
+    assert found["probability"].notna().tolist() == [False, True, True]
+    assert "nothing of the answer" in found["problem"][0]
+    assert "only the first" in found["note"][1]
+    assert found["problem"].tolist()[1:] == ["", ""]
+    assert found["note"].tolist()[::2] == ["", ""]
 
 
 def test_an_explanation_is_asked_for_and_may_fail(service: Service, work: Path) -> None:
