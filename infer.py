@@ -52,7 +52,7 @@ def parse_arguments() -> tuple[argparse.Namespace, ClusterOptions | None]:
         type=positive,
         help="how many folds of each model to use, spread evenly; the published submission used 3 of 6 (default: all)",
     )
-    parser.add_argument("--strict", action="store_true", help="stop at a clip that would be listed, and write nothing")
+    parser.add_argument("--strict", action="store_true", help="stop at a clip that can't be scored, and write nothing")
     add_device_arguments(parser)
     add_voice_arguments(parser, default_voice=None)
     add_clip_arguments(parser)
@@ -71,7 +71,7 @@ def check_output(path: Path) -> None:
 
 def check_strict(strict: bool, problems: dict[int, str]) -> None:
     if problems and strict:
-        raise InputError(f"--strict: {len(problems)} clips would be listed, the first: {next(iter(problems.values()))}")
+        raise InputError(f"--strict: {len(problems)} clips can't be scored, the first: {next(iter(problems.values()))}")
 
 
 def without(table: pd.DataFrame, problems: dict[int, str]) -> pd.DataFrame:
@@ -147,7 +147,7 @@ def main() -> None:
         unheard = find_unheard_rows(members, without(table, problems), seconds, references)
         listed = add_problems(problems, unheard.answers | unheard.parts, len(table))
         problems = add_problems(problems, unheard.answers, len(table))
-        check_strict(arguments.strict, listed)
+        check_strict(arguments.strict, problems)
         with sole_writer(arguments.output):
             scores = place.score(members, without(table, problems), references)
             scores = with_priors(table, scores, problems, config.priors)
