@@ -18,6 +18,7 @@ from models.cluster.options import ClusterOptions, add_clip_arguments, clip_opti
 from models.errors import InputError
 from models.inference.submission import (
     add_problems,
+    find_unheard_rows,
     find_unreadable,
     find_unspoken,
     problems_path,
@@ -25,7 +26,7 @@ from models.inference.submission import (
     write_problems,
     write_submission,
 )
-from models.speech.audio import Waveform, try_audio_files
+from models.speech.audio import Waveform, try_answers
 from models.speech.checksums import refuse_older_speech
 from models.speech.options import add_voice_arguments, trained_voice
 from models.speech.pronunciation_table import given_beside
@@ -36,8 +37,9 @@ def parse_arguments() -> tuple[argparse.Namespace, ClusterOptions | None]:
     parser = make_parser(
         "Give every clip of test_metadata.csv the ensemble's probability that the answer was right, in the order of "
         "submission_format.csv. Expected texts without a reference are spoken with the voice that the models were trained with. "
-        "A clip that can't be read, or whose expected text can't be spoken, gets the share of right answers in its task and "
-        "grade, and is listed in <output>.problems.csv with the reason.",
+        "A clip that can't be read, of which nothing is heard, or whose expected text can't be spoken, gets the share of right "
+        "answers in its task and grade, and is listed in <output>.problems.csv with the reason; so is, with its score, a clip "
+        "that is longer than the models hear.",
         "python infer.py --folds_per_model 3",
     )
     add_data_arguments(parser)
@@ -50,7 +52,7 @@ def parse_arguments() -> tuple[argparse.Namespace, ClusterOptions | None]:
         type=positive,
         help="how many folds of each model to use, spread evenly; the published submission used 3 of 6 (default: all)",
     )
-    parser.add_argument("--strict", action="store_true", help="stop at a clip that would be listed, and write nothing")
+    parser.add_argument("--strict", action="store_true", help="stop at a clip that can't be scored, and write nothing")
     add_device_arguments(parser)
     add_voice_arguments(parser, default_voice=None)
     add_clip_arguments(parser)
@@ -95,7 +97,7 @@ class Here:
     num_workers: int
 
     def check(self, filenames: Sequence[str]) -> list[float | InputError]:
-        return try_audio_files(clip_paths(self.data_dir, filenames))
+        return try_answers(clip_paths(self.data_dir, filenames))
 
     def score(self, members: Sequence[Any], table: pd.DataFrame, references: dict[str, Waveform]) -> Any:
         print(f"{len(table)} clips, {len(members)} checkpoints, {self.device} in {self.precision}")
@@ -141,17 +143,25 @@ def main() -> None:
         problems = find_unspoken(table, unspoken, refused, arguments.data_dir)
         lengths = place.check(without(table, problems)["filename"].tolist())
         problems = add_problems(problems, find_unreadable(lengths, arguments.data_dir), len(table))
+        seconds = [found for found in lengths if isinstance(found, float)]
+        unheard = find_unheard_rows(members, without(table, problems), seconds, references)
+        listed = add_problems(problems, unheard.answers | unheard.parts, len(table))
+        problems = add_problems(problems, unheard.answers, len(table))
         check_strict(arguments.strict, problems)
         with sole_writer(arguments.output):
             scores = place.score(members, without(table, problems), references)
             scores = with_priors(table, scores, problems, config.priors)
-            write_problems(arguments.output, table, scores, problems)
+            write_problems(arguments.output, table, scores, listed)
             write_submission(arguments.output, table, scores)
     print(f"wrote {arguments.output}: {len(scores)} scores, {scores.mean():.3f} on average")
     if problems:
         print(
-            f"{len(problems)} clips could not be read, or their texts not spoken, and got their task's and grade's prior: "
-            f"{problems_path(arguments.output)}"
+            f"{len(problems)} clips could not be read or heard, or their texts not spoken, and got their task's and grade's "
+            f"prior: {problems_path(arguments.output)}"
+        )
+    if cut := len(listed) - len(problems):
+        print(
+            f"{cut} clips are longer than the models hear, and were scored by what is heard: {problems_path(arguments.output)}"
         )
 
 

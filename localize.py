@@ -14,9 +14,10 @@ from models import base
 from models import localize as room
 from models.base.cli import make_parser, run
 from models.base.files import replace_when_done
+from models.clips.hearing import told_cut
 from models.clips.tables import GRADES, TASKS, clip_paths, read_metadata
 from models.errors import InputError
-from models.speech.audio import Waveform, read_audio
+from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_answer
 from models.speech.checksums import refuse_older_speech
 from models.speech.options import add_voice_arguments, trained_voice
 from models.speech.pronunciation import utterance_of
@@ -29,7 +30,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = make_parser(
         "Score each word of the expected text (of a single word, each phone or syllable), say when it was spoken, and what is "
         "missing, different or inserted. Writes <clip>.json, and <clip>.png with --picture. Clips of a CSV that can't be read "
-        f"are left out and listed in {room.PROBLEMS_FILE}.",
+        f"are left out and listed in {room.PROBLEMS_FILE}; so are those that are longer than the model hears.",
         'python localize.py --config model_configs.pkl --audio answer.wav --text "we like to play" --picture',
     )
     model = parser.add_mutually_exclusive_group()
@@ -92,12 +93,19 @@ def read_clips(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     ]
 
 
-def write_result(output_dir: Path, clip: str, found: Any, picture: bool) -> None:
+def write_result(output_dir: Path, clip: str, found: Any, picture: bool) -> str:
+    """Writes a clip's files; why the picture, which comes last, could not be drawn, or nothing."""
     with replace_when_done(room.result_path(output_dir, clip, ".json")) as temporary:
         temporary.write_text(json.dumps(room.to_json(found), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    if picture:
-        with replace_when_done(room.result_path(output_dir, clip, ".png")) as temporary:
-            temporary.write_bytes(room.as_png(room.draw(found)))
+    if not picture:
+        return ""
+    try:
+        drawn = room.as_png(room.draw(found))
+    except Exception as error:  # whatever the library raises costs this picture alone
+        return f"its picture could not be drawn ({type(error).__name__}: {error}); its JSON is there"
+    with replace_when_done(room.result_path(output_dir, clip, ".png")) as temporary:
+        temporary.write_bytes(drawn)
+    return ""
 
 
 def make_speak(arguments: argparse.Namespace, checkpoint: Any, said: list[str]) -> Callable[[str], Waveform]:
@@ -119,8 +127,8 @@ def make_speak(arguments: argparse.Namespace, checkpoint: Any, said: list[str]) 
 
 def localize_clips(
     arguments: argparse.Namespace, checkpoint: Any, clips: list[dict[str, Any]]
-) -> Iterator[tuple[str, str]]:
-    """Writes each clip's files; yields the name of each clip that could not be done, and why."""
+) -> Iterator[tuple[str, str, bool]]:
+    """Writes each clip's files; yields what is to be told of clips: the name, in words, and whether it could not be done."""
     model = room.load_model(checkpoint, base.resolve_device(arguments.device))
     method = room.choose_method(model.recipe, arguments.method, model.name)
     if method != "tokens":
@@ -130,13 +138,18 @@ def localize_clips(
     speak = make_speak(arguments, checkpoint, [said for each in asked for said in room.needed_utterances(*each)])
     for clip in tqdm(clips, "localizing", unit=" clips", disable=None):
         try:
-            response = read_audio(clip["path"], model.recipe.max_seconds)
-            given = (clip["text"], clip["task"], clip["grade"], response, speak, method, clip["pronunciation"])
-            found = room.localize(model, *given)
+            response = read_answer(clip["path"])
+            text, task, given = clip["text"], clip["task"], clip["pronunciation"]
+            heard = response[: round(model.recipe.max_seconds * SAMPLE_RATE_HZ)]
+            found = room.localize(model, text, task, clip["grade"], heard, speak, method, given)
+            reference = room.reference_seconds(text, task, method, speak, given)
         except InputError as error:
-            yield clip["name"], str(error)
+            yield clip["name"], str(error), True
             continue
-        write_result(arguments.output_dir, clip["name"], found, arguments.picture)
+        failed = write_result(arguments.output_dir, clip["name"], found, arguments.picture)
+        cut = told_cut([model.recipe], len(response) / SAMPLE_RATE_HZ, reference)
+        if failed or cut:
+            yield clip["name"], "; ".join(filter(None, (cut, failed))), False
         if arguments.csv is None:
             print("\n".join(f"{unit.kind:10}{unit.score:6.2f}  {unit.text}" for unit in found.units))
 
@@ -147,17 +160,23 @@ def main() -> None:
         raise InputError("--picture needs a package: pip install matplotlib")
     clips = read_clips(arguments)
     texts = [clip["text"] for clip in clips]
-    problems: dict[str, str] = {}
+    told: list[tuple[str, str, bool]] = []
     for checkpoint, places in room.choose_checkpoints(arguments.checkpoint, arguments.config, arguments.method, texts):
-        problems |= localize_clips(arguments, checkpoint, [clips[place] for place in places])
-    if problems and arguments.csv is None:
-        raise InputError(next(iter(problems.values())))
-    print(f"wrote {arguments.output_dir}: {len(clips) - len(problems)} clips")
+        told += localize_clips(arguments, checkpoint, [clips[place] for place in places])
+    undone = [name for name, _, failed in told if failed]
+    if undone and arguments.csv is None:
+        raise InputError(told[0][1])
+    print(f"wrote {arguments.output_dir}: {len(clips) - len(undone)} clips")
     listed = arguments.output_dir / room.PROBLEMS_FILE
-    if problems:
+    if told and arguments.csv is None:
+        print(told[0][1])
+    elif told:
         with replace_when_done(listed) as temporary:
+            problems = {name: words for name, words, _ in told}
             temporary.write_text(json.dumps(problems, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        print(f"{len(problems)} clips could not be done, and why: {listed}")
+        print(
+            f"{len(undone)} clips could not be done, {len(told) - len(undone)} not to their end or not drawn, and why: {listed}"
+        )
     elif arguments.csv is not None:
         listed.unlink(missing_ok=True)  # an earlier run's
 

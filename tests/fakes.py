@@ -345,6 +345,11 @@ def nan_audio(path: Path) -> None:
     soundfile.write(path, samples, 16000, subtype="FLOAT")
 
 
+def broken_off(path: Path) -> None:
+    soundfile.write(path, 0.1 * np.sin(np.arange(8000)), 16000)
+    path.write_bytes(path.read_bytes()[:6000])
+
+
 AUDIO_DAMAGE: dict[str, Callable[[Path], object]] = {
     "missing": lambda path: None,
     "folder": lambda path: path.mkdir(),
@@ -354,7 +359,17 @@ AUDIO_DAMAGE: dict[str, Callable[[Path], object]] = {
     "no samples": lambda path: soundfile.write(path, np.zeros(0), 16000),
     "NaN": nan_audio,
     "infinite": lambda path: soundfile.write(path, np.array([0, np.inf]), 16000, subtype="DOUBLE"),
+    "breaks off": broken_off,
+    "not scaled": lambda path: soundfile.write(path, 9000 * np.sin(np.arange(8000)), 16000, subtype="FLOAT"),
     "circle of links": lambda path: path.symlink_to(path.name),
+}
+
+# Recordings in which nothing can be heard: float32 at 16 kHz.
+NO_ANSWERS = {
+    "silence": np.zeros(16000, np.float32),
+    "inaudible": np.random.default_rng(0).uniform(-5e-5, 5e-5, 16000).astype(np.float32),
+    "silence beside zero": np.full(16000, 0.1, np.float32),
+    "10 ms": np.sin(np.arange(160, dtype=np.float32)),
 }
 
 

@@ -16,7 +16,9 @@ T = TypeVar("T")
 _PATIENCE = timedelta(seconds=5)
 _TORCHRUN = "TORCHELASTIC_RUN_ID"  # set in each process that torchrun starts, and so are these
 _OF_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-_ALONE = {"LOCAL_RANK": "-1"} | dict.fromkeys(  # what the Trainer's libraries read, and what they find where there is no launcher
+_ALONE = {
+    "LOCAL_RANK": "-1"
+} | dict.fromkeys(  # what the Trainer's libraries read, and what they find where there is no launcher
     ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"), "1"
 )
 _SWITCHES = ("ACCELERATE_USE_", "ACCELERATE_TORCH_DEVICE")  # other ways to compute begin so

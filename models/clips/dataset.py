@@ -12,7 +12,8 @@ from torch.utils.data import Dataset, Sampler
 from models.clips.augment import AUGMENTATIONS, Chain
 from models.clips.batches import Clip, collate_apart, collate_joined, collate_matched, collate_text
 from models.clips.expected_texts import ExpectedTexts
-from models.clips.features import HOP_LENGTH, log_mel, magnitude_spectrogram
+from models.clips.features import FRAMES_PER_SECOND, HOP_LENGTH, log_mel, magnitude_spectrogram
+from models.clips.hearing import SHORTEST_HEARD_SECONDS
 from models.clips.tables import clip_paths, scalars, utterances
 from models.clips.tokens import TextTokenizer
 from models.recipe import Layout
@@ -108,6 +109,12 @@ class ComparisonDataset(Dataset[Clip]):
         if self._is_fixed:
             return self.max_frames
         return (clip["log_mel"] if "log_mel" in clip else clip["response"]).shape[1]
+
+    def hears(self, clip: Clip) -> bool:
+        """Whether anything of the response is left in a clip: of a joined one the reference may fill it."""
+        if "reference_frames" not in clip or clip["log_mel"].shape[1] < self.max_frames:
+            return True
+        return self.max_frames - clip["reference_frames"] >= SHORTEST_HEARD_SECONDS * FRAMES_PER_SECOND
 
     def __getitem__(self, row: int) -> Clip:
         return self.make_clip(row, self.read_response(row))

@@ -15,7 +15,7 @@ from models.base.compute import resolve_device, resolve_precision
 from models.base.files import sha256_of_file
 from models.clips.tables import clip_paths, utterances
 from models.errors import InputError
-from models.speech.audio import length_or_error
+from models.speech.audio import answer_length_or_error
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ class ClipResult:
 
 
 def check_clips(options: NodeOptions, filenames: Sequence[str]) -> ClipResult:
-    """Decode each clip: its length in seconds, or in words why it can't be read."""
+    """Decode each clip: its length in seconds, or in words why it can't be read or is no answer."""
 
     def shown(path: Path, name: str) -> float | str:
-        found = length_or_error(path)
+        found = answer_length_or_error(path)
         return str(found).replace(str(path), str(options.shown_dir / name)) if isinstance(found, InputError) else found
 
     def work() -> list[float | str]:

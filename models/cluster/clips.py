@@ -37,7 +37,7 @@ class ClipCluster:
     needs: Mapping[str, float]
 
     def check(self, filenames: Sequence[str]) -> list[float | InputError]:
-        """As `audio.try_audio_files` of these clips."""
+        """As `audio.try_answers` of these clips."""
         shares = [(filenames[at : at + CHECKED_CLIPS],) for at in range(0, len(filenames), CHECKED_CLIPS)]
         found = self._run(check_clips, shares, DECODING, "checking audio", len(filenames))
         return [InputError(item) if isinstance(item, str) else item for item in found]

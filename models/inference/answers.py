@@ -9,9 +9,10 @@ import pandas as pd
 
 from models.clips.tables import GRADES, TASKS
 from models.errors import InputError
-from models.speech.audio import Waveform
+from models.speech.audio import try_answers
 from models.speech.pronunciation import utterance_of
 from models.speech.pronunciation_table import first_choice, from_cell
+from models.speech.samples import SAMPLE_RATE_HZ, Waveform, check_is_answer, check_samples
 from models.speech.written import find_file, normal_text
 
 
@@ -68,18 +69,40 @@ def as_table(answers: Sequence[Answer]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["expected_text", "task", "grade", "pronunciation"])
 
 
-def as_source(audio: Path | str | Waveform) -> Path | Waveform:
-    """As a dataset takes it. Raises InputError where a waveform is none."""
-    return check_waveform(audio) if isinstance(audio, np.ndarray) else find_file(Path(audio).parent, Path(audio).name)
+def as_sources(audio: Sequence[Path | str | Waveform]) -> tuple[list[Path | Waveform], list[float]]:
+    """As a dataset takes them, and how many seconds each lasts; files are decoded once to see whether they can be.
+
+    Raises
+    ------
+    InputError
+        Where one can't be read, is no waveform, or no answer: the first.
+    """
+    sources = [
+        check_waveform(one) if isinstance(one, np.ndarray) else find_file(Path(one).parent, Path(one).name)
+        for one in audio
+    ]
+    in_files = iter(try_answers(source for source in sources if isinstance(source, Path)))
+    seconds = [_seconds(source) if isinstance(source, np.ndarray) else next(in_files) for source in sources]
+    for found in seconds:
+        if isinstance(found, InputError):
+            raise found
+    return sources, [found for found in seconds if isinstance(found, float)]
+
+
+def _seconds(waveform: Waveform) -> float | InputError:
+    try:
+        check_is_answer(waveform)
+    except InputError as error:
+        return error
+    return len(waveform) / SAMPLE_RATE_HZ
 
 
 def check_waveform(audio: Waveform) -> Waveform:
-    """As float32. Raises InputError where it is not one channel of finite floats."""
+    """As float32. Raises InputError where it is not one channel of floats in [-1, 1]."""
     if audio.ndim != 1 or len(audio) == 0 or not np.issubdtype(audio.dtype, np.floating):
         raise InputError(
             f"a waveform of shape {audio.shape} and type {audio.dtype}: must be one channel of floats in [-1, 1], "
             "of at least one sample (divide 16-bit samples by 32768, average channels)"
         )
-    if not np.isfinite(audio).all():
-        raise InputError("the waveform holds NaN or infinite samples; convert it again from its source")
+    check_samples(audio)
     return np.ascontiguousarray(audio, dtype=np.float32)

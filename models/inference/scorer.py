@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +22,12 @@ from models.ensemble.config import read_config
 from models.ensemble.metrics import Values
 from models.ensemble.rebuild import check_weights
 from models.errors import InputError
-from models.inference.answers import Answer, as_source, as_table, check_waveform
-from models.inference.published import CONFIG_FILE, Published, read_published, write_published
+from models.inference.answers import Answer, as_sources, as_table, check_waveform
+from models.inference.hearing import Unheard, find_unheard
+from models.inference.published import Published, locate, read_published, write_published
 from models.inference.scoring import Member, load_members, score_clips
 from models.inference.texts import heard_utterances
+from models.recipe import Recipe
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, resample
 from models.speech.checksums import differing_texts, refuse_older_speech
 from models.speech.identity import voice_key
@@ -38,6 +41,10 @@ CACHE_VARIABLE = (
 )
 _WAIT_SECONDS = 120.0  # for another process that is speaking into the same cache
 _speaking = threading.Lock()  # synthesisers are not thread-safe
+
+
+class PartlyHeard(UserWarning):
+    """An answer was scored by what the models hear of it."""
 
 
 class Scorer:
@@ -86,7 +93,7 @@ class Scorer:
         InputError
             Where it can't be reached, is not complete, or was changed.
         """
-        return cls(read_published(_locate(str(source), revision)), device, precision, cache_dir, voice)
+        return cls(read_published(locate(str(source), revision)), device, precision, cache_dir, voice)
 
     @classmethod
     def from_config(
@@ -166,7 +173,7 @@ class Scorer:
         Raises
         ------
         InputError
-            Where one of them is wrong, or the audio can't be read.
+            Where one of them is wrong, the audio can't be read or is no answer, or nothing of it would be heard.
         """
         if isinstance(audio, np.ndarray) and sample_rate_hz != SAMPLE_RATE_HZ:
             audio = resample(check_waveform(audio), sample_rate_hz)
@@ -191,24 +198,36 @@ class Scorer:
         ------
         InputError
             As of `score`, naming the first that is wrong.
+
+        Warns
+        -----
+        PartlyHeard
+            Where the models don't hear all of an answer.
         """
         if not answers:
             return np.zeros(0)
         table = as_table([self.with_pronunciation(answer) for answer in answers])
         said = heard_utterances(self.published.members, table)
         refuse_older_speech(zip(table["expected_text"], said, strict=False), self.published.trained_with)
-        sources = [as_source(answer.audio) for answer in answers]
+        sources, seconds = as_sources([answer.audio for answer in answers])
+        references = self.references(said)
+        _tell_unheard(find_unheard(self.recipes, seconds, said, references))
         return score_clips(
             self.published.members,
             table,
             Path(),
-            self.references(said),
+            references,
             self.device,
             self.precision,
             num_workers,
             sources,
             on_progress,
         )
+
+    @property
+    def recipes(self) -> list[Recipe]:
+        """Of the members."""
+        return [member.checkpoint.recipe for member in self.published.members]
 
     def with_pronunciation(self, answer: Answer) -> Answer:
         """With the one that was given for its text as the references were spoken, where it has none of its own."""
@@ -262,6 +281,14 @@ class Scorer:
                 lock.release()
 
 
+def _tell_unheard(unheard: Unheard) -> None:
+    if unheard.answers:
+        raise InputError(next(iter(unheard.answers.values())))
+    if unheard.parts:
+        row, told = next(iter(unheard.parts.items()))
+        warnings.warn(f"{len(unheard.parts)} answers, the first at {row}: {told}", PartlyHeard, stacklevel=3)
+
+
 def default_cache() -> Path:
     """Where references are kept that were spoken on demand, by voice."""
     if CACHE_VARIABLE in os.environ:
@@ -271,23 +298,3 @@ def default_cache() -> Path:
 
 def _folder_name(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:20]
-
-
-def _locate(source: str, revision: str | None) -> Path:
-    """The folder of a model: itself, or as downloaded from the hub. HF_HUB_OFFLINE is respected."""
-    if os.path.isdir(source):
-        return Path(source)
-    if source.count("/") != 1 or source.startswith((".", "/", "~")):
-        raise InputError(f"{source}: no such folder (a hub id is written as owner/name)")
-    from huggingface_hub import snapshot_download
-
-    try:
-        patterns = [CONFIG_FILE, "*.safetensors", "references/*"]
-        return Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
-    except (OSError, ValueError) as error:  # the hub's errors are of these kinds
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"{source}: no such folder here, and it could not be had from the Hugging Face hub ({reason}).\n"
-            f"Without network, run on another machine: hf download {source} --local-dir {source.split('/')[1]}\n"
-            "copy the folder here, and give its path."
-        ) from error

@@ -29,6 +29,7 @@ from models.ensemble.config import EnsembleConfig, ModelEntry
 from models.ensemble.metrics import Values, clip_probabilities, sigmoid
 from models.ensemble.rebuild import check_weights, rebuild_network
 from models.errors import InputError
+from models.inference.hearing import shares_of_hearing
 from models.network.aligned import AlignedNetwork, EncodedClips, join_clips
 from models.speech.audio import Waveform
 from models.speech.checksums import differing_texts, name_texts
@@ -142,10 +143,12 @@ def _chunk_scores(
     forms
         Of `_distinct_forms`, which those of `data` and of each clip are made from.
     """
-    for member in members:
-        form = forms.index(member.features)
-        clips = [clip[form] for clip in chunk]
-        yield member.share * _score_chunk(member, data.forms[form], clips, device, precision)
+    places = [forms.index(member.features) for member in members]
+    hear = np.array([[data.forms[place].hears(clip[place]) for clip in chunk] for place in places])
+    shares = shares_of_hearing([member.share for member in members], hear)
+    for member, place, share in zip(members, places, shares, strict=True):
+        clips = [clip[place] for clip in chunk]
+        yield share * _score_chunk(member, data.forms[place], clips, device, precision)
 
 
 def chunk_clips(members: Sequence[Member]) -> int:

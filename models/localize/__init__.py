@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "choice": ["choose_checkpoints", "choose_member"],
         "files": ["PROBLEMS_FILE", "result_path"],
-        "localization": ["localize", "needed_utterances"],
+        "localization": ["localize", "needed_utterances", "reference_seconds"],
         "methods": ["METHODS", "choose_method"],
         "model": ["load_model"],
         "picture": ["as_png", "draw"],

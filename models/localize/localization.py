@@ -1,5 +1,6 @@
 """Where does an answer depart from the expected text? One clip, its units scored, timed and named."""
 
+from models.clips.hearing import hears, told_unheard
 from models.clips.tables import utterances
 from models.ensemble.checkpoint import Checkpoint
 from models.errors import InputError
@@ -11,9 +12,9 @@ from models.localize.methods import METHODS, choose_method
 from models.localize.model import LoadedModel, Speak, check_response, load_model
 from models.localize.result import Localization, Unit, to_json
 from models.localize.windows import needed_texts, pieces_table
-from models.speech.audio import Waveform
 from models.speech.pronunciation import accepted_utterances, utterance_of
 from models.speech.pronunciation_table import all_choices, first_choice
+from models.speech.samples import SAMPLE_RATE_HZ, Waveform
 
 __all__ = ["METHODS", "Localization", "Unit", "choose_method", "localize", "needed_utterances", "to_json"]
 
@@ -55,6 +56,9 @@ def localize(
     response = check_response(response)
     text = " ".join(text.split())
     method = choose_method(loaded.recipe, method, loaded.name)
+    seconds = (len(response) / SAMPLE_RATE_HZ, reference_seconds(text, task, method, speak, pronunciation))
+    if not hears(loaded.recipe, *seconds):
+        raise InputError(told_unheard([loaded.recipe], seconds[1]))
     if method == "tokens":
         return localize_by_tokens(loaded, text, task, grade, response)
     if method == "alignment":
@@ -71,3 +75,9 @@ def needed_utterances(text: str, task: str, method: str, pronunciation: str = ""
     if method == "blocks":
         return utterances(pieces_table(needed_texts(text), task, "1", pronunciation))
     return [utterance_of(task, text, first_choice(pronunciation))]
+
+
+def reference_seconds(text: str, task: str, method: str, speak: Speak, pronunciation: str = "") -> float:
+    """How long the whole text's reference lasts; 0 where none is heard."""
+    said = needed_utterances(text, task, method, pronunciation)
+    return len(speak(said[0])) / SAMPLE_RATE_HZ if said else 0.0

@@ -17,9 +17,7 @@ from models.inference.scoring import Member
 from models.network.aligned import AlignedNetwork
 from models.network.comparison import ComparisonNetwork
 from models.recipe import Recipe
-from models.speech.audio import SAMPLE_RATE_HZ, Waveform
-
-SHORTEST_SECONDS = 0.05
+from models.speech.samples import Waveform, check_is_answer, check_samples
 
 Speak = Callable[[str], Waveform]  # the voice that the model knows, on a text
 
@@ -78,10 +76,9 @@ def clip_scalars(task: str, grade: str) -> Tensor:
 
 
 def check_response(response: Waveform) -> Waveform:
-    """float32; refused where there is nothing to hear."""
-    if response.ndim != 1 or len(response) < SHORTEST_SECONDS * SAMPLE_RATE_HZ or not np.isfinite(response).all():
-        raise InputError(
-            f"the response of {response.size} samples can't be scored: it must be one channel of finite samples at 16 kHz, "
-            f"at least {SHORTEST_SECONDS:g} s"
-        )
+    """float32; refused where it is no answer."""
+    if response.ndim != 1:
+        raise InputError(f"a response of shape {response.shape}: must be one channel at 16 kHz")
+    check_samples(response)
+    check_is_answer(response)
     return np.ascontiguousarray(response, dtype=np.float32)

@@ -7,6 +7,7 @@ Marks and frames say the same without colour.
 import io
 from collections.abc import Sequence
 
+import matplotlib
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -16,6 +17,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from models.base.pictures import PLAIN_TEXT
 from models.clips.features import FRAMES_PER_SECOND
 from models.localize.result import Localization, Unit
 
@@ -26,6 +28,7 @@ _LEAST_WIDTH_SECONDS = 0.012  # of a letter in a box of its own, for each second
 _DOTS_PER_INCH = 110
 
 
+@matplotlib.rc_context(PLAIN_TEXT)
 def draw(localization: Localization) -> Figure:
     """A figure of three panels over one time axis; `save` or `as_png` makes it a file."""
     figure = Figure(figsize=(10, 6.4), layout="constrained", dpi=_DOTS_PER_INCH)
@@ -46,6 +49,7 @@ def draw(localization: Localization) -> Figure:
     return figure
 
 
+@matplotlib.rc_context(PLAIN_TEXT)
 def as_png(figure: Figure) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format="png")

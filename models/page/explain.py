@@ -30,6 +30,9 @@ def make_explain(scorer: Scorer) -> Explain | None:
         response = np.asarray(answer.audio, dtype=np.float32)
         asked = (answer.text, answer.task, answer.grade, response, spoken.__getitem__, method, answer.pronunciation)
         found = localize(model, *asked)
-        return Explanation(found.units, as_png(draw(replace(found, probability=probability))))
+        try:
+            return Explanation(found.units, as_png(draw(replace(found, probability=probability))))
+        except Exception as error:  # whatever the library raises costs the picture alone
+            return Explanation(found.units, None, f"The picture could not be drawn ({type(error).__name__}).")
 
     return explain

@@ -8,17 +8,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from models.clips.hearing import told_cut
 from models.clips.tables import METADATA_COLUMNS, utterances
 from models.errors import InputError
 from models.inference.answers import Answer
+from models.inference.hearing import find_unheard
 from models.inference.scorer import Scorer
+from models.inference.texts import heard_utterances
 from models.localize.result import Unit
 from models.page.thresholds import Thresholds, Verdict, judge
-from models.speech.audio import SAMPLE_RATE_HZ, SILENCE_LEVEL, Waveform, read_audio, try_audio_files
+from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_answer, try_answers
 from models.speech.written import normal_text
 
 LONGEST_TYPED_TEXT = 300  # characters
-_SHORTEST_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,13 @@ class Explanation:
     ----------
     picture_png
         A picture of it; None where there is none.
+    note
+        Why there is none, if something went wrong.
     """
 
     units: Sequence[Unit]
     picture_png: bytes | None
+    note: str = ""
 
 
 Explain = Callable[[Scorer, Answer, float], Explanation]  # the probability comes last
@@ -106,7 +111,7 @@ class Service:
             In words for a visitor, without a path.
         """
         try:
-            waveform = read_audio(path, self.max_seconds + 1)
+            waveform = read_answer(path, self.max_seconds + 1)
         except InputError as error:
             raise InputError(_without_path(error, path)) from error
         self._check_length(len(waveform) / SAMPLE_RATE_HZ)
@@ -122,13 +127,15 @@ class Service:
         """
         answer = self.scorer.with_pronunciation(Answer(waveform, check_text(text), task, grade))
         probability = float(self.scorer.score_batch([answer])[0])
-        explanation, notes = None, list(_doubts(waveform, self.scorer))
+        (reference,) = self.scorer.references([answer.utterance]).values()
+        seconds = (len(waveform) / SAMPLE_RATE_HZ, len(reference) / SAMPLE_RATE_HZ)
+        explanation, notes = None, _notes(told_cut(self.scorer.recipes, *seconds))
         if self._explain is not None:
             try:
                 explanation = self._explain(self.scorer, answer, probability)
+                notes += [explanation.note] if explanation.note else []
             except InputError as error:
                 notes.append(f"Where the answer departs from the text can't be shown: {error}")
-        (reference,) = self.scorer.references([answer.utterance]).values()
         verdict = judge(probability, thresholds)
         return Result(probability, verdict, answer, waveform, reference, explanation, tuple(notes))
 
@@ -138,15 +145,14 @@ class Service:
         thresholds: Thresholds,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> pd.DataFrame:
-        """METADATA_COLUMNS, probability, verdict and problem of each row; a row with a problem has no score."""
+        """METADATA_COLUMNS, probability, verdict, problem and note of each row; a row with a problem has no score."""
         paths = [source if isinstance(source, Path) else None for source in batch.sources]
-        lengths = iter(try_audio_files([path for path in paths if path is not None]))
-        problems = ["" for _ in paths]
-        for row, (path, source) in enumerate(zip(paths, batch.sources, strict=True)):
-            found = source if path is None else next(lengths)
-            problems[row] = self._problem(found, path)
+        lengths = iter(try_answers([path for path in paths if path is not None]))
+        found = [source if path is None else next(lengths) for path, source in zip(paths, batch.sources, strict=True)]
+        problems = [self._problem(each, path) for each, path in zip(found, paths, strict=True)]
         rows = batch.table.reset_index(drop=True)
         self._check_texts(rows, problems)
+        notes = self._check_hearing(rows, found, problems)
         scorable = [row for row, problem in enumerate(problems) if not problem]
         columns = [name for name in ("expected_text", "task", "grade", "pronunciation") if name in rows]
         answers = [
@@ -157,7 +163,7 @@ class Service:
         scores = np.full(len(rows), np.nan)
         scores[scorable] = self.scorer.score_batch(answers, on_progress=on_progress)
         verdicts = [judge(score, thresholds) if np.isfinite(score) else "" for score in scores]
-        return rows[list(METADATA_COLUMNS)].assign(probability=scores, verdict=verdicts, problem=problems)
+        return rows[list(METADATA_COLUMNS)].assign(probability=scores, verdict=verdicts, problem=problems, note=notes)
 
     def _problem(self, found: object, path: Path | None) -> str:
         try:
@@ -181,11 +187,24 @@ class Service:
         for row, utterance in enumerate(said):
             problems[row] = problems[row] or unspoken.get(utterance, "")
 
+    def _check_hearing(self, rows: pd.DataFrame, found: Sequence[object], problems: list[str]) -> list[str]:
+        """Note in `problems` of which rows nothing is heard; returns what of each row is not, where something is."""
+        left = [row for row, seconds in enumerate(found) if isinstance(seconds, float) and not problems[row]]
+        said = heard_utterances(self.scorer.published.members, rows.iloc[left])
+        seconds, references = (
+            [each for row in left if isinstance(each := found[row], float)],
+            self.scorer.references(said),
+        )
+        unheard, notes = find_unheard(self.scorer.recipes, seconds, said, references), ["" for _ in problems]
+        for place, told in unheard.answers.items():
+            problems[left[place]] = told
+        for place, told in unheard.parts.items():
+            notes[left[place]] = told
+        return notes
+
     def _check_length(self, seconds: float) -> None:
         if seconds > self.max_seconds:
             raise InputError(f"the recording is longer than {self.max_seconds:g} s; cut it to the answer")
-        if seconds < _SHORTEST_SECONDS:
-            raise InputError(f"the recording lasts {seconds * 1000:.0f} ms only; record it again")
 
 
 def check_text(text: str) -> str:
@@ -213,17 +232,10 @@ def to_csv(table: pd.DataFrame) -> bytes:
     return stream.getvalue().encode("utf-8-sig")
 
 
-def _doubts(waveform: Waveform, scorer: Scorer) -> list[str]:
-    """Why a score may mean little."""
-    heard = min(member.checkpoint.recipe.max_seconds for member in scorer.published.members)
-    seconds, doubts = len(waveform) / SAMPLE_RATE_HZ, []
-    if float(np.abs(waveform).max()) < SILENCE_LEVEL:
-        doubts.append("The recording is silent; the score means nothing.")
-    if seconds > heard:
-        doubts.append(f"Only the first {heard:g} s of the recording's {seconds:.0f} s are heard.")
-    return doubts
+def _notes(told: str) -> list[str]:
+    return [f"{told[0].upper()}{told[1:]}."] if told else []
 
 
 def _without_path(error: InputError, path: Path) -> str:
     """The same words, without where a file lies on the server."""
-    return str(error).replace(str(path), "the recording")
+    return str(error).removeprefix(f"{path}: ").replace(str(path), "the recording")

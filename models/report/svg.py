@@ -10,6 +10,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from models.base.pictures import PLAIN_TEXT
+
 # matplotlib draws with stand-ins; the page's style sheet gives each its colour in light, in dark and on paper.
 INK, MUTED, GRID, MAIN, WRONG, PALE = "#010101", "#010102", "#010103", "#010104", "#010105", "#010106"
 FOLDS = ("#010111", "#010112", "#010113", "#010114", "#010115", "#010116")
@@ -17,8 +19,8 @@ _VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", MAIN: "main", WRONG: "wr
     colour: f"fold{index}" for index, colour in enumerate(FOLDS)
 }
 _STYLE: Any = {
+    **PLAIN_TEXT,
     "svg.fonttype": "none",  # letters stay letters: they can be read aloud, searched, and need no room
-    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "text.color": INK,

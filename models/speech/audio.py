@@ -2,26 +2,21 @@
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.base.files import replace_when_done
 from models.errors import InputError
+from models.speech.decoding import Sound, decode
+from models.speech.samples import SAMPLE_RATE_HZ, Waveform, check_is_answer, check_samples, to_mono
 
-SAMPLE_RATE_HZ = 16_000
-LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
-LONGEST_SECONDS = 600  # far beyond any answer
-MOST_SAMPLES = 50_000_000  # of all channels, 200 MB: ten minutes of stereo at 41 kHz
-SILENCE_LEVEL = 1e-4  # -80 dB of full scale: what stays below it holds no speech
-
-Waveform = NDArray[np.float32]
+MOST_BYTES = 400_000_000  # of a file: MOST_SAMPLES as float64
 
 
 def read_audio(path: Path, max_seconds: float | None = None, content: bytes | None = None) -> Waveform:
@@ -35,39 +30,42 @@ def read_audio(path: Path, max_seconds: float | None = None, content: bytes | No
     Raises
     ------
     InputError
-        Naming the file, where it is missing, unreadable, empty, not finite, or so large that it is no answer.
+        Naming the file, where it is missing, unreadable, empty, not finite, breaks off, or is so large that it is no answer.
     """
     if content is None and not os.path.isfile(path):  # unlike Path.is_file, not disturbed by a name that is too long
         raise InputError(f"{path}: no such audio file")
     try:
-        with soundfile.SoundFile(path if content is None else io.BytesIO(content)) as file:
-            rate_hz = file.samplerate
-            frames = file.frames if max_seconds is None else min(file.frames, int(np.ceil(max_seconds * rate_hz)))
-            _check_size(path, frames, file.channels, rate_hz)
-            samples = file.read(frames, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise InputError(
-            f"{path}: not readable as audio ({getattr(error, 'error_string', error)}); convert it to WAV or FLAC"
-        ) from error
-    if len(samples) == 0:
+        sounds = decode(_content(path) if content is None else content, max_seconds)
+        parts = [_heard(sound) for sound in sounds if len(sound.samples)]
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except Exception as error:  # whatever a library throws over a broken file costs this file alone
+        reason = getattr(error, "error_string", "") or str(error) or type(error).__name__
+        raise InputError(f"{path}: not readable as audio ({reason}); convert it to WAV or FLAC") from error
+    if not parts:
         raise InputError(f"{path}: the audio is empty (0 samples); record it again or take its row out")
-    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
-    if not np.isfinite(mono).all():
-        raise InputError(f"{path}: the audio holds NaN or infinite samples; convert it again from its source")
-    return resample(mono, rate_hz)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _check_size(path: Path, frames: int, channels: int, rate_hz: int) -> None:
-    """What a header claims can fill the memory, before there is anything to hear."""
-    if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
-        raise InputError(
-            f"{path}: a sample rate of {rate_hz} Hz, where {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} are read; convert it again"
-        )
-    if frames * channels > MOST_SAMPLES or frames > LONGEST_SECONDS * rate_hz:
-        raise InputError(
-            f"{path}: {frames / rate_hz:.0f} s of {channels} channels at {rate_hz} Hz is too long for an answer; "
-            f"cut it, to {LONGEST_SECONDS} s at most"
-        )
+def read_answer(path: Path, max_seconds: float | None = None) -> Waveform:
+    """As `read_audio`; raises InputError too where it is no answer, being silent or too short."""
+    waveform = read_audio(path, max_seconds)
+    try:
+        check_is_answer(waveform)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return waveform
+
+
+def _content(path: Path) -> bytes:
+    if os.path.getsize(path) > MOST_BYTES:
+        raise InputError(f"{os.path.getsize(path) / 1e6:.0f} MB are too long for an answer; cut it")
+    return path.read_bytes()
+
+
+def _heard(sound: Sound) -> Waveform:
+    check_samples(sound.samples)
+    return resample(to_mono(sound.samples), sound.rate_hz)
 
 
 def resample(waveform: Waveform, rate_hz: int) -> Waveform:
@@ -89,14 +87,23 @@ def write_wav(path: Path, waveform: Waveform) -> None:
 
 def try_audio_files(paths: Iterable[Path]) -> list[float | InputError]:
     """Decode every file once, in threads: its length in seconds, or what is wrong with it, naming the file."""
+    return _in_threads(length_or_error, paths)
+
+
+def try_answers(paths: Iterable[Path]) -> list[float | InputError]:
+    """The same; what is no answer, being silent or too short, is wrong too."""
+    return _in_threads(answer_length_or_error, paths)
+
+
+def _in_threads(measure: Callable[[Path], float | InputError], paths: Iterable[Path]) -> list[float | InputError]:
     paths = list(paths)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        lengths = pool.map(length_or_error, paths)
-        return list(tqdm(lengths, "checking audio", len(paths), unit=" clips", disable=None))
+        lengths = pool.map(measure, paths)
+        return list(tqdm(lengths, "checking audio", len(paths), unit=" clips", disable=len(paths) == 1 or None))
 
 
 def check_audio_files(paths: Iterable[Path]) -> list[float]:
-    """The lengths of files that must all be sound, in seconds.
+    """The lengths of files that must all be readable, in seconds.
 
     Raises
     ------
@@ -115,5 +122,13 @@ def length_or_error(path: Path) -> float | InputError:
     """A file's length in seconds, or what is wrong with it: all of it is decoded."""
     try:
         return len(read_audio(path)) / SAMPLE_RATE_HZ
+    except InputError as error:
+        return error
+
+
+def answer_length_or_error(path: Path) -> float | InputError:
+    """The same of an answer."""
+    try:
+        return len(read_answer(path)) / SAMPLE_RATE_HZ
     except InputError as error:
         return error

@@ -13,17 +13,17 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, suppress
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from models.base.files import replace_when_done, sole_writer
 from models.base.processes import possible_processes
 from models.errors import InputError
-from models.speech.audio import SILENCE_LEVEL, Waveform, write_wav
+from models.speech.audio import Waveform, write_wav
 from models.speech.checksums import UNKNOWN, Checksums, name_texts
 from models.speech.identity import Identity, describe_voice, same_voice
 from models.speech.options import VoiceOptions
 from models.speech.references import PATHS_FILE, VOICE_FILE, References, listed_texts, read_identity, reference_path
+from models.speech.samples import check_samples, is_silent
 from models.speech.voices import Voice, make_voice
 
 LEFTOVER_SECONDS = 60  # a temporary file older than this belongs to a run that was killed
@@ -174,11 +174,13 @@ def _speak(voice: Voice, text: str) -> Waveform:
             f"an expected text has {len(text)} characters, and {LONGEST_SPOKEN_TEXT} are the most: {text[:50]!r}…; take it out"
         )
     waveform = voice.speak(text)
-    if not np.isfinite(waveform).all():
+    try:
+        check_samples(waveform)
+    except InputError as error:
         raise InputError(
-            f"the voice answers the expected text {text!r} with NaN or infinite samples; choose another --voice"
-        )
-    if np.abs(waveform).max(initial=0) < SILENCE_LEVEL:
+            f"of what the voice says for the expected text {text!r}, {error}; or choose another --voice"
+        ) from error
+    if is_silent(waveform):
         raise InputError(
             f"the voice says nothing for the expected text {text!r}; take it out, or choose another --voice"
         )

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 
+from models.clips.hearing import SHORTEST_HEARD_SECONDS
 from models.clips.tables import clip_paths, utterances
 from models.errors import InputError
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, check_audio_files
 from models.training.job import TrainingJob
-
-SHORTEST_RESPONSE_SECONDS = 0.5  # what must be left of the input after the longest reference
 
 
 def input_seconds(job: TrainingJob, references: Mapping[str, Waveform]) -> list[float]:
@@ -19,7 +18,7 @@ def input_seconds(job: TrainingJob, references: Mapping[str, Waveform]) -> list[
     if job.recipe.layout == "text":
         spoken = dict.fromkeys(spoken, 0.0)  # the text itself is read
     text, max_seconds = max(spoken, key=lambda text: spoken[text]), job.recipe.max_seconds
-    if spoken[text] + SHORTEST_RESPONSE_SECONDS > max_seconds:
+    if spoken[text] + SHORTEST_HEARD_SECONDS > max_seconds:
         raise InputError(
             f"--max_seconds {max_seconds:g}: the reference of {text!r} takes {spoken[text]:.1f} s of it and leaves the "
             "response no room; give more seconds, or speak faster references (preprocess.py --speed)"

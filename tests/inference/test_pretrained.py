@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-from fakes import INFER, Script, priors, read_rows, set_cell, snapshot, trained_checkpoint
+from fakes import INFER, NO_ANSWERS, Script, priors, read_rows, set_cell, snapshot, trained_checkpoint
 from safetensors.torch import load_file, save_file
 
 from models.base.files import sha256_of_file
@@ -25,7 +25,8 @@ from models.ensemble.config import EnsembleConfig, ModelEntry, read_config, writ
 from models.errors import InputError
 from models.inference.answers import Answer
 from models.inference.published import CONFIG_FILE
-from models.inference.scorer import CACHE_VARIABLE, Scorer
+from models.inference.scorer import CACHE_VARIABLE, PartlyHeard, Scorer
+from models.inference.scoring import Member
 from models.speech.options import VoiceOptions
 from models.speech.references import read_identity, reference_path
 
@@ -296,6 +297,9 @@ def test_accents_of_an_answer_s_text_are_composed() -> None:
         ({"audio": np.zeros((2, 100), np.float32)}, "one channel"),
         ({"audio": np.zeros(0, np.float32)}, "at least one sample"),
         ({"audio": np.zeros(100, np.int16)}, "divide 16-bit"),
+        ({"audio": np.full(1000, 9000.0)}, "reach 9000.*divide"),
+        ({"audio": np.full(1000, 1e300)}, "reach 1e.300"),
+        *(({"audio": waveform}, "record it again") for waveform in NO_ANSWERS.values()),
         ({"audio": np.full(100, np.nan, np.float32)}, "NaN"),
     ],
 )
@@ -305,6 +309,36 @@ def test_wrong_questions_are_answered_by_name(work: Path, changes: dict, mention
     with pytest.raises(InputError, match=mentions):
         scorer.score_batch([right, replace(right, **changes)])
     assert len(scorer.score_batch([])) == 0
+
+
+def test_a_file_that_is_no_answer_is_named(work: Path) -> None:
+    scorer = Scorer.from_config(work / "model_configs.pkl", work / "tts_data", device="cpu")
+    soundfile.write("silent.wav", NO_ANSWERS["silence"], 16_000)
+    with pytest.raises(InputError, match=r"silent\.wav.*record it again"):
+        scorer.score("silent.wav", "old", "deletion", "KG")
+
+
+def test_what_is_not_heard_is_told(work: Path) -> None:
+    """By all members of 4 s: some hear the response alone."""
+    scorer = Scorer.from_config(work / "model_configs.pkl", work / "tts_data", device="cpu")
+    long = (0.1 * np.random.default_rng(0).standard_normal(16_000 * 5)).astype(np.float32)
+    with pytest.warns(PartlyHeard, match=r"recording's 5\.0 s"):
+        scorer.score(long, "old", "deletion", "KG")
+    text = "she has a red hat and he has a blue coat and they go to the big house on the hill"
+    with pytest.warns(PartlyHeard, match="hear nothing of the answer"):
+        mixed = scorer.score(long[:16_000], text, "sentence_repetition", "1")
+    listening = [member for member in scorer.published.members if member.checkpoint.recipe.layout in ("apart", "text")]
+    alone = Scorer(replace(scorer.published, members=_sharing_all(listening)), "cpu")
+    with pytest.warns(PartlyHeard, match="reference's"):
+        assert mixed == pytest.approx(alone.score(long[:16_000], text, "sentence_repetition", "1"), abs=1e-6)
+    deaf = [member for member in scorer.published.members if member not in listening]
+    with pytest.raises(InputError, match="nothing of the answer is heard"):
+        Scorer(replace(scorer.published, members=deaf), "cpu").score(long, text, "sentence_repetition", "1")
+
+
+def _sharing_all(members: list[Member]) -> list[Member]:
+    whole = sum(member.share for member in members)
+    return [replace(member, share=member.share / whole) for member in members]
 
 
 @pytest.mark.slow

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import AUDIO_DAMAGE, INFER, Script, checkpoints, priors, read_rows, set_cell, write_rows
+import soundfile
+from fakes import AUDIO_DAMAGE, INFER, NO_ANSWERS, Script, checkpoints, priors, read_rows, set_cell, write_rows
 
 from models.clips.tables import GRADES, TASKS, read_test_table
 from models.ensemble.blend import group_priors
@@ -22,6 +23,58 @@ UNREADABLE = sorted(set(AUDIO_DAMAGE) - {"circle of links"})  # which leads out 
 
 def scores_of(work: Path) -> dict[str, str]:
     return dict(read_rows(work / "submission.csv")[1:])
+
+
+@pytest.mark.parametrize("kind", NO_ANSWERS)
+def test_what_is_no_answer_gets_its_groups_prior(kind: str, work: Path, script: Script) -> None:
+    soundfile.write(work / "data" / "test3.wav", NO_ANSWERS[kind], 16000, subtype="FLOAT")
+    assert script(INFER).code == 0
+    row = read_test_table(work / "data").set_index("filename").loc["test3.wav"]
+    assert float(scores_of(work)["test3.wav"]) == pytest.approx(priors()[row["task"]][row["grade"]])
+    _, (name, _, reason) = read_rows(work / "submission.csv.problems.csv")
+    assert name == "test3.wav"
+    assert "record it again" in reason
+
+
+LONG_TEXT = "she has a red hat and he has a blue coat and they go to the big house on the hill"
+
+
+@pytest.mark.parametrize("all_rows", [False, True])
+def test_what_the_reference_leaves_no_room_for_gets_its_groups_prior(
+    all_rows: bool, work: Path, script: Script
+) -> None:
+    """Of 4 s that the model hears."""
+    metadata = work / "data" / "test_metadata.csv"
+    rows = range(2, len(read_rows(metadata)) + 1) if all_rows else [4]
+    for row in rows:
+        set_cell(metadata, row, "expected_text", LONG_TEXT)
+    outcome = script(INFER)
+    assert outcome.code == 0, outcome.error
+    assert f"{len(rows)} clips could not be read or heard" in outcome.output
+    listed = read_rows(work / "submission.csv.problems.csv")[1:]
+    table = read_test_table(work / "data").set_index("filename")
+    assert len(listed) == len(rows)
+    for name, score, reason in listed:
+        assert table.loc[name, "expected_text"] == LONG_TEXT
+        assert "nothing of the answer is heard" in reason
+        assert float(score) == float(scores_of(work)[name])
+        assert float(score) == pytest.approx(priors()[table.loc[name, "task"]][table.loc[name, "grade"]])
+
+
+def test_what_is_cut_is_scored_and_listed(work: Path, script: Script) -> None:
+    long = 0.1 * np.random.default_rng(0).standard_normal(16000 * 5)
+    soundfile.write(work / "data" / "test3.wav", long[: 16000 * 3], 16000)
+    assert script(INFER).code == 0
+    before = scores_of(work)
+    soundfile.write(work / "data" / "test3.wav", long, 16000)
+    outcome = script(INFER, "--strict")  # it is scored
+    assert outcome.code == 0
+    assert "1 clips are longer than the models hear" in outcome.output
+    _, (name, score, reason) = read_rows(work / "submission.csv.problems.csv")
+    assert (name, float(score)) == ("test3.wav", float(scores_of(work)["test3.wav"]))
+    assert "recording's 5.0 s" in reason
+    assert "the reference takes" in reason
+    assert scores_of(work).keys() == before.keys()
 
 
 @pytest.mark.parametrize("how", UNREADABLE)
@@ -191,7 +244,7 @@ def test_a_voice_that_can_not_work_stays_an_error(
     works: bool, error: Exception, odd_texts: dict[str, float], work: Path, monkeypatch: pytest.MonkeyPatch, script: Script
 ) -> None:  # fmt: skip
     """One that fails over a text and speaks others does work, whatever its library raises."""
-    answers = {"one": np.ones(800, np.float32)} if works else {"one": np.zeros(800, np.float32)}
+    answers = {"one": np.sin(np.arange(800, dtype=np.float32))} if works else {"one": np.zeros(800, np.float32)}
     voice = BrokenVoice(read_identity(work / "tts_data"), answers, error)
     monkeypatch.setattr("models.speech.speaking.make_voice", lambda options: voice)
     outcome = script(INFER, "--output", "again.csv")

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
-from fakes import ROOT, Outcome, read_rows, write_rows
+from fakes import NO_ANSWERS, ROOT, Outcome, read_rows, write_rows
 
 from experiments.known_edits import find_change
 from experiments.measure_localization import goodness, hits
@@ -390,7 +391,7 @@ def test_a_picture_names_every_word(shipped: LoadedModel, speak: Callable[[str],
 def test_a_response_that_is_none_is_refused(
     shipped: LoadedModel, speak: Callable[[str], Waveform], response: Waveform
 ) -> None:
-    with pytest.raises(InputError, match="response"):
+    with pytest.raises(InputError, match=r"response|recording|audio"):
         localize(shipped, "we like it", "blending", "1", response, speak)
 
 
@@ -399,12 +400,13 @@ def test_a_response_that_is_none_is_refused(
 def test_answers_of_any_length_are_judged(
     shipped: LoadedModel, speak: Callable[[str], Waveform], seconds: float
 ) -> None:
-    """Also with fewer frames than phones, and where there is nothing but silence."""
+    """Also with fewer frames than phones, and where there is nothing but noise; silence is no answer."""
     noise = np.random.default_rng(0).standard_normal(round(16000 * seconds)).astype(np.float32)
-    for response in (0 * noise, 1e-3 * noise):
-        found = localize(shipped, "the children went home after school", "blending", "1", response, speak)
-        check_times(found)
-        assert {unit.kind for unit in found.units} == {"missing"}
+    found = localize(shipped, "the children went home after school", "blending", "1", 1e-3 * noise, speak)
+    check_times(found)
+    assert {unit.kind for unit in found.units} == {"missing"}
+    with pytest.raises(InputError, match="silent"):
+        localize(shipped, "the children went home after school", "blending", "1", 0 * noise, speak)
 
 
 def test_wrong_questions_are_refused(shipped: LoadedModel, speak: Callable[[str], Waveform]) -> None:
@@ -525,6 +527,19 @@ def test_the_command_for_one_clip_and_a_joint_model(trained: Path, script: Calla
     outcome = script("localize.py", "--checkpoint", "assets/model2s_0.pth", *one, "--method", "alignment")
     assert outcome.code == 1
     assert "model2s_0.pth" in outcome.error
+    for kind, waveform in NO_ANSWERS.items():
+        soundfile.write(trained / "none.wav", waveform, 16000, subtype="FLOAT")
+        outcome = script("localize.py", "--checkpoint", "assets/model2s_0.pth", "--audio", "none.wav", *one[2:])
+        assert outcome.code == 1, kind
+        assert "none.wav: the recording" in outcome.error
+    soundfile.write(trained / "long.wav", 0.1 * np.random.default_rng(0).standard_normal(16000 * 5), 16000)
+    outcome = script("localize.py", "--checkpoint", "assets/model2s_0.pth", "--audio", "long.wav", *one[2:])
+    assert outcome.code == 0, outcome.error
+    assert "recording's 5.0 s" in outcome.output
+    full = "she has a red hat and he has a blue coat and they go to the big house on the hill"
+    outcome = script("localize.py", "--checkpoint", "assets/model2s_0.pth", *one[:2], "--text", full)
+    assert outcome.code == 1
+    assert "nothing of the answer is heard" in outcome.error
     outcome = script("localize.py", *one[:1], "nothing.wav", *one[2:])
     assert outcome.code == 1
     assert "nothing.wav" in outcome.error
