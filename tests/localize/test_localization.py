@@ -219,7 +219,7 @@ def test_in_a_sentence_each_word_may_be_said_in_its_ways(
     one_way = "W IY R IY D DH AH B UH K"
     assert score() > 0.5
     assert score(one_way) < score()
-    assert score(f"{one_way}|W IY R EH D DH AH B UH K") == pytest.approx(score())
+    assert score(f"{one_way}|W IY R EH D DH AH B UH K") == pytest.approx(score(), abs=0.01)
 
 
 @pytest.mark.parametrize("text", ["all of the us", "it is with them", "  we   like it "])
