@@ -7,7 +7,6 @@ from pathlib import Path
 from models.errors import InputError
 
 
-
 def normal_text(text: str) -> str:
     """A text with its accents composed (NFC), as voices and tokenizers know it.
 

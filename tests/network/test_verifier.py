@@ -173,7 +173,13 @@ def test_a_text_is_fed_with_start_and_end(encoder_dir: Path) -> None:
     [
         *(("a cat", " A cat."), ("A cat.", " A cat."), ("who?", " Who?"), ("I don't", " I don't."), (" 3 ", " 3.")),
         *(("SHE HAS A HAT", " She has a hat."), ("IT IS US!", " It is us!"), ("I DON'T", " I don't."), ("US", " Us.")),
-        *(("I'M ON TV", " I'm on TV."), ("TV", " TV."), ("NASA is far", " NASA is far."), ("U.S.", " U.S."), ("I", " I.")),
+        *(
+            ("I'M ON TV", " I'm on TV."),
+            ("TV", " TV."),
+            ("NASA is far", " NASA is far."),
+            ("U.S.", " U.S."),
+            ("I", " I."),
+        ),
     ],
 )
 def test_a_text_is_written_as_in_transcripts(text: str, fed: str) -> None:

@@ -177,7 +177,9 @@ def test_a_word_is_settled_by_a_rule(text: str, said: str, spoken: str, source: 
     assert utterance_of(SENTENCES, text) == spoken
 
 
-@pytest.mark.parametrize("text", ["the naïve fox", "we met in the café", "a piñata for josé", "Ångström", "dvořák's cat"])
+@pytest.mark.parametrize(
+    "text", ["the naïve fox", "we met in the café", "a piñata for josé", "Ångström", "dvořák's cat"]
+)
 @pytest.mark.parametrize("task", [SENTENCES, NONWORDS])
 def test_accents_are_composed_before_a_text_is_spoken(text: str, task: str) -> None:
     """Decomposed ones are swallowed by espeak-ng, with the letter below."""
@@ -217,7 +219,13 @@ def test_a_table_finds_a_text_however_its_accents_are_written(tmp_path: Path) ->
 @pytest.mark.parametrize(
     "text",
     [
-        *("is it all too late", "give it to us.", "the dog has it", "she has a red hat", "we don't know what it's called"),
+        *(
+            "is it all too late",
+            "give it to us.",
+            "the dog has it",
+            "she has a red hat",
+            "we don't know what it's called",
+        ),
         *("the us-led x-ray", "it/us", "«it»", "*it*", "it_is", "ice-cream", "mr and mrs smith", "we met in the café"),
     ],
 )
@@ -228,7 +236,9 @@ def test_a_text_in_capitals_is_said_as_one_in_small_letters(text: str) -> None:
     assert pronounce_text(SENTENCES, text.upper()) == pronounce_text(SENTENCES, text)
 
 
-@pytest.mark.parametrize("text", ["we like to play", "McDonald", "TV", "I am", "PhD", "USA", "U.S.", "X-ray", "R2D2", "a.m."])
+@pytest.mark.parametrize(
+    "text", ["we like to play", "McDonald", "TV", "I am", "PhD", "USA", "U.S.", "X-ray", "R2D2", "a.m."]
+)
 def test_capitals_that_are_meant_stay(text: str) -> None:
     assert utterance_of(SENTENCES, text) == text
 

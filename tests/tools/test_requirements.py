@@ -33,7 +33,9 @@ def pins(name: str) -> dict[str, str]:
 
 def extras() -> dict[str, list[Requirement]]:
     block = re.search(
-        r"^\[project\.optional-dependencies\]\n(.*?)^\[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL
+        r"^\[project\.optional-dependencies\]\n(.*?)^\[",
+        (ROOT / "pyproject.toml").read_text(),
+        re.MULTILINE | re.DOTALL,
     )
     assert block is not None
     lists = re.findall(r"^(\w+) = \[(.*?)\](?:$| #)", block[1], re.MULTILINE | re.DOTALL)
