@@ -16,11 +16,13 @@ T = TypeVar("T")
 _PATIENCE = timedelta(seconds=5)
 _TORCHRUN = "TORCHELASTIC_RUN_ID"  # set in each process that torchrun starts, and so are these
 _OF_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-_ALONE = {
-    "LOCAL_RANK": "-1"
-} | dict.fromkeys(  # what the Trainer's libraries read, and what they find where there is no launcher
-    ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"), "1"
-)
+_WITHOUT_LAUNCHER = {  # what the Trainer's libraries read, and what it says where nobody has started several processes
+    "LOCAL_RANK": "-1",
+    "WORLD_SIZE": "1",
+    "OMPI_COMM_WORLD_SIZE": "1",
+    "PMI_SIZE": "1",
+    "MV2_COMM_WORLD_SIZE": "1",
+}
 _SWITCHES = ("ACCELERATE_USE_", "ACCELERATE_TORCH_DEVICE")  # other ways to compute begin so
 _OFF = ("", "0", "no", "n", "off", "f", "false")
 
@@ -40,7 +42,7 @@ def refuse_other_launchers() -> None:
     """
     misleading = [name for name in os.environ if name.startswith(_SWITCHES) and os.environ[name].lower() not in _OFF]
     if not under_torchrun():
-        misleading += [name for name, value in _ALONE.items() if os.environ.get(name, value) != value]
+        misleading += [name for name, value in _WITHOUT_LAUNCHER.items() if os.environ.get(name, value) != value]
     if misleading:
         name = misleading[0]
         raise InputError(

@@ -64,7 +64,7 @@ def batch_from_folder(root: Path, name: str) -> AnswerTable:
 
 
 def _match(files: Sequence[Named]) -> AnswerTable:
-    """Find each row's recording among the files: by its whole name or one that looks the same, else by its last part."""
+    """Find each row's recording among the files: by its whole name or one that looks the same, or else by the last part."""
     tables = [(name, path) for name, path in files if name.lower().endswith(".csv")]
     if len(tables) != 1:
         raise InputError(

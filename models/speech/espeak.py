@@ -215,8 +215,8 @@ def _data_path() -> bytes:
     path = os.fsencode(espeakng_loader.get_data_path())
     if len(path) > _LONGEST_PATH:
         raise InputError(
-            f"espeak-ng's data lie in {os.fsdecode(path)}, a path of {len(path)} bytes where {_LONGEST_PATH} are the most; "
-            "make the environment (.venv) in a folder with a shorter path"
+            f"espeak-ng's data lie in {os.fsdecode(path)}, a path of {len(path)} bytes where {_LONGEST_PATH} are the most; make "
+            "the environment (.venv) in a folder with a shorter path"
         )
     return path
 

@@ -85,8 +85,11 @@ def no_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.usefixtures("no_locks")
 def test_without_locks_a_second_run_is_refused_too(tmp_path: Path) -> None:
     for _ in range(2):
-        held, second = sole_writer(tmp_path / "a"), sole_writer(tmp_path / "a")
-        with held, pytest.raises(InputError, match="another run") as refused, second:
+        with (
+            sole_writer(tmp_path / "a"),
+            pytest.raises(InputError, match="another run") as refused,
+            sole_writer(tmp_path / "a"),
+        ):
             pass
         assert ".a.held" in str(refused.value)  # what to delete where the other was killed
 
