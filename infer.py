@@ -18,7 +18,6 @@ from models.cluster.options import ClusterOptions, add_clip_arguments, clip_opti
 from models.errors import InputError
 from models.inference.submission import (
     add_problems,
-    find_unheard_rows,
     find_unreadable,
     find_unspoken,
     problems_path,
@@ -144,7 +143,7 @@ def main() -> None:
         lengths = place.check(without(table, problems)["filename"].tolist())
         problems = add_problems(problems, find_unreadable(lengths, arguments.data_dir), len(table))
         seconds = [found for found in lengths if isinstance(found, float)]
-        unheard = find_unheard_rows(members, without(table, problems), seconds, references)
+        unheard = inference.find_unheard_rows(members, without(table, problems), seconds, references)
         listed = add_problems(problems, unheard.answers | unheard.parts, len(table))
         problems = add_problems(problems, unheard.answers, len(table))
         check_strict(arguments.strict, problems)

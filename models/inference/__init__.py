@@ -9,6 +9,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "published": ["Published", "read_published"],
         "scorer": ["Scorer"],
         "scoring": ["Member", "load_members", "score_clips"],
-        "texts": ["heard_utterances", "refused_texts"],
+        "texts": ["find_unheard_rows", "heard_utterances", "refused_texts"],
     },
 )

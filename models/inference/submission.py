@@ -10,20 +10,8 @@ from numpy.typing import NDArray
 from models.base.files import fitting_name, replace_when_done
 from models.clips.tables import utterances
 from models.errors import InputError
-from models.inference.hearing import Unheard, find_unheard
-from models.inference.scoring import Member
-from models.inference.texts import heard_utterances
-from models.speech.samples import Waveform
 
 Priors = Mapping[str, Mapping[str, float]]
-
-
-def find_unheard_rows(
-    members: Sequence[Member], table: pd.DataFrame, seconds: Sequence[float], references: Mapping[str, Waveform]
-) -> Unheard:
-    """As `find_unheard`, of a table's rows and of how long their clips are."""
-    said = heard_utterances(members, table)
-    return find_unheard([member.checkpoint.recipe for member in members], seconds, said, references)
 
 
 def find_unreadable(results: Sequence[float | InputError], data_dir: Path) -> dict[int, str]:

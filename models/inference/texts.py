@@ -1,17 +1,27 @@
 """What an ensemble's members hear and read of the expected texts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
 from models.clips.tables import utterances
 from models.errors import InputError
+from models.inference.hearing import Unheard, find_unheard
 from models.inference.scoring import Member
+from models.speech.samples import Waveform
 
 
 def heard_utterances(members: Sequence[Member], table: pd.DataFrame) -> list[str]:
     """What the members have to hear from the voice, row by row; nothing where all are verifiers, which read the text."""
     return utterances(table) if any(member.features["tokenizer"] is None for member in members) else []
+
+
+def find_unheard_rows(
+    members: Sequence[Member], table: pd.DataFrame, seconds: Sequence[float], references: Mapping[str, Waveform]
+) -> Unheard:
+    """As `find_unheard`, of a table's rows and of how long their clips are."""
+    said = heard_utterances(members, table)
+    return find_unheard([member.checkpoint.recipe for member in members], seconds, said, references)
 
 
 def refused_texts(members: Sequence[Member], texts: Iterable[str]) -> dict[str, str]:

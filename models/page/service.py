@@ -12,9 +12,8 @@ from models.clips.hearing import told_cut
 from models.clips.tables import METADATA_COLUMNS, utterances
 from models.errors import InputError
 from models.inference.answers import Answer
-from models.inference.hearing import find_unheard
 from models.inference.scorer import Scorer
-from models.inference.texts import heard_utterances
+from models.inference.texts import find_unheard_rows, heard_utterances
 from models.localize.result import Unit
 from models.page.thresholds import Thresholds, Verdict, judge
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_answer, try_answers
@@ -190,12 +189,10 @@ class Service:
     def _check_hearing(self, rows: pd.DataFrame, found: Sequence[object], problems: list[str]) -> list[str]:
         """Note in `problems` of which rows nothing is heard; returns what of each row is not, where something is."""
         left = [row for row, seconds in enumerate(found) if isinstance(seconds, float) and not problems[row]]
-        said = heard_utterances(self.scorer.published.members, rows.iloc[left])
-        seconds, references = (
-            [each for row in left if isinstance(each := found[row], float)],
-            self.scorer.references(said),
-        )
-        unheard, notes = find_unheard(self.scorer.recipes, seconds, said, references), ["" for _ in problems]
+        members, table = self.scorer.published.members, rows.iloc[left]
+        seconds = [each for row in left if isinstance(each := found[row], float)]
+        references = self.scorer.references(heard_utterances(members, table))
+        unheard, notes = find_unheard_rows(members, table, seconds, references), ["" for _ in problems]
         for place, told in unheard.answers.items():
             problems[left[place]] = told
         for place, told in unheard.parts.items():
