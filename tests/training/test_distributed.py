@@ -103,7 +103,7 @@ def test_two_processes_have_the_loss_curve_of_one(layout: str, runs: dict[str, T
     assert len(set(two.oof.filenames)) == len(two.oof.filenames) == len(two.oof.predictions) == 12
     for name in ("train_loss", "validation_log_loss", "validation_auc"):
         curves = [[row[name] for row in checkpoint.history] for checkpoint in (one, two)]
-        np.testing.assert_allclose(curves[1], curves[0], atol=TOLERANCE)
+        np.testing.assert_allclose(curves[1], curves[0], rtol=TOLERANCE, atol=TOLERANCE)  # float32, of large losses too
     np.testing.assert_allclose(two.oof.predictions, one.oof.predictions, atol=1e-4)  # of weights rounded to float16
     assert [path.name for path in job.options.output_dir.glob("*.pth")] == [job.checkpoint_path.name]
 
