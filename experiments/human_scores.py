@@ -119,7 +119,7 @@ def others_threshold(words: pd.DataFrame) -> pd.Series:
     return found
 
 
-def judged_words(
+def scored_words(
     models: dict[str, list[LoadedModel]], speaking: Path, table: pd.DataFrame, data_dir: Path
 ) -> pd.DataFrame:
     """The experts' rows of the words of the table's clips, with the models' mean score."""
@@ -166,12 +166,12 @@ def measure_model(paths: Sequence[Path], part: str, data_dir: Path, clips: int |
     table = table[table["filename"].isin(folds)]
     if clips is not None:
         table = table.sample(min(clips, len(table)), random_state=0)
-    words = judged_words({name: [folds[name]] for name in table["filename"]}, paths[0], table, data_dir)
+    words = scored_words({name: [folds[name]] for name in table["filename"]}, paths[0], table, data_dir)
     if part == "train":
         return words, at_thresholds(words, others_threshold(words))
     threshold, table = best_threshold(words), read_aloud(data_dir, "test")
     every_fold = [load_model(load_checkpoint(path), device) for path in paths]
-    words = judged_words(dict.fromkeys(table["filename"], every_fold), paths[0], table, data_dir)
+    words = scored_words(dict.fromkeys(table["filename"], every_fold), paths[0], table, data_dir)
     return words, at_thresholds(words, pd.Series(threshold, words.index))
 
 

@@ -1,5 +1,7 @@
 """Where does an answer depart from the expected text? One clip, its units scored, timed and named."""
 
+from functools import cache
+
 from models.clips.hearing import hears, told_unheard
 from models.clips.tables import utterances
 from models.ensemble.checkpoint import Checkpoint
@@ -52,8 +54,7 @@ def localize(
     """
     if not text.split():
         raise InputError("the expected text is empty; give the words that should have been said")
-    loaded = load_model(model)
-    response = check_response(response)
+    loaded, response, speak = load_model(model), check_response(response), cache(speak)
     text = " ".join(text.split())
     method = choose_method(loaded.recipe, method, loaded.name)
     seconds = (len(response) / SAMPLE_RATE_HZ, reference_seconds(text, task, method, speak, pronunciation))

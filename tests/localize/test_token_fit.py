@@ -96,3 +96,9 @@ def test_experts_judge_the_words_that_are_kept(expected: str, spoken: str, found
     words = expected.split()
     kept = kept_words(words, spoken.split(), {}, judged)
     assert {place: good for place, good in kept.items() if good is not None} == found
+
+
+def test_a_swapped_word_was_not_said_there_however_well() -> None:
+    labels = {0: True, 1: False, 2: False}
+    kept = kept_words(["we", "cats", "like"], ["we", "like", "cats"], labels, {0: True, 1: True, 2: True})
+    assert {**labels, **kept} == labels
