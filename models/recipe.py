@@ -76,6 +76,10 @@ class Recipe:
     drawn_loss: float = _setting(
         "weight of a third loss: a right answer fits its own text better than drawn ones", default=0.0
     )
+    nonwords: Literal["respelled", "letters"] = _setting(
+        "how a decoder reads nonwords; respelled: as the data spells them; letters: as English spells such sounds",
+        default="respelled",
+    )
     max_grad_norm: float = _setting("gradient clipping: the largest total norm", default=1.0)
     augment: Literal["both", "response", "none"] = _setting("which segments are augmented in training", default="both")
     padding: Literal["batch", "fixed"] = _setting(
@@ -111,6 +115,7 @@ class Recipe:
         is_text = self.layout == "text"
         for name in ("token_loss", "drawn_texts"):
             _require(is_text or not getattr(self, name), name, getattr(self, name), "is for pooled tokens")
+        _require(is_text or self.nonwords == "respelled", "nonwords", self.nonwords, "is for pooled tokens")
         _require(self.drawn_texts > 0 or not self.drawn_loss, "drawn_loss", self.drawn_loss, "needs drawn_texts")
         _require(not is_text or self.head == "linear", "head", self.head, "must be linear where tokens are pooled")
         _require(self.name.isidentifier(), "name", self.name, "must consist of letters, digits and underscores")

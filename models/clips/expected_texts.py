@@ -11,6 +11,9 @@ from torch import Tensor
 from models.clips.batches import Clip
 from models.clips.drawn_texts import TextDrawer
 from models.clips.tokens import TextTokenizer
+from models.speech.arpabet import Phones
+from models.speech.letters import without_respellings
+from models.speech.pronunciation import spoken_words
 
 
 class ExpectedTexts:
@@ -30,16 +33,18 @@ class ExpectedTexts:
         Naming a text that the tokenizer does not take.
     """
 
-    def __init__(self, table: pd.DataFrame, tokenizer: TextTokenizer, drawn_texts: int = 0) -> None:
+    def __init__(
+        self, table: pd.DataFrame, tokenizer: TextTokenizer, drawn_texts: int = 0, nonwords: str = "respelled"
+    ) -> None:
         self._tokenizer = tokenizer
-        self._texts: list[str] = table["expected_text"].tolist()
+        self._tasks: list[str] = table["task"].tolist()
+        rows = zip(self._tasks, table["expected_text"], strict=True)
+        self._texts = [without_respellings(*row) if nonwords == "letters" else row[1] for row in rows]
         self._tokens = {text: torch.tensor(tokenizer.encode(text)) for text in set(self._texts)}
         self._is_right = (table["score"] == 1).tolist() if drawn_texts else [False] * len(table)
         self._said: list[Sequence[float]] | None = table["word_labels"].tolist() if "word_labels" in table else None
         self._n_drawn = drawn_texts
-        self._tasks: list[str] = table["task"].tolist()
-        by_task = table.groupby("task")["expected_text"] if drawn_texts else ()
-        self._drawers = {task: TextDrawer(texts) for task, texts in by_task}
+        self._drawers = self._make_drawers(table["expected_text"].tolist()) if drawn_texts else {}
 
     def read(self, row: int, rng: np.random.Generator) -> Clip:
         """Of a row's clip the text, and those that are drawn for it."""
@@ -55,6 +60,18 @@ class ExpectedTexts:
             found["drawn_labels"] = [
                 self._of_tokens(*one) for one, tokens in zip(drawn, encoded, strict=True) if tokens
             ]
+        return found
+
+    def _make_drawers(self, given: Sequence[str]) -> dict[str, TextDrawer]:
+        """One for each task, of the texts as they are read and of the sounds of their words as they are given."""
+        found = {}
+        for task in set(self._tasks):
+            rows = [row for row, other in enumerate(self._tasks) if other == task]
+            sounds: dict[str, tuple[Phones, ...]] = {}
+            for row in rows:
+                words = zip(self._texts[row].split(), spoken_words(task, given[row]), strict=True)
+                sounds.update((word, spoken.choices) for word, spoken in words)
+            found[task] = TextDrawer([self._texts[row] for row in rows], sounds)
         return found
 
     def _known(self, row: int) -> tuple[Sequence[float], Sequence[float]]:

@@ -10,8 +10,8 @@ from tokenizers import Tokenizer
 from models.errors import InputError
 from models.speech.pronunciation import without_capitals
 
-FIRST_MULTILINGUAL = 51_865  # tokens: the English-only models have fewer, and a prompt without language and task
-START, END = "<|startoftranscript|>", "<|endoftext|>"
+ENGLISH_TOKENS = 51_864  # of the English-only models, whose tokenizers name languages all the same
+START, LANGUAGE, END = "<|startoftranscript|>", "<|en|>", "<|endoftext|>"
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class TextTokenizer:
 
     @property
     def prompt(self) -> list[int]:
-        """The start tokens."""
+        """The start tokens; models that know several languages are told the language and the task too."""
         names = [START, "<|notimestamps|>"]
-        if self.vocabulary >= FIRST_MULTILINGUAL:
-            names[1:1] = ["<|en|>", "<|transcribe|>"]
+        if self.vocabulary != ENGLISH_TOKENS and _read(self.content).token_to_id(LANGUAGE) is not None:
+            names[1:1] = [LANGUAGE, "<|transcribe|>"]
         return [self._special(name) for name in names]
 
     def encode(self, text: str) -> list[int]:

@@ -59,6 +59,7 @@ class Member:
             "layout": recipe.layout,
             "padding": recipe.padding,
             "tokenizer": tokenizer_from_dict(self.checkpoint.encoder.get("tokenizer")),
+            "nonwords": recipe.nonwords,
         }
 
 

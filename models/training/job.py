@@ -54,7 +54,9 @@ class TrainingJob:
 
     @property
     def utterances(self) -> list[str]:
-        """The distinct ones of the fold, held-out clips and all: each has a reference."""
+        """The distinct ones of the fold, held-out clips and all: each has a reference. None where the text itself is read."""
+        if self.recipe.layout == "text":
+            return []
         return sorted({*utterances(self.train), *utterances(self.validation)})
 
     @property
