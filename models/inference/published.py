@@ -26,6 +26,7 @@ from models.clips.tables import GRADES, TASKS
 from models.ensemble.checkpoint import Checkpoint, OutOfFold
 from models.ensemble.rebuild import check_weights
 from models.errors import InputError
+from models.inference.int8 import from_int8, to_int8
 from models.inference.scoring import Member
 from models.inference.submission import Priors
 from models.recipe import recipe_from_dict
@@ -36,6 +37,7 @@ from models.speech.references import PATHS_FILE, VOICE_FILE, References, refuse_
 
 PUBLISHED_FORMAT = "speech-text-comparison published 1"
 CONFIG_FILE, CARD_FILE, REFERENCES_FOLDER = "config.json", "README.md", "references"
+STORAGES = FLOAT16, INT8 = "float16", "int8"
 _PLAIN_FIELDS = ("fold", "n_folds", "encoder", "data_fingerprint", "options", "history", "versions", "tries")
 _REFERENCE_NAME = re.compile(r"[0-9a-f]{20}\.wav")
 _NO_PREDICTIONS = OutOfFold([], [], [], np.zeros(0), np.zeros(0))
@@ -56,6 +58,8 @@ class Published:
     trained_with
         The checksum of each reference that the members were trained with, by text. It is no part of the folder, which
         tells no text but by `references`: those are checked against it as they are published.
+    storage
+        How weights are kept in the files: one of STORAGES.
     """
 
     members: list[Member]
@@ -65,6 +69,7 @@ class Published:
     references: Path | None = None
     reference_sha256: Mapping[str, str] = field(default_factory=dict)
     trained_with: Checksums = field(default_factory=dict)
+    storage: str = FLOAT16
 
 
 def write_published(folder: Path, published: Published, card: str) -> None:
@@ -76,12 +81,13 @@ def write_published(folder: Path, published: Published, card: str) -> None:
         Where the references are another voice's, or members are no ensemble.
     """
     _check_members(published.members, published.voice)
-    members = [_write_member(folder, member) for member in published.members]
+    members = [_write_member(folder, member, published.storage) for member in published.members]
     content = {
         "format": PUBLISHED_FORMAT,
         "voice": plain(published.voice),
         "priors": published.priors,
         "members": members,
+        "storage": published.storage,
         "figures": published.figures,
         "references": _publish_references(published, folder / REFERENCES_FOLDER),
     }
@@ -158,10 +164,11 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _write_member(folder: Path, member: Member) -> dict[str, Any]:
+def _write_member(folder: Path, member: Member, storage: str) -> dict[str, Any]:
     """Write the weights; returns the rest, in plain values."""
     checkpoint, path = member.checkpoint, folder / weights_name(member.checkpoint)
-    weights = {name: tensor.contiguous() for name, tensor in checkpoint.weights.items()}
+    stored = to_int8(checkpoint.weights) if storage == INT8 else checkpoint.weights
+    weights = {name: tensor.contiguous() for name, tensor in stored.items()}
     with replace_when_done(path) as temporary:  # safetensors' own file would be for its owner's eyes alone
         temporary.write_bytes(save(weights, metadata={"format": "pt"}))
     return {
@@ -185,7 +192,10 @@ def _from_content(folder: Path, content: Mapping[str, Any]) -> Published:
     references = folder / REFERENCES_FOLDER if sha256 else None
     if references is not None:
         References(references, voice=voice)  # refuses another voice
-    return Published(members, voice, priors, dict(content["figures"]), references, dict(sha256))
+    storage = content.get("storage", FLOAT16)  # older ones don't say
+    if storage not in STORAGES:
+        raise ValueError(f"storage {storage!r}, not one of {', '.join(STORAGES)}")
+    return Published(members, voice, priors, dict(content["figures"]), references, dict(sha256), storage=storage)
 
 
 def _read_member(folder: Path, entry: Mapping[str, Any], voice: Identity) -> Member:
@@ -209,8 +219,8 @@ def _read_weights(path: Path, sha256: str) -> dict[str, torch.Tensor]:
             f"{path}: its checksum {found[:12]}… is not the one in {CONFIG_FILE}, {sha256[:12]}…; copy the folder again"
         )
     try:
-        weights = load_file(path)
-    except (SafetensorError, OSError) as error:
+        weights = from_int8(load_file(path))
+    except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: not readable as safetensors ({error}); copy the folder again") from error
     broken = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
     if broken:
