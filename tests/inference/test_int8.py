@@ -1,4 +1,7 @@
-"""Weights as int8: how far they move, what stays, what is refused. Run: .venv/bin/python -m pytest tests/inference/test_int8.py"""
+"""Weights as int8: how far they move, what stays, what is refused.
+
+Run: .venv/bin/python -m pytest tests/inference/test_int8.py
+"""
 
 import numpy as np
 import pytest
