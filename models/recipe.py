@@ -81,7 +81,11 @@ class Recipe:
         default="respelled",
     )
     max_grad_norm: float = _setting("gradient clipping: the largest total norm", default=1.0)
-    augment: Literal["both", "response", "none"] = _setting("which segments are augmented in training", default="both")
+    augment: Literal["both", "response", "rooms", "none"] = _setting(
+        "which segments are augmented in training; rooms: the response, and as if recorded among other voices, with "
+        "reverberation, overloaded, by telephone, from afar",
+        default="both",
+    )
     padding: Literal["batch", "fixed"] = _setting(
         "how joint inputs become a batch; batch: padded to the longest, and the padding has no effect; "
         "fixed: padded with silence to max_seconds, which is read as well, as published",

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from models.clips.features import HOP_LENGTH, stft
 from models.errors import InputError
+from models.speech.samples import SAMPLE_RATE_HZ
 
 
 def _check_range(name: str, low: float, high: float) -> None:
@@ -99,6 +100,36 @@ class Gain:
 
 
 @dataclass(frozen=True)
+class BandLimit:
+    """Only a band of frequencies: a telephone's, or what is left of a low sampling rate; beyond it 12 dB less every 100 Hz.
+
+    Parameters
+    ----------
+    bands_hz
+        From and to, each band as likely as the others.
+    """
+
+    bands_hz: tuple[tuple[float, float], ...] = ((300, 3400), (200, 3000), (0, 4000), (0, 5500), (50, 7000))
+
+    def __call__(self, magnitudes: Tensor, rng: np.random.Generator) -> Tensor:
+        low_hz, high_hz = self.bands_hz[int(rng.integers(len(self.bands_hz)))]
+        frequencies_hz = np.linspace(0, SAMPLE_RATE_HZ / 2, magnitudes.shape[0])
+        beyond_hz = np.maximum(low_hz - frequencies_hz, frequencies_hz - high_hz).clip(0, 1000)
+        return magnitudes * torch.from_numpy((10 ** (-12 * beyond_hz / 100 / 20)).astype(np.float32))[:, None]
+
+
+@dataclass(frozen=True)
+class Level:
+    """Softer or louder, drawn evenly in dB."""
+
+    min_db: float = -12.0
+    max_db: float = 6.0
+
+    def __call__(self, magnitudes: Tensor, rng: np.random.Generator) -> Tensor:
+        return magnitudes * 10 ** (rng.uniform(self.min_db, self.max_db) / 20)
+
+
+@dataclass(frozen=True)
 class SpanMask:
     """Silence a few spans of time, anywhere in the clip."""
 
@@ -147,6 +178,7 @@ _NOTHING = Chain(())
 AUGMENTATIONS: dict[str, tuple[Chain, Chain]] = {
     "none": (_NOTHING, _NOTHING),
     "response": (_NOTHING, Chain((PitchShift(), *_WAVEFORM_EFFECTS))),
+    "rooms": (_NOTHING, Chain((PitchShift(), *_WAVEFORM_EFFECTS, BandLimit(), Level()))),  # and `rooms.ROOMS` before
     "both": (Chain((*_WAVEFORM_EFFECTS, SpanMask())), Chain((PitchShift(), *_WAVEFORM_EFFECTS, SpanMask()))),
 }
 
