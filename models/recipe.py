@@ -76,10 +76,6 @@ class Recipe:
     drawn_loss: float = _setting(
         "weight of a third loss: a right answer fits its own text better than drawn ones", default=0.0
     )
-    nonwords: Literal["respelled", "letters"] = _setting(
-        "how a decoder reads nonwords; respelled: as the data spells them; letters: as English spells such sounds",
-        default="respelled",
-    )
     max_grad_norm: float = _setting("gradient clipping: the largest total norm", default=1.0)
     augment: Literal["both", "response", "rooms", "none"] = _setting(
         "which segments are augmented in training; rooms: the response, and as if recorded among other voices, with "
@@ -119,7 +115,6 @@ class Recipe:
         is_text = self.layout == "text"
         for name in ("token_loss", "drawn_texts"):
             _require(is_text or not getattr(self, name), name, getattr(self, name), "is for pooled tokens")
-        _require(is_text or self.nonwords == "respelled", "nonwords", self.nonwords, "is for pooled tokens")
         _require(self.drawn_texts > 0 or not self.drawn_loss, "drawn_loss", self.drawn_loss, "needs drawn_texts")
         _require(not is_text or self.head == "linear", "head", self.head, "must be linear where tokens are pooled")
         _require(self.name.isidentifier(), "name", self.name, "must consist of letters, digits and underscores")

@@ -48,8 +48,6 @@ class ComparisonDataset(Dataset[Clip]):
         Of the layout "text", which needs no references.
     drawn_texts
         Of the layout "text": how many wrong texts are drawn, anew in each epoch, for each clip that is right.
-    nonwords
-        Of the layout "text", as in a recipe.
 
     Raises
     ------
@@ -71,7 +69,6 @@ class ComparisonDataset(Dataset[Clip]):
         sources: Sequence[Path | Waveform] | None = None,
         tokenizer: TextTokenizer | None = None,
         drawn_texts: int = 0,
-        nonwords: str = "respelled",
     ) -> None:
         self.max_frames = max_frames
         self._layout = layout
@@ -80,7 +77,7 @@ class ComparisonDataset(Dataset[Clip]):
         self._sources = clip_paths(data_dir, table["filename"]) if sources is None else sources
         self._utterances = [] if tokenizer is not None else utterances(table)
         self._references = references
-        self._expected = None if tokenizer is None else ExpectedTexts(table, tokenizer, drawn_texts, nonwords)
+        self._expected = None if tokenizer is None else ExpectedTexts(table, tokenizer, drawn_texts)
         self._reference_features: dict[int, Tensor] = {}
         self._keys = {utterance: index for index, utterance in enumerate(dict.fromkeys(self._utterances))}
         self._scalars = torch.from_numpy(scalars(table))

@@ -5,8 +5,7 @@ An answer is heard once and many texts can be read with it, so each right answer
 
 import difflib
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -41,68 +40,30 @@ Word = tuple[str, float]  # and what is known of it
 Edit = Callable[[list[Word], float, np.random.Generator], DrawnText | None]
 
 
-class _Sounds:
-    """Which words sound the same, and which differ by one phone: substituted, missing or added.
-
-    Two words differ by one phone where one is the other without a phone, or where both are the same but for the phone at one
-    place.
-    """
-
-    def __init__(self, choices: Mapping[str, Sequence[Phones]]) -> None:
-        self._choices = choices
-        self._words: dict[object, list[str]] = defaultdict(list)
-        for word, ways in choices.items():
-            for phones in ways:
-                for key in (phones, *_without_one(phones)):
-                    self._words[key].append(word)
-
-    def are_same(self, one: str, other: str) -> bool:
-        """False where it is not known."""
-        return not set(self._choices.get(one, ())).isdisjoint(self._choices.get(other, ()))
-
-    def one_apart(self, word: str) -> list[str]:
-        """In order of the alphabet, each word once."""
-        keys = [key for phones in self._choices.get(word, ()) for key in _neighbour_keys(phones)]
-        found = {other for key in keys for other in self._words.get(key, ())}
-        return sorted(other for other in found if not self.are_same(word, other))
-
-
-def _without_one(phones: Phones) -> Iterator[tuple[int, Phones]]:
-    """Each with the place that is left out: the same key for all that may stand there."""
-    return ((place, phones[:place] + phones[place + 1 :]) for place in range(len(phones)))
-
-
-def _neighbour_keys(phones: Phones) -> Iterator[object]:
-    """Under which those stand that lack one of the phones, have another in its place, or one more."""
-    yield from (shorter for _, shorter in _without_one(phones))
-    yield from _without_one(phones)
-    yield from ((place, phones) for place in range(len(phones) + 1))
-
-
 class _Words:
     """Words to draw from, each as often as it stands in the list."""
 
-    def __init__(self, words: Sequence[str], sounds: _Sounds) -> None:
+    def __init__(self, words: Sequence[str], sounds: Mapping[str, Sequence[Phones]]) -> None:
         self._words = words
         self._sounds = sounds
         self._distinct = sorted(set(words))
-        self._alike: dict[str, tuple[list[str], list[str]]] = {}
+        self._alike: dict[str, list[str]] = {}
 
     def another(self, avoided: Iterable[str], like: str, rng: np.random.Generator) -> str | None:
-        """A word that does not sound like `like`; None where there is hardly another.
-
-        Of three times once one that differs from it by one phone, and once one that is spelled much like it.
-        """
-        alike = [*self._alike_to(like), []][int(rng.integers(3))]
+        """A word, every other time one that is spelled much like `like`, but does not sound the same; None where there is hardly
+        another."""
+        alike = self._spelled_alike(like) if rng.random() < 0.5 else []
         drawn = [*_sample(alike, rng), *_sample(self._words, rng)]
-        return next((word for word in drawn if word not in avoided and not self._sounds.are_same(word, like)), None)
+        return next((word for word in drawn if word not in avoided and not self._sound_same(word, like)), None)
 
-    def _alike_to(self, word: str) -> tuple[list[str], list[str]]:
+    def _sound_same(self, one: str, other: str) -> bool:
+        """False where it is not known."""
+        return not set(self._sounds.get(one, ())).isdisjoint(self._sounds.get(other, ()))
+
+    def _spelled_alike(self, word: str) -> list[str]:
         if word not in self._alike:
             others = [other for other in self._distinct if other != word]
-            spelled = difflib.get_close_matches(word, others, _NEAR, _LEAST_ALIKE)
-            among = set(others)
-            self._alike[word] = [other for other in self._sounds.one_apart(word) if other in among], spelled
+            self._alike[word] = difflib.get_close_matches(word, others, _NEAR, _LEAST_ALIKE)
         return self._alike[word]
 
 
@@ -110,8 +71,8 @@ class TextDrawer:
     """Draws from the texts of the training clips and their words, each as often as it occurs there.
 
     A text of several words gets another word in the place of one, one more, one less, two neighbours swapped, or is another text
-    altogether; one of a single word is another single word. Of the other words a third differ by one phone from the one that they
-    join or stand for, and a third are spelled much like it, where there are such; none sounds the same.
+    altogether; one of a single word is another single word. Half of the other words are spelled much like the one they join or
+    stand for; none sounds the same.
 
     Parameters
     ----------
@@ -121,10 +82,9 @@ class TextDrawer:
 
     def __init__(self, texts: Iterable[str], sounds: Mapping[str, Sequence[Phones]]) -> None:
         split = [text.split() for text in texts]
-        known = _Sounds(sounds)
         self._sentences = [words for words in split if len(words) > 1]
-        self._words = _Words([word for words in self._sentences for word in words], known)
-        self._singles = _Words([words[0] for words in split if len(words) == 1], known)
+        self._words = _Words([word for words in self._sentences for word in words], sounds)
+        self._singles = _Words([words[0] for words in split if len(words) == 1], sounds)
 
     def draw(self, text: str, said: Sequence[float], count: int, rng: np.random.Generator) -> list[DrawnText]:
         """Wrong texts for a right answer; fewer than `count` where the training texts offer none.

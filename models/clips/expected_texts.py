@@ -12,7 +12,6 @@ from models.clips.batches import Clip
 from models.clips.drawn_texts import TextDrawer
 from models.clips.tokens import TextTokenizer
 from models.speech.arpabet import Phones
-from models.speech.letters import without_respellings
 from models.speech.pronunciation import spoken_words
 
 
@@ -33,18 +32,15 @@ class ExpectedTexts:
         Naming a text that the tokenizer does not take.
     """
 
-    def __init__(
-        self, table: pd.DataFrame, tokenizer: TextTokenizer, drawn_texts: int = 0, nonwords: str = "respelled"
-    ) -> None:
+    def __init__(self, table: pd.DataFrame, tokenizer: TextTokenizer, drawn_texts: int = 0) -> None:
         self._tokenizer = tokenizer
         self._tasks: list[str] = table["task"].tolist()
-        rows = zip(self._tasks, table["expected_text"], strict=True)
-        self._texts = [without_respellings(*row) if nonwords == "letters" else row[1] for row in rows]
+        self._texts: list[str] = table["expected_text"].tolist()
         self._tokens = {text: torch.tensor(tokenizer.encode(text)) for text in set(self._texts)}
         self._is_right = (table["score"] == 1).tolist() if drawn_texts else [False] * len(table)
         self._said: list[Sequence[float]] | None = table["word_labels"].tolist() if "word_labels" in table else None
         self._n_drawn = drawn_texts
-        self._drawers = self._make_drawers(table["expected_text"].tolist()) if drawn_texts else {}
+        self._drawers = self._make_drawers() if drawn_texts else {}
 
     def read(self, row: int, rng: np.random.Generator) -> Clip:
         """Of a row's clip the text, and those that are drawn for it."""
@@ -62,17 +58,12 @@ class ExpectedTexts:
             ]
         return found
 
-    def _make_drawers(self, given: Sequence[str]) -> dict[str, TextDrawer]:
-        """One for each task, of the texts as they are read and of the sounds of their words as they are given."""
-        found = {}
-        for task in set(self._tasks):
-            rows = [row for row, other in enumerate(self._tasks) if other == task]
-            sounds: dict[str, tuple[Phones, ...]] = {}
-            for row in rows:
-                words = zip(self._texts[row].split(), spoken_words(task, given[row]), strict=True)
-                sounds.update((word, spoken.choices) for word, spoken in words)
-            found[task] = TextDrawer([self._texts[row] for row in rows], sounds)
-        return found
+    def _make_drawers(self) -> dict[str, TextDrawer]:
+        """One for each task, of its texts and what their words sound like."""
+        by_task: dict[str, list[str]] = {}
+        for task, text in zip(self._tasks, self._texts, strict=True):
+            by_task.setdefault(task, []).append(text)
+        return {task: TextDrawer(texts, _sounds(task, texts)) for task, texts in by_task.items()}
 
     def _known(self, row: int) -> tuple[Sequence[float], Sequence[float]]:
         """Of a row's words and end: were they said, and nothing before them that the text lacks?"""
@@ -89,3 +80,10 @@ class ExpectedTexts:
             gaps[word] if first or math.isnan(gaps[word]) else 1.0 for word, first in zip(words, firsts, strict=True)
         ]
         return torch.tensor([[[*said, math.nan][word] for word in words], known]).T
+
+
+def _sounds(task: str, texts: Sequence[str]) -> dict[str, tuple[Phones, ...]]:
+    """The ways to say each word of the texts; none where only a voice knows."""
+    texts = list(dict.fromkeys(texts))
+    words = ((text.split(), spoken_words(task, text)) for text in texts)
+    return {word: one.choices for spelled, spoken in words for word, one in zip(spelled, spoken, strict=True)}

@@ -59,7 +59,6 @@ class Member:
             "layout": recipe.layout,
             "padding": recipe.padding,
             "tokenizer": tokenizer_from_dict(self.checkpoint.encoder.get("tokenizer")),
-            "nonwords": recipe.nonwords,
         }
 
 

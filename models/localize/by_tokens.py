@@ -23,7 +23,6 @@ from models.network.decoder import cross_attention
 from models.network.phones import FRAME_SECONDS
 from models.network.verifier import VerifierNetwork
 from models.speech.audio import Waveform
-from models.speech.letters import without_respellings
 
 TABLE = "word, tokens"
 _SUREST = 12.0  # logits beyond it say no more
@@ -115,14 +114,13 @@ def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, res
     assert isinstance(network, VerifierNetwork)
     spectrum = model.spectrum(response)
     listener = Listener(network, spectrum.to(model.device), clip_scalars(task, grade).to(model.device))
-    read = without_respellings(task, text) if model.recipe.nonwords == "letters" else text
-    words = read.split()
+    words = text.split()
     found, evidence = find_evidence(listener, words)
     probabilities = score_evidence(TABLE, evidence)
     whole = float(sigmoid(np.array([found.whole]))[0])
     if len(words) == 1:  # it is right where the answer is; without it there is no text to be asked of
         probabilities = replace(probabilities, units=np.array([[whole, 0.0, 1 - whole]]))
-    every_look, owners = listener.look(read)
+    every_look, owners = listener.look(text)
     looks = following_heads(every_look)
     end = spectrum.shape[1] / FRAMES_PER_SECOND
     spans = within(word_spans(looks, owners, len(words)), loud_frames(spectrum))

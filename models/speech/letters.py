@@ -8,7 +8,6 @@ import re
 from collections.abc import Sequence
 
 from models.speech.arpabet import VOWELS, Phones
-from models.speech.pronunciation import NONWORDS, spoken_words
 from models.speech.utterance import split_words
 
 # Where they are not a phone's name in lower case; of vowels, before a consonant of the same syllable and at its end.
@@ -31,20 +30,6 @@ def for_reader(utterance: str) -> str:
         return utterance
     words = split_words(utterance)
     return " ".join(word if phones is None else in_letters(phones) for word, phones in words)
-
-
-def without_respellings(task: str, text: str) -> str:
-    """A text as somebody would write it who has heard it: respelled nonwords in letters, with hyphens between syllables.
-
-    >>> without_respellings("nonword_repetition", "geemtohf")
-    'gheem-tofe'
-    """
-    if task != NONWORDS:
-        return text
-    words = zip(text.split(), spoken_words(task, text), strict=True)
-    return " ".join(
-        in_letters(word.choices[0]).replace(" ", "-") if word.source == "respelling" else own for own, word in words
-    )
 
 
 def in_letters(phones: Phones) -> str:

@@ -143,7 +143,6 @@ def _datasets(
         layout=recipe.layout,
         padding=recipe.padding,
         tokenizer=network.tokenizer,
-        nonwords=recipe.nonwords,
     )
     train = make_dataset(job.train, augment=recipe.augment, drawn_texts=recipe.drawn_texts)
     return train, make_dataset(job.validation)

@@ -82,34 +82,16 @@ def test_what_is_known_of_a_word_is_known_where_it_is_kept() -> None:
 
 def test_a_single_word_becomes_another_single_word() -> None:
     drawer, rng = TextDrawer(["cold", "old", "zebra", "we play"], {}), np.random.default_rng(0)
-    drawn = drawer.draw("cold", KNOWN[:2], 300, rng)
+    drawn = drawer.draw("cold", KNOWN[:2], 200, rng)
     assert {one.text for one in drawn} == {"old", "zebra"}
-    assert sum(one.text == "old" for one in drawn) > 180
+    assert sum(one.text == "old" for one in drawn) > 110
     np.testing.assert_array_equal(drawn[0].said, [0.0, math.nan])
 
 
-def test_words_one_phone_apart_are_drawn_and_none_that_sounds_the_same() -> None:
-    words = {text: look_up(text) for text in "right write rate bright light rye zebra elephant tomato".split()}
-    drawer, rng = TextDrawer(words, words), np.random.default_rng(0)
-    drawn = Counter(one.text for one in drawer.draw("right", KNOWN[:2], 900, rng))
-    assert drawn["write"] == 0
-    assert (
-        sum(drawn[near] for near in ("rate", "bright", "light", "rye")) > 400
-    )  # 300, and their share of the other draws
-    assert min(drawn[near] for near in ("rate", "bright", "light", "rye")) > 60
-    assert drawn["elephant"] > 30
-
-
-def test_nonwords_are_read_in_letters_where_the_recipe_says_so(encoder_dir: Path) -> None:
-    rows = {"filename": list("ab"), "task": "nonword_repetition", "expected_text": ["tohf", "kahyb"], "grade": "1"}
-    table, (_, tokenizer) = pd.DataFrame({**rows, "score": 1.0}), load_decoder(str(encoder_dir))
-    respelled = ExpectedTexts(table, tokenizer, 1)
-    letters = ExpectedTexts(table, tokenizer, 1, "letters")
-    read = [texts.read(0, np.random.default_rng(0)) for texts in (respelled, letters)]
-    for found, own, other in zip(read, ["tohf", "tofe"], ["kahyb", "kibe"], strict=True):
-        assert found["tokens"].tolist() == tokenizer.encode(own)
-        assert found["drawn_tokens"][0].tolist() == tokenizer.encode(other)
-        assert (found["token_labels"][len(tokenizer.prompt) :] == 1).all()  # one word and the end
+def test_no_word_is_drawn_that_sounds_the_same() -> None:
+    words = {text: look_up(text) for text in "right write rite bright zebra".split()}
+    drawn = TextDrawer(words, words).draw("right", KNOWN[:2], 300, np.random.default_rng(0))
+    assert {one.text for one in drawn} == {"bright", "zebra"}
 
 
 def test_nothing_is_drawn_where_there_is_nothing_else() -> None:
@@ -205,8 +187,6 @@ def test_settings_of_drawn_texts() -> None:
         replace(load("model2s"), drawn_texts=2)
     with pytest.raises(InputError, match="drawn_loss"):
         replace(load("verifytiny"), drawn_texts=0)
-    with pytest.raises(InputError, match="nonwords"):
-        replace(load("model2s"), nonwords="letters")
 
 
 @pytest.mark.slow
