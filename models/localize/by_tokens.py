@@ -129,9 +129,7 @@ def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, res
         method="tokens",
         unit="word",
         probability=whole,
-        units=_units(
-            text.split(), probabilities, [(_seconds(start, end), _seconds(stop, end)) for start, stop in spans]
-        ),
+        units=_units(words, probabilities, [(_seconds(start, end), _seconds(stop, end)) for start, stop in spans]),
         gap_scores=tuple(probabilities.gaps[:, 0].tolist()),
         response_seconds=end,
         response_log_mel=spectrum.numpy(),

@@ -142,6 +142,7 @@ def test_what_each_recipe_setting_augments() -> None:
     assert kinds == {
         "none": [[], []],
         "response": [[], ["PitchShift", *waveform]],
+        "rooms": [[], ["PitchShift", *waveform, "BandLimit", "Level"]],
         "both": [[*waveform, "SpanMask"], ["PitchShift", *waveform, "SpanMask"]],
     }
 
