@@ -5,7 +5,7 @@
 Each clip is given the text that was read and localised as `localize.py` does: of the training children by the model of the fold
 that held it out, of the others by each fold, whose scores are averaged. Experts' accuracy of a word: 10 perfect, 7 to 9 with an
 accent, 4 to 6 less than 30 % of its phones wrong, 2 or 3 more or another word said, 0 or 1 not to be made out. An utterance's
-score is the mean of its words'. Intervals: 95 %, speakers drawn again.
+score is the mean of its words' log-odds. Intervals: 95 %, speakers drawn again.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from scipy.special import logit
 from sklearn.metrics import precision_recall_curve, roc_auc_score
 from tqdm import tqdm
 
@@ -30,16 +31,20 @@ from models.localize.result import Localization
 from models.speech.audio import read_audio
 
 RESAMPLES = 1000
+LEAST_SCORE = 1e-4  # scores closer to 0 or 1 say no more
 DOUBTED_UP_TO = 6  # of the experts' 10
 Measure = Callable[[pd.DataFrame], float]
 
 
 def word_scores(found: Localization, n_words: int) -> list[float]:
-    """Of each word of the text; of a single word in phones the least of theirs."""
+    """Of each word of the text how well it was said, where the model tells; else how likely it was said.
+
+    Of a single word in phones the least of theirs.
+    """
     units = found.expected_units
     if found.unit != "word":
         return [min(unit.score for unit in units)]
-    scores = [unit.score for unit in units for _ in unit.text.split()]
+    scores = [unit.score if unit.said_well is None else unit.said_well for unit in units for _ in unit.text.split()]
     assert len(scores) == n_words
     return scores
 
@@ -64,7 +69,8 @@ def words_correlation(words: pd.DataFrame) -> float:
 
 
 def utterances_correlation(words: pd.DataFrame) -> float:
-    clips = words.groupby("filename")[["utterance_accuracy", "score"]].mean()
+    log_odds = logit(words["score"].clip(LEAST_SCORE, 1 - LEAST_SCORE))
+    clips = words.assign(score=log_odds).groupby("filename")[["utterance_accuracy", "score"]].mean()
     return float(clips["utterance_accuracy"].corr(clips["score"]))
 
 

@@ -5,7 +5,7 @@ without it fits better, and nothing else was said in its place, it is missing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +16,9 @@ from models.clips.features import FRAMES_PER_SECOND
 from models.ensemble.metrics import Values, sigmoid
 from models.localize.looks import following_heads, word_spans
 from models.localize.model import LoadedModel, clip_scalars
+from models.localize.read_text import ReadText
 from models.localize.result import Alignment, Array, Localization, Seconds, Unit
+from models.localize.said_well import said_well
 from models.localize.spans import loud_frames, within
 from models.localize.unit_scores import UNLIKELY, Evidence, Probabilities, likeliest_kind, score_evidence
 from models.network.decoder import cross_attention
@@ -27,32 +29,6 @@ from models.speech.audio import Waveform
 TABLE = "word, tokens"
 _SUREST = 12.0  # logits beyond it say no more
 _TEXTS_AT_ONCE = 16  # of a long text there are many
-
-
-@dataclass(frozen=True)
-class ReadText:
-    """What a verifier says of one text, in logits.
-
-    Attributes
-    ----------
-    whole
-        Of the whole answer.
-    least : [shape=(words,)]
-        Of each word's tokens the lowest: was it said?
-    likely : [shape=(words + 1,)]
-        Of each word's tokens, and of the end, the lowest log-probability, in the network's units: would it be written down after
-        those before it?
-    gaps : [shape=(words + 1,)]
-        Was nothing said before each word, and before the end, that the text lacks?
-    end
-        Was that all?
-    """
-
-    whole: float
-    least: Values
-    likely: Values
-    gaps: Values
-    end: float
 
 
 class Listener:
@@ -92,9 +68,10 @@ class Listener:
         n = len(text.split())
         said, gaps, likely = of_tokens[: len(words)].T
         least = np.array([said[words == word].min() for word in range(n)])
-        least_likely = np.array([likely[words == word].min() for word in range(n + 1)])
+        of_words = [likely[words == word] for word in range(n + 1)]
+        least_likely, means = (np.array([take(word) for word in of_words]) for take in (np.min, np.mean))
         firsts = [int(np.argmax(words == word)) for word in range(n + 1)]
-        return ReadText(whole, least, least_likely, gaps[firsts], float(said[firsts[-1]]))
+        return ReadText(whole, least, least_likely, means, gaps[firsts], float(said[firsts[-1]]))
 
 
 def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, response: Waveform) -> Localization:
@@ -129,7 +106,12 @@ def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, res
         method="tokens",
         unit="word",
         probability=whole,
-        units=_units(words, probabilities, [(_seconds(start, end), _seconds(stop, end)) for start, stop in spans]),
+        units=_units(
+            words,
+            probabilities,
+            said_well(found),
+            [(_seconds(start, end), _seconds(stop, end)) for start, stop in spans],
+        ),
         gap_scores=tuple(probabilities.gaps[:, 0].tolist()),
         response_seconds=end,
         response_log_mel=spectrum.numpy(),
@@ -169,7 +151,9 @@ def find_evidence(listener: Listener, words: Sequence[str]) -> tuple[ReadText, E
     return found, Evidence(units, gaps)
 
 
-def _units(words: Sequence[str], probabilities: Probabilities, spans: Sequence[Seconds]) -> tuple[Unit, ...]:
+def _units(
+    words: Sequence[str], probabilities: Probabilities, well: Values, spans: Sequence[Seconds]
+) -> tuple[Unit, ...]:
     """In order, with a mark where more was said; what is missing has no length.
 
     A word that is doubted more than the gap beside it explains what was said there.
@@ -183,7 +167,8 @@ def _units(words: Sequence[str], probabilities: Probabilities, spans: Sequence[S
         if gap < len(words):
             kind = likeliest_kind(probabilities.units[gap])
             stop = at if kind == "missing" else spans[gap][1]
-            units.append(Unit(words[gap], kind, float(probabilities.units[gap, 0]), at, stop))
+            score, of_well = float(probabilities.units[gap, 0]), float(well[gap])
+            units.append(Unit(words[gap], kind, score, at, stop, None if kind == "missing" else of_well))
     return tuple(units)
 
 

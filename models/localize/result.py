@@ -23,6 +23,8 @@ class Unit:
         Probability that it was said as expected; of something inserted, that nothing was.
     start_seconds, end_seconds
         In the response; for a missing unit both are the place where it should be.
+    said_well
+        Of a word that was said, by verifiers: how likely it is that people would find it well said; see `said_well`.
     """
 
     text: str
@@ -30,6 +32,7 @@ class Unit:
     score: float
     start_seconds: float | None
     end_seconds: float | None
+    said_well: float | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ def to_json(localization: Localization) -> dict[str, Any]:
                 "score": round(unit.score, 4),
                 "start_seconds": _rounded(unit.start_seconds),
                 "end_seconds": _rounded(unit.end_seconds),
+                **({} if unit.said_well is None else {"said_well": round(unit.said_well, 4)}),
             }
             for unit in localization.units
         ],

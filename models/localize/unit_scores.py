@@ -84,8 +84,9 @@ def score_evidence(table: str, evidence: Evidence) -> Probabilities:
     table
         A key of `coefficients.json`, which says what features it needs.
     """
-    fitted = _tables()[table]
-    return Probabilities(_apply(fitted["units"], evidence.units), _apply(fitted["gaps"], evidence.gaps))
+    return Probabilities(
+        class_probabilities(table, "units", evidence.units), class_probabilities(table, "gaps", evidence.gaps)
+    )
 
 
 def likeliest_kind(probabilities: Values) -> Kind:
@@ -107,8 +108,9 @@ def _best_of_others(values: Values) -> Values:
     return best
 
 
-def _apply(fitted: Mapping[str, Any], features: Mapping[str, Values]) -> Values:
-    """Probabilities of the classes [shape=(rows, classes)]."""
+def class_probabilities(table: str, part: str, features: Mapping[str, Values]) -> Values:
+    """Probabilities of the classes of a part of a table: float64 [shape=(rows, classes)]."""
+    fitted = _tables()[table][part]
     columns = np.stack([features[name] for name in fitted["features"]], axis=1)
     logits = columns @ np.array(fitted["weights"]).T + np.array(fitted["bias"])
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))

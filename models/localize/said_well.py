@@ -1,0 +1,36 @@
+"""How well each word of a text was said, as people who judge pronunciation would find it.
+
+That another word was said is one question, and that this one was said badly another: its tokens are heard, but hardly anybody
+would write them down. So what tells is above all each token's log-probability after those before it, as in a transcript.
+"""
+
+import numpy as np
+
+from models.ensemble.metrics import Values
+from models.localize.read_text import ReadText
+from models.localize.unit_scores import class_probabilities
+
+TABLE = "word said well, tokens"
+
+
+def pronunciation_features(read: ReadText) -> dict[str, Values]:
+    """By name, each [shape=(words,)]."""
+    n = len(read.least)
+    return {
+        "least": read.least,
+        "likely": read.likely[:-1],
+        "likely_mean": read.likely_means[:-1],
+        "gap_before": read.gaps[:-1],
+        "gap_after": read.gaps[1:],
+        "whole": np.full(n, read.whole),
+        "text_likely": np.full(n, read.likely_means.mean()),
+    }
+
+
+def said_well(read: ReadText) -> Values:
+    """Of each word the probability that five experts would give it 7 of 10 or more in the median: float64 [shape=(words,)].
+
+    Their scale is that of speechocean762 (Zhang et al. 2021): from 7 a word is right, perhaps with an accent; below, some of its
+    phones are wrong.
+    """
+    return class_probabilities(TABLE, "units", pronunciation_features(read))[:, 0]
