@@ -73,7 +73,7 @@ def build_decoder(settings: dict[str, Any]) -> WhisperDecoder:
     """A decoder with weights yet to be loaded."""
     architecture = {name: settings[name] for name in ARCHITECTURE}
     # A vocabulary may be smaller than the tokens that the library takes for granted, of which nothing here makes use.
-    unused = dict.fromkeys(("bos_token_id", "eos_token_id"))
+    unused = dict.fromkeys(("bos_token_id", "eos_token_id", "decoder_start_token_id"), settings["pad_token_id"])
     return WhisperDecoder(WhisperConfig(**architecture, **unused, encoder_layers=0))
 
 

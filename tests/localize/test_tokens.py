@@ -23,7 +23,9 @@ from models.localize.looks import following_heads, word_spans
 from models.localize.methods import choose_method
 from models.localize.model import LoadedModel, load_model
 from models.localize.picture import as_png, draw
-from models.localize.result import Localization
+from models.localize.read_text import ReadText
+from models.localize.result import Localization, to_json
+from models.localize.said_well import said_well
 from models.localize.unit_scores import Probabilities
 from models.network.verifier import VerifierNetwork
 from models.speech.audio import Waveform
@@ -130,7 +132,7 @@ def test_a_word_that_is_doubted_more_explains_what_was_said_beside_it(nothing: f
         np.array([[0.1, 0.0, 0.9], [0.9, 0.1, 0.0]]),
         np.array([[1.0, 0.0], [nothing, 1 - nothing], [1.0, 0.0]]),
     )
-    found = _units(["we", "like"], Probabilities(units, gaps), [(0.0, 0.5), (0.5, 1.0)])
+    found = _units(["we", "like"], Probabilities(units, gaps), np.ones(2), [(0.0, 0.5), (0.5, 1.0)])
     assert [unit.kind for unit in found] == ["different", *["inserted"] * marks, "right"]
 
 
@@ -257,3 +259,24 @@ def test_the_command_asks_another_model_about_single_words(
     assert outcome.code == 0, outcome.error
     found = [json.loads((work / "both" / f"{clip.name}.json").read_text())["method"] for clip in clips]
     assert found == ["blocks", "tokens"]
+
+
+def test_a_word_that_nobody_would_write_down_was_said_badly() -> None:
+    """Though its tokens were heard."""
+    n = 3
+    sure = ReadText(SURE, np.full(n, SURE), np.zeros(n + 1), np.zeros(n + 1), np.full(n + 1, SURE), SURE)
+    likely = np.array([0.0, -5.0, 0.0, 0.0])
+    good, bad = said_well(sure), said_well(replace(sure, likely=likely, likely_means=likely))
+    assert good.shape == (n,)
+    assert (good > 0.9).all()
+    assert bad[1] < min(bad[0], bad[2]) - 0.1
+
+
+def test_how_well_a_word_was_said_is_told_of_words_that_were_said(
+    verifier: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who_knows(verifier, "we like cats", monkeypatch)
+    answer = ask(verifier, "we like big cats")
+    told = {unit["text"]: unit.get("said_well") for unit in to_json(answer)["units"]}
+    assert told["big"] is None
+    assert all(0 <= told[word] <= 1 for word in ("we", "like", "cats"))

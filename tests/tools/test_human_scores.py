@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 
 from experiments import human_scores
 from experiments.human_scores import (
@@ -22,12 +23,14 @@ def make_words(rng: np.random.Generator, noise: float) -> pd.DataFrame:
     clip = np.arange(n) // 5
     words = pd.DataFrame({"filename": clip.astype(str), "speaker": clip // 10, "accuracy": accuracy})
     words["utterance_accuracy"] = words.groupby("filename")["accuracy"].transform("mean")
-    return words.assign(score=accuracy / 10 + noise * rng.normal(size=n))
+    return words.assign(score=expit((accuracy - 6) / 2 + noise * rng.normal(size=n)))
 
 
 def test_a_model_that_judges_as_the_experts_do_has_ones() -> None:
     words = make_words(np.random.default_rng(0), 0.0)
-    assert [measure(words) for measure in MEASURES.values()] == pytest.approx([1.0] * 4)
+    *aucs, of_words, of_utterances = (measure(words) for measure in MEASURES.values())
+    assert [*aucs, of_utterances] == pytest.approx([1.0] * 3)
+    assert of_words > 0.95  # a probability is no straight line through marks of ten
     assert at_thresholds(words, others_threshold(words)) == "1.00, 1.00, 1.00"
 
 
@@ -41,7 +44,7 @@ def test_a_model_that_knows_nothing_has_half_and_none() -> None:
 def test_intervals_hold_the_figure_and_narrow_with_less_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(human_scores, "RESAMPLES", 40)
     widths = []
-    for noise in (0.05, 1.0):
+    for noise in (0.25, 5.0):
         cells = with_intervals(make_words(np.random.default_rng(0), noise))
         figures = [
             [float(part) for part in cell.replace("[", "").replace("]", "").replace(",", "").split()] for cell in cells
