@@ -7,10 +7,10 @@ import numpy as np
 from tqdm import tqdm
 
 from models.ensemble.blend import Blend, cross_fit, fit_weights, gather_blend
+from models.ensemble.bootstrap import Bootstrap, Counts, Estimate, Rows, divide, estimate, weighted_sums
 from models.ensemble.checkpoint import Checkpoint
 from models.ensemble.metrics import Values, clip_losses
 from models.errors import InputError
-from models.report.bootstrap import Bootstrap, Counts, Estimate, Rows, divide, estimate, weighted_sums
 
 
 @dataclass(frozen=True)

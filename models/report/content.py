@@ -8,11 +8,11 @@ import numpy as np
 from tqdm import tqdm
 
 from models.clips.tables import GRADES, TASKS, base_rate_loss
+from models.ensemble.bootstrap import Bootstrap, Estimate, bootstrap
 from models.ensemble.checkpoint import Checkpoint
 from models.ensemble.metrics import Figures, figures
 from models.errors import InputError
 from models.report.blending import Contribution, FittedBlend, complete_models, contributions, fit_blend
-from models.report.bootstrap import Bootstrap, Estimate, bootstrap
 from models.report.checks import Problem, describe_tries, find_faulty_folds, usual_checkpoint
 from models.report.held_out import Clips, Predictions, ResamplingUnits, Texts, find_units, line_up
 from models.report.review import Review, review

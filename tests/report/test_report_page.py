@@ -22,9 +22,9 @@ from fakes import ROOT, VOICE, Script, checkpoints, outside_data, recipe, tone
 
 from models.clips.tables import fingerprint, read_training_table, utterances
 from models.ensemble.blend import read_assets
+from models.ensemble.bootstrap import Estimate
 from models.ensemble.checkpoint import Checkpoint, OutOfFold, save_checkpoint
 from models.errors import InputError
-from models.report.bootstrap import Estimate
 from models.report.content import Report, ReportOptions, gather_report
 from models.report.page import interval, number, percent, render_page
 from models.report.worst_clips import SoundBox
