@@ -27,7 +27,9 @@ class Calibration:
     floor: float
 
 
-def fit_calibration(labels: Values, odds: Values, tasks: np.ndarray, by_task: bool) -> Calibration:
+def fit_calibration(
+    labels: Values, odds: Values, tasks: np.ndarray, by_task: bool, floors: tuple[float, float] = (0.0, MOST_FLOOR)
+) -> Calibration:
     """The calibration of most likelihood.
 
     Parameters
@@ -37,12 +39,14 @@ def fit_calibration(labels: Values, odds: Values, tasks: np.ndarray, by_task: bo
         The place of each clip's task in TASKS [shape=(clips,)].
     by_task
         One slope and intercept for each task; a task without clips keeps its log-odds.
+    floors
+        Between which the floor lies.
     """
     odds = _limited(odds)
     places = tasks if by_task else np.zeros_like(tasks)
     n = len(TASKS) if by_task else 1
-    start = np.concatenate([np.ones(n), np.zeros(n), [0.001]])
-    bounds = [_SLOPES] * n + [_INTERCEPTS] * n + [(0.0, MOST_FLOOR)]
+    start = np.concatenate([np.ones(n), np.zeros(n), [min(max(0.001, floors[0]), floors[1])]])
+    bounds = [_SLOPES] * n + [_INTERCEPTS] * n + [floors]
     found = minimize(_loss, start, (labels, odds, places, n), "L-BFGS-B", jac=True, bounds=bounds).x
     slopes, intercepts = (np.broadcast_to(found[part], len(TASKS)).tolist() for part in (slice(n), slice(n, 2 * n)))
     return Calibration(

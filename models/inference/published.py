@@ -8,7 +8,6 @@ Of the training clips only figures are in it: no name of a clip and no predictio
 
 import json
 import math
-import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -270,23 +269,3 @@ def _check_members(members: Sequence[Member], voice: Identity) -> None:
     for member in members:
         if not same_voice(member.checkpoint.voice, voice):
             raise InputError(f"{weights_name(member.checkpoint)}: was trained with another voice than the ensemble's")
-
-
-def locate(source: str, revision: str | None) -> Path:
-    """The folder of a model: itself, or as downloaded from the hub. HF_HUB_OFFLINE is respected."""
-    if os.path.isdir(source):
-        return Path(source)
-    if source.count("/") != 1 or source.startswith((".", "/", "~")):
-        raise InputError(f"{source}: no such folder (a hub id is written as owner/name)")
-    from huggingface_hub import snapshot_download
-
-    try:
-        patterns = [CONFIG_FILE, "*.safetensors", "references/*"]
-        return Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
-    except (OSError, ValueError) as error:  # the hub's errors are of these kinds
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"{source}: no such folder here, and it could not be had from the Hugging Face hub ({reason}).\n"
-            f"Without network, run on another machine: hf download {source} --local-dir {source.split('/')[1]}\n"
-            "copy the folder here, and give its path."
-        ) from error

@@ -21,8 +21,9 @@ from models.ensemble.source import EnsembleSource
 from models.errors import InputError
 from models.inference.answers import Answer, as_sources, as_table, check_waveform
 from models.inference.hearing import Unheard, find_unheard
-from models.inference.published import Published, locate, read_published, write_published
-from models.inference.scoring import load_members, score_clips
+from models.inference.origins import locate, to_publish
+from models.inference.published import Published, read_published, write_published
+from models.inference.scoring import score_clips
 from models.inference.texts import heard_utterances
 from models.recipe import Recipe
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, resample
@@ -106,7 +107,7 @@ class Scorer:
     ) -> "Scorer":
         """The ensemble of get_config.py, from its checkpoints; `tts_dir` holds references that are there already."""
         source = EnsembleSource(config_file)
-        return cls(_published(source, tts_dir, folds_per_model), device, precision, cache_dir, voice)
+        return cls(to_publish(source, tts_dir, folds_per_model), device, precision, cache_dir, voice)
 
     @classmethod
     def from_checkpoints(
@@ -129,7 +130,7 @@ class Scorer:
         if not files:
             raise InputError("no checkpoints: give the .pth file of at least one trained fold")
         source = EnsembleSource(Path(), tuple(map(Path, files)))
-        return cls(_published(source, tts_dir, None), device, precision, cache_dir, voice)
+        return cls(to_publish(source, tts_dir, None), device, precision, cache_dir, voice)
 
     def save_pretrained(self, folder: Path, card: str = "") -> None:
         """Write the folder that `from_pretrained` reads; it appears whole or not at all.
@@ -272,21 +273,6 @@ class Scorer:
                 return complete_references(self._cache, texts, self.published.voice, self._voice, trained_with)
             finally:
                 lock.release()
-
-
-def _published(source: EnsembleSource, tts_dir: Path | None, folds_per_model: int | None) -> Published:
-    """What is to be scored with, as it would be published."""
-    config = source.read()
-    members = load_members(config, source.folder, folds_per_model)
-    return Published(
-        members,
-        config.voice,
-        config.priors,
-        references=tts_dir if tts_dir is not None and tts_dir.is_dir() else None,
-        trained_with=config.references,
-        correction=config.correction,
-        fitted=config.fitted,
-    )
 
 
 def _tell_unheard(unheard: Unheard) -> None:
