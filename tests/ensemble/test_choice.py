@@ -91,6 +91,16 @@ def test_new_texts_are_judged_no_worse_than_by_the_simplex() -> None:
     assert choose(by_text, texts, "stack").correction.by_item is None
 
 
+def test_texts_of_one_fold_alone_are_judged_by_their_sound() -> None:
+    blend, texts = simulated(4000)
+    places = np.array([int(text.split()[1]) for text in texts])
+    alone = places < 20
+    choice = choose(replace(blend, folds=np.where(alone, places % 4, blend.folds)), texts, "best")
+    scores = {one.name: one.scores for one in choice.candidates}
+    np.testing.assert_array_equal(scores[ITEM][alone], scores[SOUND][alone])
+    assert np.abs(scores[ITEM] - scores[SOUND])[~alone].max() > 0.05
+
+
 def test_a_table_that_does_not_know_a_text_leaves_the_stack_by_sound() -> None:
     blend, texts = simulated(3000)
     correction = choose(blend, texts, "stack").correction

@@ -94,6 +94,29 @@ def test_the_offset_stays_where_there_is_nothing_to_add() -> None:
     assert np.abs(found).max() < 0.3 * np.abs(free).max()
 
 
+def test_the_strength_is_that_of_the_largest_evidence() -> None:
+    """By another way to the same place: a grid of strengths, each with the optimum and Laplace's approximation."""
+    rng = np.random.default_rng(3)
+    columns = rng.normal(0, 1, (400, 6))
+    labels = (rng.random(400) < expit(columns @ rng.normal(0, 0.2, 6))).astype(float)
+    offset = np.zeros(400)
+
+    def optimum(strength: float) -> np.ndarray:
+        if not strength:
+            return np.zeros(6)
+        return LogisticRegression(C=1 / strength, fit_intercept=False, tol=1e-8).fit(columns, labels).coef_[0]
+
+    def evidence(strength: float) -> float:
+        found = optimum(strength)
+        rates = expit(columns @ found)
+        curvature = (columns * (rates * (1 - rates))[:, None]).T @ columns + strength * np.eye(6)
+        fit = len(labels) * log_loss(labels, rates) + strength / 2 * found @ found
+        return -fit + 3 * np.log(strength) - np.linalg.slogdet(curvature)[1] / 2
+
+    best = optimum(max(np.geomspace(1, 1000, 300), key=evidence))
+    np.testing.assert_allclose(fit_shrunk(labels, offset, columns, [0] * 6), best, atol=0.005)
+
+
 def test_labels_of_one_kind_leave_numbers_finite() -> None:
     found = fit_shrunk(np.ones(30), np.zeros(30), np.random.default_rng(0).normal(0, 1, (30, 2)), [0, 1])
     assert np.isfinite(found).all()
