@@ -21,6 +21,7 @@ from models.speech.checksums import differing_texts, name_texts
 _NEGLIGIBLE_WEIGHT = 1e-6
 _LARGEST_GAP = 1e-6  # nats
 _PRIOR_CLIPS = 10
+_PARTS = 6
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Blend:
     labels : [shape=(clips,)]
     predictions : [shape=(clips, models)]
     folds
-        The fold of the first model that held the clip out [shape=(clips,)].
+        The fold of the first model that held the clip out, or a part of the clips [shape=(clips,)].
     tasks, grades
         Of each clip.
     """
@@ -105,7 +106,7 @@ def gather_blend(checkpoints: Sequence[Checkpoint]) -> Blend:
         filenames=filenames,
         labels=np.array([clips[name].label for name in filenames]),
         predictions=np.array([[model[name] for model in predictions.values()] for name in filenames]),
-        folds=np.array([clips[name].fold for name in filenames]),
+        folds=_parts([clips[name].fold for name in filenames]),
         tasks=[clips[name].task for name in filenames],
         grades=[clips[name].grade for name in filenames],
     )
@@ -237,6 +238,11 @@ def _predictions_by_file(name: str, folds: Sequence[Checkpoint]) -> Mapping[str,
             )
         found |= held_out
     return found
+
+
+def _parts(folds: list[int]) -> np.ndarray:
+    """The folds; of a run on all clips, whose folds are not told apart, parts that are cut anew."""
+    return np.array(folds) if len(set(folds)) > 1 else np.arange(len(folds)) % _PARTS
 
 
 class _Clip(NamedTuple):

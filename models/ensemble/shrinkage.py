@@ -11,8 +11,10 @@ from scipy.special import expit
 
 from models.ensemble.metrics import Values
 
-_MOST_STEPS, _TOLERANCE = 60, 1e-4
-_MOST_PRECISION = 1e9
+_MOST_STEPS = 60
+_TOLERANCE, _PRECISION_TOLERANCE = 1e-3, 0.05  # of a coefficient; of a precision's logarithm
+_NOTHING, _MOST_PRECISION = 1e4, 1e9  # precisions: of a block that is as good as left out, and the highest
+_LARGEST_STEP = 4.0  # of a clip's log-odds
 
 
 def fit_shrunk(labels: Values, offset: Values, columns: Values, blocks: Sequence[int]) -> Values:
@@ -34,10 +36,10 @@ def fit_shrunk(labels: Values, offset: Values, columns: Values, blocks: Sequence
         curvature = weighted.T @ weighted
         inverse = np.linalg.inv(curvature + np.diag(precisions[block]))
         step = inverse @ (columns.T @ (labels - rights) - precisions[block] * found)
-        found = found + step * min(1.0, 4.0 / max(np.abs(columns @ step).max(), 1e-12))
+        found = found + step * min(1.0, _LARGEST_STEP / max(np.abs(columns @ step).max(), 1e-12))
         before, precisions = precisions, _precisions(found, inverse, precisions, block)
-        settled = np.abs(np.log(precisions / before)) < 0.01
-        if np.abs(step).max() < _TOLERANCE and (settled | (precisions >= 1e5)).all():
+        settled = np.abs(np.log(precisions / before)) < _PRECISION_TOLERANCE
+        if np.abs(step).max() < _TOLERANCE and (settled | (precisions >= _NOTHING)).all():
             break
     return found
 
