@@ -21,6 +21,7 @@ from benchmarks.simulate_ensemble import N_FOLDS, simulate_predictions
 from models.clips.tables import read_training_table
 from models.ensemble.blend import Blend
 from models.ensemble.choice import ITEM, PLAIN, SOUND, Choice, choose
+from models.ensemble.items import fit_items, item_keys
 from models.ensemble.metrics import log_loss
 
 SIZES = (1_000, 5_000, 38_095)
@@ -40,6 +41,18 @@ def draw(table: pd.DataFrame, knows: str, n_clips: int, seed: int) -> tuple[Blen
     names, tasks, grades, texts = (own[name].tolist() for name in ("filename", "task", "grade", "expected_text"))
     models = [f"model {place}" for place in range(predictions.shape[1])]
     return Blend(models, names, labels, predictions, rng.integers(0, N_FOLDS, len(rows)), tasks, grades), texts
+
+
+def print_items(table: pd.DataFrame) -> None:
+    """What labels alone tell, without hearing anything: of a model that always gives the share of right answers."""
+    names, tasks, grades, texts = (table[name].tolist() for name in ("filename", "task", "grade", "expected_text"))
+    labels, folds = table["score"].to_numpy(np.float64), np.random.default_rng(0).integers(0, N_FOLDS, len(table))
+    deaf = Blend(["deaf"], names, labels, np.full((len(table), 1), labels.mean()), folds, tasks, grades)
+    losses = {one.name: one.log_loss for one in choose(deaf, texts, "best").candidates}
+    print(f"all alike {losses[PLAIN]:.4f}, by task and grade {losses[SOUND]:.4f}, with items {losses[ITEM]:.4f}")
+    keys = [item_keys(*clip) for clip in zip(tasks, grades, texts, strict=True)]
+    told = ", ".join(f"{strength:.1f}" for strength in fit_items(keys, labels).strengths)
+    print(f"strength of the shrinkage, in clips: {told} (task and grade; text; text in a grade)\n")
 
 
 def by_text(blend: Blend, texts: list[str], seed: int) -> Blend:
@@ -76,6 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("metadata", type=Path, help="folder with train_metadata.csv and train_labels.csv")
     table = read_training_table(parser.parse_args().metadata)
+    print_items(table)
     print(
         f"| folds by | models know of items | clips | equal weights | {PLAIN} | {SOUND} | {ITEM} | taken | which | s |"
     )
