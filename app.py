@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from models import inference, page, report
-from models.base.cli import add_compute_arguments, make_parser, positive, run
+from models.base.cli import add_checkpoints_argument, add_compute_arguments, make_parser, positive, run
 from models.errors import InputError
 
 DEFAULT_CONFIGS = (Path("model_configs.pkl"), Path("demo/blend.pkl"))
@@ -25,11 +25,12 @@ def parse_arguments() -> argparse.Namespace:
         type=Path,
         help="the ensemble, from get_config.py (default: model_configs.pkl, or else the demo's, demo/blend.pkl)",
     )
+    add_checkpoints_argument(source)
     source.add_argument("--model", help="a folder that publish.py has written, or the hub id of one")
     parser.add_argument(
         "--tts_dir",
         type=Path,
-        help="folder with references of a --config (default: tts_data beside it, if it is there)",
+        help="folder with references of a --config or of --checkpoints (default: tts_data beside it, or here, if it is there)",
     )
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to serve on (default: %(default)s, this computer only)"
@@ -71,8 +72,12 @@ def load_scorer(arguments: argparse.Namespace) -> "inference.Scorer":
     options = {"device": arguments.device, "precision": arguments.precision}
     if arguments.model:
         return inference.Scorer.from_pretrained(arguments.model, **options)
-    config = find_config(arguments.config)
-    scorer = inference.Scorer.from_config(config, arguments.tts_dir or config.parent / "tts_data", **options)
+    if arguments.checkpoints:
+        tts_dir = arguments.tts_dir or Path("tts_data")
+        scorer = inference.Scorer.from_checkpoints(arguments.checkpoints, tts_dir, **options)
+    else:
+        config = find_config(arguments.config)
+        scorer = inference.Scorer.from_config(config, arguments.tts_dir or config.parent / "tts_data", **options)
     scorer.published = replace(scorer.published, figures=report.member_figures(scorer.published.members))
     return scorer
 
@@ -82,7 +87,7 @@ def main() -> None:
     settings = page.PageSettings(page.Thresholds(arguments.review_from, arguments.review_to), arguments.folder_root)
     if arguments.folder_root and not arguments.folder_root.is_dir():
         raise InputError(f"--folder_root {arguments.folder_root}: no such folder")
-    if not arguments.model:
+    if not arguments.model and not arguments.checkpoints:
         find_config(arguments.config)
     try:
         import uvicorn
@@ -101,9 +106,7 @@ def main() -> None:
                 settings,
                 arguments.host,
             )
-            print(
-                f"{len(scorer.published.members)} networks on {scorer.device}; open http://{arguments.host}:{arguments.port}"
-            )
+            print(f"{scorer.published.blending}; on {scorer.device}; open http://{arguments.host}:{arguments.port}")
             uvicorn.Server(uvicorn.Config(app, log_level="warning")).run([listening])
     finally:
         uploads.close()

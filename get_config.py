@@ -1,29 +1,47 @@
-"""Fit the ensemble's weights on out-of-fold predictions: assets/*.pth -> model_configs.pkl."""
+"""Fit the ensemble's blend on out-of-fold predictions: assets/*.pth -> model_configs.pkl."""
 
 import argparse
+import math
 from pathlib import Path
 
 import numpy as np
 
 from models import ensemble
 from models.base.cli import make_parser, run
-from models.base.files import sha256_of_file
 from models.clips.tables import base_rate_loss
 from models.errors import InputError
-from models.speech.identity import same_voice
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = make_parser(
-        "Find the weights, at least 0 and summing to 1, with which the models' blended out-of-fold predictions have the lowest "
-        "log loss, and write them with the checkpoints' checksums. Every model must have all its folds.",
+        "Fit the blend of the models on their out-of-fold predictions, and write it with the checkpoints' checksums: a weighted "
+        "mean, with weights at least 0 that sum to 1 (simplex), or that corrected by a regularised logistic regression (stack), "
+        "which knows each model's log-odds, task and grade and how often others were right about the same text. Each way is "
+        "judged on folds that nothing of it was fitted on. Every model must have all its folds.",
         "python get_config.py --assets_dir assets --output model_configs.pkl",
     )
     parser.add_argument(
         "--assets_dir", type=Path, default=Path("assets"), help="folder with the .pth files (default: %(default)s)"
     )
     parser.add_argument(
+        "--data_dir",
+        type=Path,
+        default=Path("data"),
+        help="folder with the training metadata and labels, for the expected texts (default: %(default)s)",
+    )
+    parser.add_argument(
         "--output", type=Path, default=Path("model_configs.pkl"), help="what to write (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--blend",
+        choices=("best", "simplex", "stack"),
+        default="best",
+        help="best: the stack where it is clearly better, else the simplex (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--no_item_prior",
+        action="store_true",
+        help="judge each answer by its sound alone: a score does not depend on how often others were right about the same text",
     )
     parser.add_argument("--models", nargs="+", metavar="NAME", help="blend these alone (default: all that lie there)")
     return parser.parse_args()
@@ -36,14 +54,7 @@ def read_whole_assets(assets_dir: Path) -> "dict[Path, ensemble.Checkpoint]":
         if isinstance(item, InputError):
             raise item
         checkpoints[path] = item
-    first_path, first = next(iter(checkpoints.items()))
-    for path, item in checkpoints.items():
-        alike = (item.n_folds, item.data_fingerprint) == (first.n_folds, first.data_fingerprint)
-        if not alike or not same_voice(item.voice, first.voice):
-            raise InputError(
-                f"{path} and {first_path}: trained on other data, with other n_folds or another voice; see check_models.py"
-            )
-    ensemble.gather_references(checkpoints)
+    ensemble.check_alike(checkpoints)
     return checkpoints
 
 
@@ -58,53 +69,74 @@ def choose_models(
     return {path: item for path, item in checkpoints.items() if names is None or item.recipe.name in names}
 
 
-def make_entry(
-    name: str, weight: float, checkpoints: "dict[Path, ensemble.Checkpoint]", output: Path
-) -> "ensemble.ModelEntry":
-    own = sorted((item.fold, path) for path, item in checkpoints.items() if item.recipe.name == name)
-    recipe = checkpoints[own[0][1]].recipe
-    return ensemble.ModelEntry(
-        name=name,
-        weight=weight,
-        paths=[ensemble.relative_path(path, output) for _, path in own],
-        folds=[fold for fold, _ in own],
-        sha256=[sha256_of_file(path) for _, path in own],
-        max_seconds=recipe.max_seconds,
-        batch_size=recipe.batch_size,
-    )
+def find_texts(arguments: argparse.Namespace, blend: "ensemble.Blend", data_fingerprint: str) -> list[str] | None:
+    """The expected text of each clip; None where items are not to be told, which is explained if it was not asked for."""
+    if arguments.no_item_prior:
+        return None
+    try:
+        texts = ensemble.read_texts(arguments.data_dir, data_fingerprint)
+    except InputError as error:
+        if arguments.blend == "stack":
+            raise
+        print(f"items are not told, and intervals are over clips: {error} (--data_dir)")
+        return None
+    return [texts[name] for name in blend.filenames]
 
 
-def print_losses(blend: "ensemble.Blend", weights: "np.ndarray") -> None:
+def told_difference(found: "ensemble.Estimate | None") -> str:
+    """With its interval, where there are texts enough for one."""
+    if found is None:
+        return ""
+    interval = f" [{found.low:+.4f}, {found.high:+.4f}]" if math.isfinite(found.low) else ", of too few texts to tell"
+    return f"   {found.value:+.4f}{interval}"
 
+
+def print_losses(blend: "ensemble.Blend", choice: "ensemble.Choice") -> None:
     labels, predictions = blend.labels, blend.predictions
     print(f"log loss over {len(labels)} clips; the base rate gives {base_rate_loss(labels):.4f}")
     for index, name in enumerate(blend.models):
-        print(f"  {name:<32} {ensemble.log_loss(labels, predictions[:, index]):.4f}   weight {weights[index]:.4f}")
-    print(f"  {'all, equal weights':<32} {ensemble.log_loss(labels, predictions.mean(axis=1)):.4f}")
-    print(f"  {'all, fitted weights':<32} {ensemble.log_loss(labels, predictions @ weights):.4f}")
-    cross_fitted = ensemble.cross_fitted_loss(blend)
-    print(f"  {'the same, cross-fitted':<32} {cross_fitted:.4f}   (each fold scored with weights of the other folds)")
+        loss = ensemble.log_loss(labels, predictions[:, index])
+        print(f"  {name:<40} {loss:.4f}   weight {choice.weights[index]:.4f}")
+    print(f"  {'all, equal weights':<40} {ensemble.log_loss(labels, predictions.mean(axis=1)):.4f}")
+    print(f"  {'all, fitted weights':<40} {ensemble.log_loss(labels, predictions @ choice.weights):.4f}")
+    print("cross-fitted: each fold is scored by what was fitted on the others")
+    for one in choice.candidates:
+        print(f"  {one.name:<40} {one.log_loss:.4f}{told_difference(one.difference)}")
+    low, high = ensemble.ece_if_perfect(choice.chosen.scores)
+    print(
+        f"taken: {choice.chosen.name}; calibration error {ensemble.ece(labels, choice.chosen.scores):.4f}, "
+        f"if the scores were the true probabilities {low:.4f} to {high:.4f}"
+    )
 
 
 def main() -> None:
     arguments = parse_arguments()
 
     checkpoints = choose_models(read_whole_assets(arguments.assets_dir), arguments.models, arguments.assets_dir)
-    blend = ensemble.gather_blend(list(checkpoints.values()))
-    weights = ensemble.fit_weights(blend.labels, blend.predictions)
-    print_losses(blend, weights)
     first = next(iter(checkpoints.values()))
+    blend = ensemble.gather_blend(list(checkpoints.values()))
+    choice = ensemble.choose(blend, find_texts(arguments, blend, first.data_fingerprint), arguments.blend)
+    print_losses(blend, choice)
     entries = [
-        make_entry(name, float(weight), checkpoints, arguments.output)
-        for name, weight in zip(blend.models, weights, strict=True)
+        ensemble.make_entry(
+            name, float(weight), checkpoints, lambda path: ensemble.relative_path(path, arguments.output)
+        )
+        for name, weight in zip(blend.models, choice.weights, strict=True)
     ]
-    priors = ensemble.group_priors(list(checkpoints.values()))
-    references = ensemble.gather_references(checkpoints)
-    ensemble.write_config(
-        arguments.output,
-        ensemble.EnsembleConfig(first.n_folds, first.voice, first.data_fingerprint, priors, entries, references),
+    config = ensemble.EnsembleConfig(
+        first.n_folds,
+        first.voice,
+        first.data_fingerprint,
+        ensemble.group_priors(list(checkpoints.values())),
+        entries,
+        ensemble.gather_references(checkpoints),
+        choice.correction,
     )
-    print(f"wrote {arguments.output}: {int(np.count_nonzero(weights))} models with a weight")
+    ensemble.write_config(arguments.output, config)
+    print(
+        f"wrote {arguments.output}: {int(np.count_nonzero(choice.weights))} models with a weight; "
+        f"{ensemble.describe(choice.correction)}"
+    )
 
 
 if __name__ == "__main__":

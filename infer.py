@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from models import base, cluster, ensemble, inference
-from models.base.cli import add_config_argument, add_data_arguments, add_device_arguments, make_parser, positive, run
+from models.base.cli import add_data_arguments, add_device_arguments, add_ensemble_arguments, make_parser, positive, run
 from models.base.files import sha256_of_file, sole_writer
 from models.clips.tables import TEST_TABLES, clip_paths, read_test_table
 from models.cluster.options import ClusterOptions, add_clip_arguments, clip_options
@@ -42,7 +42,7 @@ def parse_arguments() -> tuple[argparse.Namespace, ClusterOptions | None]:
         "python infer.py --folds_per_model 3",
     )
     add_data_arguments(parser)
-    add_config_argument(parser)
+    add_ensemble_arguments(parser)
     parser.add_argument(
         "--output", type=Path, default=Path("submission.csv"), help="what to write (default: %(default)s)"
     )
@@ -56,6 +56,8 @@ def parse_arguments() -> tuple[argparse.Namespace, ClusterOptions | None]:
     add_voice_arguments(parser, default_voice=None)
     add_clip_arguments(parser)
     arguments = parser.parse_args()
+    if arguments.checkpoints and arguments.folds_per_model:
+        parser.error("--folds_per_model is for a --config; of --checkpoints all are used")
     return arguments, clip_options(arguments, parser)
 
 
@@ -94,6 +96,7 @@ class Here:
     device: Any
     precision: str
     num_workers: int
+    correction: Any
 
     def check(self, filenames: Sequence[str]) -> list[float | InputError]:
         return try_answers(clip_paths(self.data_dir, filenames))
@@ -101,23 +104,25 @@ class Here:
     def score(self, members: Sequence[Any], table: pd.DataFrame, references: dict[str, Waveform]) -> Any:
         print(f"{len(table)} clips, {len(members)} checkpoints, {self.device} in {self.precision}")
         compute = (self.device, self.precision, self.num_workers)
-        return inference.score_clips(members, table, self.data_dir, references, *compute)
+        return inference.score_clips(members, table, self.data_dir, references, *compute, correction=self.correction)
 
 
 @contextmanager
-def workplace(arguments: argparse.Namespace, options: ClusterOptions | None) -> Iterator[Any]:
+def workplace(
+    arguments: argparse.Namespace, options: ClusterOptions | None, source: "ensemble.EnsembleSource", correction: Any
+) -> Iterator[Any]:
     """Where clips are checked and scored. What is not there is told before hours of work; with Ray each node has its own."""
     if options is None:
         device = base.resolve_device(arguments.device)
         precision = base.resolve_precision(arguments.precision, device)
-        yield Here(arguments.data_dir, device, precision, arguments.num_workers)
+        yield Here(arguments.data_dir, device, precision, arguments.num_workers, correction)
         return
-    data_dir, config = arguments.data_dir.absolute(), arguments.config.absolute()
-    same = {str(path): sha256_of_file(path) for path in (config, *(data_dir / name for name in TEST_TABLES))}
+    data_dir, source = arguments.data_dir.absolute(), source.absolute()
+    same = {str(path): sha256_of_file(path) for path in (*source.files, *(data_dir / name for name in TEST_TABLES))}
     node = cluster.NodeOptions(
         data_dir,
         arguments.data_dir,
-        config,
+        source,
         same,
         arguments.folds_per_model,
         arguments.device,
@@ -131,10 +136,12 @@ def workplace(arguments: argparse.Namespace, options: ClusterOptions | None) -> 
 def main() -> None:
     arguments, options = parse_arguments()
     table = read_test_table(arguments.data_dir, given_beside(arguments.tts_dir))
-    config = ensemble.read_config(arguments.config)
+    source = ensemble.EnsembleSource(arguments.config, tuple(arguments.checkpoints))
+    config = source.read()
     check_output(arguments.output)
-    with workplace(arguments, options) as place:
-        members = inference.load_members(config, arguments.config.parent, arguments.folds_per_model)
+    with workplace(arguments, options, source, config.correction) as place:
+        members = inference.load_members(config, source.folder, arguments.folds_per_model)
+        print(inference.describe_blend(members, config.correction, config.fitted))
         said = inference.heard_utterances(members, table)
         refuse_older_speech(zip(table["expected_text"], said, strict=False), config.references)
         references, unspoken = make_references(arguments, said, config) if said else ({}, {})

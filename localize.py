@@ -12,10 +12,11 @@ from tqdm import tqdm
 
 from models import base
 from models import localize as room
-from models.base.cli import make_parser, run
+from models.base.cli import add_ensemble_arguments, make_parser, run
 from models.base.files import replace_when_done
 from models.clips.hearing import told_cut
 from models.clips.tables import GRADES, TASKS, clip_paths, read_metadata
+from models.ensemble import EnsembleSource
 from models.errors import InputError
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_answer
 from models.speech.checksums import refuse_older_speech
@@ -30,17 +31,11 @@ def parse_arguments() -> argparse.Namespace:
     parser = make_parser(
         "Score each word of the expected text (of a single word, each phone or syllable), say when it was spoken, and what is "
         "missing, different or inserted. Writes <clip>.json, and <clip>.png with --picture. Clips of a CSV that can't be read "
-        f"are left out and listed in {room.PROBLEMS_FILE}; so are those that are longer than the model hears.",
+        f"are left out and listed in {room.PROBLEMS_FILE}; so are those that are longer than the model hears. Of an ensemble the "
+        "suitable model of most weight is asked.",
         'python localize.py --config model_configs.pkl --audio answer.wav --text "we like to play" --picture',
     )
-    model = parser.add_mutually_exclusive_group()
-    model.add_argument("--checkpoint", type=Path, help="one trained model, from train.py")
-    model.add_argument(
-        "--config",
-        type=Path,
-        default=Path("model_configs.pkl"),
-        help="or an ensemble, of which the suitable model of most weight is taken (default: %(default)s)",
-    )
+    add_ensemble_arguments(parser)
     parser.add_argument("--audio", type=Path, help="one clip: its recording")
     parser.add_argument("--text", help="… and what should have been said")
     parser.add_argument(
@@ -161,7 +156,8 @@ def main() -> None:
     clips = read_clips(arguments)
     texts = [clip["text"] for clip in clips]
     told: list[tuple[str, str, bool]] = []
-    for checkpoint, places in room.choose_checkpoints(arguments.checkpoint, arguments.config, arguments.method, texts):
+    source = EnsembleSource(arguments.config, tuple(arguments.checkpoints))
+    for checkpoint, places in room.choose_checkpoints(source, arguments.method, texts):
         told += localize_clips(arguments, checkpoint, [clips[place] for place in places])
     undone = [name for name, _, failed in told if failed]
     if undone and arguments.csv is None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from models import inference, report
-from models.base.cli import add_config_argument, make_parser, positive, run
+from models.base.cli import add_ensemble_arguments, make_parser, positive, run
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -15,9 +15,7 @@ def parse_arguments() -> argparse.Namespace:
         "out-of-fold predictions; no name of a clip and no prediction for one is published.",
         "python publish.py --config model_configs.pkl --output_dir published",
     )
-    source = parser.add_mutually_exclusive_group()
-    add_config_argument(source)
-    source.add_argument("--checkpoint", type=Path, help="publish this single fold instead of an ensemble")
+    add_ensemble_arguments(parser)
     parser.add_argument(
         "--output_dir", type=Path, default=Path("published"), help="a new or empty folder (default: %(default)s)"
     )
@@ -55,16 +53,16 @@ def parse_arguments() -> argparse.Namespace:
         "encoder and voice, so it is left open if not given",
     )
     arguments = parser.parse_args()
-    if arguments.checkpoint and arguments.folds_per_model:
-        parser.error("--folds_per_model is for an ensemble, not for a --checkpoint")
+    if arguments.checkpoints and arguments.folds_per_model:
+        parser.error("--folds_per_model is for a --config; of --checkpoints all are published")
     return arguments
 
 
 def main() -> None:
     arguments = parse_arguments()
     tts_dir = None if arguments.no_references else arguments.tts_dir
-    if arguments.checkpoint:
-        every = scorer = inference.Scorer.from_checkpoint(arguments.checkpoint, tts_dir, device="cpu")
+    if arguments.checkpoints:
+        every = scorer = inference.Scorer.from_checkpoints(arguments.checkpoints, tts_dir, device="cpu")
     else:
         every = inference.Scorer.from_config(arguments.config, tts_dir, device="cpu")
         scorer = inference.Scorer.from_config(

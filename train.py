@@ -12,6 +12,7 @@ from models.base.processes import refuse_other_launchers
 from models.cluster.options import ClusterOptions, add_fold_arguments, fold_options
 from models.errors import InputError
 from models.recipe import PUBLISHED, Recipe
+from models.training.all_data import ALL_DATA, all_data_options
 from models.training.job import TrainingJob, is_finished, make_job
 from models.training.options import TrainingOptions, add_training_arguments, training_options
 
@@ -30,6 +31,12 @@ def make_training_parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="NAME",
         help="models to train, or 'all' for every train_<NAME>.py (default: the published ten)",
+    )
+    parser.add_argument(
+        "--all_data",
+        action="store_true",
+        help=f"one run on all clips instead, once all folds are trained, for as many epochs as were best for them: "
+        f"<output_dir>/{ALL_DATA}/<NAME>_0.pth, for those who score with one network instead of six",
     )
     parser.add_argument("--folds", nargs="+", type=int, metavar="K", help="folds to train, from 0 (default: all)")
     add_training_arguments(parser)
@@ -95,6 +102,10 @@ def main() -> int:
     refuse_other_launchers()  # once, not for each fold
     options, on_cluster = training_options(arguments, parser), fold_options(arguments, parser)
     recipes = find_recipes(arguments.models)
+    if arguments.all_data:
+        if arguments.folds is not None or on_cluster is not None:
+            parser.error("--all_data is one run on this machine: it takes no --folds and no --ray")
+        options, arguments.n_folds = all_data_options(options), 1
     folds = list(range(arguments.n_folds)) if arguments.folds is None else list(dict.fromkeys(arguments.folds))
     wanted = [(recipe, fold) for recipe in recipes for fold in folds]
     outcomes = train_in_turn(wanted, options) if on_cluster is None else train_together(wanted, options, on_cluster)

@@ -1,9 +1,10 @@
 """Write the checkpoints of simulated models, ten × six folds at the size of the real training set, to time what follows training.
 
     python benchmarks/simulate_ensemble.py /tmp/assets --metadata ../shared/goodnight_moon
-    time python get_config.py --assets_dir /tmp/assets --output /tmp/model_configs.pkl
+    time python get_config.py --assets_dir /tmp/assets --data_dir ../shared/goodnight_moon --output /tmp/model_configs.pkl
 
-The predictions are made up: logits that know the label, with a part of the error shared by all models. Their weights are empty.
+The predictions are made up, of log losses from 0.23 to 0.30: what a model hears speaks for the truth, with an error of which most
+is the same for all models, and of some labels the truth is the other. Their weights are empty.
 """
 
 import argparse
@@ -14,15 +15,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from scipy.optimize import brentq
+from scipy.special import expit, logit
 from torch import Tensor
 
 from models.clips.folds import split_fold
 from models.clips.tables import GRADES, TASKS, fingerprint, read_training_table
 from models.ensemble.checkpoint import Checkpoint, OutOfFold, save_checkpoint
-from models.ensemble.metrics import sigmoid
+from models.ensemble.metrics import Values, log_loss
 from models.recipe import PUBLISHED
 
 N_FOLDS = 6
+LOSSES = (0.23, 0.30)  # of the best and of the worst model
+LABEL_NOISE = 0.03
+CERTAINTY = 0.02  # a model has learnt that labels can be wrong
+SHARED_ERROR, OWN_ERRORS = 1.0, (0.3, 0.75)  # of the best and of the worst model: their log-odds correlate with 0.95
 VOICE = {"engine": "simulated", "speed": 1.0, "source": "simulated"}
 HISTORY = [
     {"epoch": epoch, "train_loss": 0.5 / epoch, "validation_log_loss": 0.3 / epoch + 0.1, "validation_auc": 0.9}
@@ -45,22 +52,46 @@ def made_table(n_clips: int) -> pd.DataFrame:
     )
 
 
+def simulate_predictions(table: pd.DataFrame, told: float, rng: np.random.Generator, n_models: int = 10) -> Values:
+    """What each model gives for each clip [shape=(clips, models)].
+
+    Parameters
+    ----------
+    told
+        How much a model knows of how hard an item is: 0, nothing; 1, all that the table's labels say.
+    """
+    labels = table["score"].to_numpy(np.float64)
+    truth = np.where(rng.random(len(labels)) < LABEL_NOISE, 1 - labels, labels)
+    by_text = table.groupby(["task", "expected_text"])["score"]
+    rights, clips = by_text.transform("sum").to_numpy(), by_text.transform("size").to_numpy()
+    known = told * logit((rights + 0.7) / (clips + 1.5))
+    shared = rng.normal(0, SHARED_ERROR, len(labels))
+    found = []
+    for loss, own in zip(np.linspace(*LOSSES, n_models), np.linspace(*OWN_ERRORS, n_models), strict=True):
+        error, variance = shared + rng.normal(0, own, len(labels)), SHARED_ERROR**2 + own**2
+
+        def predict(distance: float, error: Values = error, variance: float = variance) -> Values:
+            odds = 2 * distance * (distance * (2 * truth - 1) + error) / variance + known
+            return CERTAINTY + (1 - 2 * CERTAINTY) * expit(odds)
+
+        distance = brentq(lambda far, predict=predict, loss=loss: log_loss(labels, predict(far)) - loss, 0.05, 3.0)
+        found.append(predict(distance))
+    return np.array(found).T
+
+
 def simulate(
     folder: Path, table: pd.DataFrame, weights: dict[str, Tensor], encoder: dict[str, Any] | None = None
 ) -> None:
     """Write one checkpoint for each published model and fold, all with the same weights."""
-    rng = np.random.default_rng(0)
     data = fingerprint(table)
-    table = table.assign(shared_error=rng.normal(0, 1.2, len(table)))
+    predictions = simulate_predictions(table, 0.0, np.random.default_rng(0), len(PUBLISHED))
     for index, name in enumerate(PUBLISHED):
         recipe = importlib.import_module(f"train_{name}").recipe
+        own = table.assign(prediction=predictions[:, index])
         for fold in range(N_FOLDS):
-            _, held_out = split_fold(table, fold, N_FOLDS, recipe.data_seed)
-            labels = held_out["score"].to_numpy(np.float64)
-            own_error = rng.normal(0, 0.8 + 0.05 * index, len(labels))
-            logits = (2 * labels - 1) * 2.5 + held_out["shared_error"].to_numpy() + own_error
+            _, held_out = split_fold(own, fold, N_FOLDS, recipe.data_seed)
             texts = (held_out[column].tolist() for column in ("filename", "task", "grade"))
-            oof = OutOfFold(*texts, labels, sigmoid(logits))
+            oof = OutOfFold(*texts, held_out["score"].to_numpy(np.float64), held_out["prediction"].to_numpy())
             checkpoint = Checkpoint(recipe, fold, N_FOLDS, weights, encoder or {}, oof, VOICE, data, {}, HISTORY, {})
             save_checkpoint(folder / checkpoint.file_name, checkpoint)
 

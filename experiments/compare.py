@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from models.base.cli import run
 from models.clips.tables import read_groups, read_labels, read_metadata
+from models.ensemble.bootstrap import Counts, divide, draw_counts, estimate, weighted_auc
 from models.ensemble.metrics import clip_losses
 from models.errors import InputError
-from models.report.bootstrap import Counts, divide, draw_counts, estimate, weighted_auc
 
 RESAMPLES = 2000
 FAR = "other "  # how kinds of wrong answers begin that are no near misses: other sentence, other word, other nonword

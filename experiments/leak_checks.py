@@ -30,8 +30,8 @@ from models.clips.tables import (
     read_training_table,
     utterances,
 )
+from models.ensemble.bootstrap import weighted_auc
 from models.errors import InputError
-from models.report.bootstrap import weighted_auc
 from models.speech.audio import SAMPLE_RATE_HZ, read_audio
 from models.speech.lexicon import pronunciations
 from models.speech.pronunciation import pronounce_text

@@ -23,6 +23,7 @@ from experiments.known_edits import KINDS, Change, find_change
 from experiments.trained_folds import load_folds, speak_as
 from models.base.cli import positive, run
 from models.clips.tables import read_metadata
+from models.ensemble.bootstrap import divide, draw_counts, estimate
 from models.ensemble.checkpoint import load_checkpoint
 from models.localize.accepted import pronounce_as_heard
 from models.localize.edits import join
@@ -34,7 +35,6 @@ from models.network.build import pretrained_network
 from models.network.phone_fit import align_phones
 from models.network.phones import PAUSE
 from models.recipe import Recipe
-from models.report.bootstrap import divide, draw_counts, estimate
 from models.speech.audio import Waveform, read_audio
 from models.speech.pronunciation import accepted_utterances
 

@@ -18,9 +18,9 @@ from tqdm import tqdm
 from models.base.cli import run
 from models.base.files import replace_when_done
 from models.clips.tables import read_metadata, utterances
+from models.ensemble.bootstrap import draw_counts, estimate, weighted_auc
 from models.ensemble.checkpoint import Checkpoint, load_checkpoint
 from models.inference.scoring import Member, score_clips
-from models.report.bootstrap import draw_counts, estimate, weighted_auc
 from models.speech.arpabet import VOWELS, Phones, espeak_notation, from_espeak, with_stress
 from models.speech.audio import Waveform, read_audio, resample
 from models.speech.espeak import SAMPLE_RATE_HZ, Espeak

@@ -38,7 +38,8 @@ def commands(kids: Path, work: Path, whisper: Path | None) -> list[list[str]]:
     chain.append(["check_models.py", "--assets_dir", str(assets)])
     for name, models in runs.items():
         config, output = str(work / f"{name}.pkl"), str(work / f"{name}.csv")
-        chain.append(["get_config.py", "--assets_dir", str(assets), "--models", *models, "--output", config])
+        weights = ["get_config.py", "--blend", "simplex", "--assets_dir", str(assets)]
+        chain.append([*weights, "--models", *models, "--output", config])
         chain.append(["infer.py", *folders, "--config", config, "--output", output])
     submissions = [f"{name}={work / name}.csv" for name in ("likelihood_ratio", *runs)]
     chain.append(["experiments/compare.py", "--data_dir", str(kids), *submissions])

@@ -30,7 +30,7 @@ def commands(seed: int) -> list[list[str]]:
     for name in [*MODELS, "blend"]:
         config, output = f"demo/{name}.pkl", f"demo/{name}.csv"
         only = [] if name == "blend" else ["--models", name]
-        chain.append(["get_config.py", "--assets_dir", "demo/assets", *only, "--output", config])
+        chain.append(["get_config.py", "--assets_dir", "demo/assets", "--blend", "simplex", *only, "--output", config])
         chain.append(["infer.py", *FOLDERS, "--config", config, "--output", output])
         chain.append(["tools/score.py", output, "demo/data/test_labels.csv"])
     return chain

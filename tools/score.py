@@ -8,9 +8,9 @@ import pandas as pd
 
 from models.base.cli import run
 from models.clips.tables import base_rate_loss, read_groups, read_labels
+from models.ensemble.bootstrap import draw_counts, estimate, weighted_auc
 from models.ensemble.metrics import clip_losses, figures
 from models.errors import InputError
-from models.report.bootstrap import draw_counts, estimate, weighted_auc
 
 RESAMPLES = 2000
 

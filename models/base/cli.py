@@ -90,6 +90,24 @@ def add_config_argument(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_ensemble_arguments(parser: argparse.ArgumentParser) -> None:
+    """A configuration, or checkpoints instead."""
+    source = parser.add_mutually_exclusive_group()
+    add_config_argument(source)
+    add_checkpoints_argument(source)
+
+
+def add_checkpoints_argument(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--checkpoints",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="or trained folds, from train.py, blended with equal weights: nothing is fitted, and one is enough",
+    )
+
+
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """Where and how to compute, and how many processes load audio for it."""
     add_compute_arguments(parser)

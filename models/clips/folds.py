@@ -16,11 +16,15 @@ def split_fold(
 
     Parameters
     ----------
+    n_folds
+        1: no row is held out.
     groups
         One per row, such as the speaker; a group never lies on both sides, and every recipe gets the same folds.
     """
     if not 0 <= fold < n_folds:
         raise InputError(f"--fold {fold}: must lie in 0..{n_folds - 1}, since --n_folds is {n_folds}")
+    if n_folds == 1:
+        return table.sample(frac=1, random_state=data_seed + 2).reset_index(drop=True), table.iloc[:0]
     _check_enough(table, n_folds, groups)
     shuffled = table.assign(_group=groups if groups is not None else "").sample(frac=1, random_state=data_seed + 2)
     if groups is None:
@@ -32,8 +36,6 @@ def split_fold(
 
 
 def _check_enough(table: pd.DataFrame, n_folds: int, groups: Sequence[str] | None) -> None:
-    if n_folds < 2:
-        raise InputError(f"--n_folds {n_folds}: must be at least 2")
     units, what = (len(table), "clips") if groups is None else (len(set(groups)), "groups")
     if units < n_folds:
         raise InputError(f"--n_folds {n_folds}: more folds than {what} ({units})")

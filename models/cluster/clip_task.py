@@ -26,8 +26,8 @@ class NodeOptions:
     ----------
     data_dir, shown_dir
         Absolute, and as messages name it.
-    config
-        The ensemble's file, absolute.
+    source
+        The ensemble's, absolute.
     sha256
         The checksum of each file that must be the same as where the run was started.
     cpus
@@ -36,7 +36,7 @@ class NodeOptions:
 
     data_dir: Path
     shown_dir: Path
-    config: Path
+    source: ensemble.EnsembleSource
     sha256: dict[str, str]
     folds_per_model: int | None
     device: str
@@ -76,9 +76,9 @@ def score_clips(options: NodeOptions, table: pd.DataFrame, references: dict[str,
         torch.set_num_threads(options.cpus)
         device = resolve_device(options.device)
         precision = resolve_precision(options.precision, device)
-        members = _members(options.config, options.folds_per_model)
-        workers = options.cpus - 1
-        return inference.score_clips(members, table, options.data_dir, spoken, device, precision, workers).tolist()
+        members, correction = _ensemble(options.source, options.folds_per_model)
+        compute = (device, precision, options.cpus - 1)
+        return inference.score_clips(members, table, options.data_dir, spoken, *compute, correction=correction).tolist()
 
     return _answer(options, work)
 
@@ -93,9 +93,10 @@ def _answer(options: NodeOptions, work: Callable[[], list[Any]]) -> ClipResult:
 
 
 @lru_cache(maxsize=1)
-def _members(config: Path, folds_per_model: int | None) -> list[Any]:
-    """Read once in a process, which does many tasks."""
-    return inference.load_members(ensemble.read_config(config), config.parent, folds_per_model)
+def _ensemble(source: ensemble.EnsembleSource, folds_per_model: int | None) -> tuple[list[Any], Any]:
+    """Members and correction, read once in a process, which does many tasks."""
+    config = source.read()
+    return inference.load_members(config, source.folder, folds_per_model), config.correction
 
 
 @lru_cache(maxsize=1)

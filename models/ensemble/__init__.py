@@ -7,15 +7,19 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "blend": [
             "Blend",
-            "cross_fitted_loss",
             "fit_weights",
             "gather_blend",
             "gather_references",
             "group_priors",
             "read_assets",
         ],
+        "bootstrap": ["Estimate"],
+        "choice": ["Choice", "choose"],
         "checkpoint": ["Checkpoint", "load_checkpoint", "save_checkpoint"],
         "config": ["EnsembleConfig", "ModelEntry", "read_config", "relative_path", "write_config"],
-        "metrics": ["log_loss"],
+        "correction": ["Correction", "describe"],
+        "items": ["read_texts"],
+        "source": ["EnsembleSource", "check_alike", "make_entry"],
+        "metrics": ["ece", "ece_if_perfect", "log_loss"],
     },
 )

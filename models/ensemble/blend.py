@@ -7,6 +7,7 @@ convex: every local optimum is the optimum, and a bound on the distance to it co
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
@@ -20,6 +21,7 @@ from models.speech.checksums import differing_texts, name_texts
 _NEGLIGIBLE_WEIGHT = 1e-6
 _LARGEST_GAP = 1e-6  # nats
 _PRIOR_CLIPS = 10
+_PARTS = 6
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,9 @@ class Blend:
     labels : [shape=(clips,)]
     predictions : [shape=(clips, models)]
     folds
-        The fold of the first model that held the clip out [shape=(clips,)].
+        The fold of the first model that held the clip out, or a part of the clips [shape=(clips,)].
+    tasks, grades
+        Of each clip.
     """
 
     models: list[str]
@@ -39,6 +43,8 @@ class Blend:
     labels: Values
     predictions: Values
     folds: np.ndarray
+    tasks: list[str]
+    grades: list[str]
 
 
 def read_assets(assets_dir: Path) -> dict[Path, Checkpoint | InputError]:
@@ -94,13 +100,15 @@ def gather_blend(checkpoints: Sequence[Checkpoint]) -> Blend:
     for name, others in predictions.items():
         if others.keys() != first.keys():
             raise InputError(f"{name} and {first_name} were not trained on the same clips; see check_models.py")
-    labels, folds = _labels_and_folds(by_model[first_name])
+    clips = _clips(by_model[first_name])
     return Blend(
         models=list(by_model),
         filenames=filenames,
-        labels=np.array([labels[name] for name in filenames]),
+        labels=np.array([clips[name].label for name in filenames]),
         predictions=np.array([[model[name] for model in predictions.values()] for name in filenames]),
-        folds=np.array([folds[name] for name in filenames]),
+        folds=_parts([clips[name].fold for name in filenames]),
+        tasks=[clips[name].task for name in filenames],
+        grades=[clips[name].grade for name in filenames],
     )
 
 
@@ -232,10 +240,23 @@ def _predictions_by_file(name: str, folds: Sequence[Checkpoint]) -> Mapping[str,
     return found
 
 
-def _labels_and_folds(checkpoints: Sequence[Checkpoint]) -> tuple[dict[str, float], dict[str, int]]:
-    labels: dict[str, float] = {}
-    folds: dict[str, int] = {}
+def _parts(folds: list[int]) -> np.ndarray:
+    """The folds; of a run on all clips, whose folds are not told apart, parts that are cut anew."""
+    return np.array(folds) if len(set(folds)) > 1 else np.arange(len(folds)) % _PARTS
+
+
+class _Clip(NamedTuple):
+    label: float
+    fold: int
+    task: str
+    grade: str
+
+
+def _clips(checkpoints: Sequence[Checkpoint]) -> dict[str, _Clip]:
+    """By file name."""
+    found: dict[str, _Clip] = {}
     for checkpoint in checkpoints:
-        labels |= zip(checkpoint.oof.filenames, checkpoint.oof.labels.tolist(), strict=True)
-        folds |= dict.fromkeys(checkpoint.oof.filenames, checkpoint.fold)
-    return labels, folds
+        oof = checkpoint.oof
+        rows = zip(oof.filenames, oof.labels.tolist(), oof.tasks, oof.grades, strict=True)
+        found |= {name: _Clip(label, checkpoint.fold, task, grade) for name, label, task, grade in rows}
+    return found

@@ -15,6 +15,7 @@ from typing import Any
 
 from models.base.files import read_whole, replace_when_done
 from models.clips.tables import GRADES, TASKS
+from models.ensemble.correction import SIMPLEX, Correction, read_correction
 from models.errors import InputError
 from models.speech.checksums import check_checksums
 from models.speech.identity import Identity, check_identity
@@ -52,6 +53,10 @@ class EnsembleConfig:
         The probability of a right answer by task and grade, for clips that can't be read.
     references
         The checksum of each reference that the models were trained with, by text; empty where that is not known.
+    correction
+        Of the weighted mean; older configurations have none.
+    fitted
+        Whether the weights are; else all checkpoints have the same.
     """
 
     n_folds: int
@@ -60,6 +65,8 @@ class EnsembleConfig:
     priors: dict[str, dict[str, float]]
     models: list[ModelEntry]
     references: dict[str, str] = field(default_factory=dict)
+    correction: Correction = SIMPLEX
+    fitted: bool = True
 
 
 def write_config(path: Path, config: EnsembleConfig) -> None:
@@ -68,7 +75,10 @@ def write_config(path: Path, config: EnsembleConfig) -> None:
 
 
 def config_bytes(config: EnsembleConfig) -> bytes:
-    return pickle.dumps({"format": CONFIG_FORMAT, **asdict(config)}, protocol=4)
+    content = {"format": CONFIG_FORMAT, **asdict(config)}
+    # Without what an older version would not know and does not need.
+    usual = {"correction": config.correction == SIMPLEX, "fitted": config.fitted}
+    return pickle.dumps({name: value for name, value in content.items() if not usual.get(name)}, protocol=4)
 
 
 def read_config(path: Path) -> EnsembleConfig:
@@ -95,9 +105,10 @@ def read_config(path: Path) -> EnsembleConfig:
         )
     try:
         models = [ModelEntry(**entry) for entry in content.pop("models")]
-        config = EnsembleConfig(models=models, **content)
+        correction = read_correction(content.pop("correction", None), [entry.name for entry in models])
+        config = EnsembleConfig(models=models, correction=correction, **content)
         _check(config)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: its content is not complete ({error}); run get_config.py again") from error
     return config
 
@@ -132,6 +143,8 @@ def _check_kinds(entry: ModelEntry) -> None:
 
 def _check(config: EnsembleConfig) -> None:
     check_identity(config.voice)
+    if not isinstance(config.fitted, bool):
+        raise ValueError(f"fitted is {config.fitted!r:.100}, not True or False")
     for task, grade in itertools.product(TASKS, GRADES):
         if not 0.0 < config.priors[task][grade] < 1.0:
             raise ValueError(f"prior {config.priors[task][grade]} of {task}, grade {grade}, outside (0, 1)")

@@ -44,6 +44,17 @@ def ece(labels: Values, probabilities: Values) -> float:
     return float(np.abs(gaps).sum() / len(labels))
 
 
+def ece_if_perfect(probabilities: Values, n_draws: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """Where 95 % of the calibration errors lie of labels that are drawn with these very probabilities.
+
+    A bin's gap is about normal, as the sum of its clips'.
+    """
+    spreads = np.sqrt(np.bincount(calibration_bins(probabilities), probabilities * (1 - probabilities), N_BINS))
+    gaps = np.abs(np.random.default_rng(seed).normal(0.0, 1.0, (n_draws, N_BINS)) * spreads).sum(axis=1)
+    low, high = np.percentile(gaps / len(probabilities), (2.5, 97.5))
+    return float(low), float(high)
+
+
 @dataclass(frozen=True)
 class Figures:
     """auc is NaN where all labels are the same."""

@@ -5,6 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "combining": ["describe_blend"],
         "answers": ["Answer"],
         "published": ["Published", "read_published"],
         "scorer": ["Scorer"],

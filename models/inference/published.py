@@ -8,11 +8,10 @@ Of the training clips only figures are in it: no name of a clip and no predictio
 
 import json
 import math
-import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
 
@@ -24,10 +23,12 @@ from safetensors.torch import load_file, save
 from models.base.files import replace_when_done, sha256_of_file
 from models.clips.tables import GRADES, TASKS
 from models.ensemble.checkpoint import Checkpoint, OutOfFold
+from models.ensemble.correction import SIMPLEX, Correction, read_correction
 from models.ensemble.rebuild import check_weights
 from models.errors import InputError
+from models.inference.combining import describe_blend
 from models.inference.int8 import from_int8, to_int8
-from models.inference.scoring import Member
+from models.inference.scoring import Member, model_weights
 from models.inference.submission import Priors
 from models.recipe import recipe_from_dict
 from models.speech.checksums import UNKNOWN, Checksums
@@ -36,6 +37,8 @@ from models.speech.pronunciation_table import GIVEN_FILE
 from models.speech.references import PATHS_FILE, VOICE_FILE, References, refuse_foreign
 
 PUBLISHED_FORMAT = "speech-text-comparison published 1"
+CORRECTED_FORMAT = "speech-text-comparison published 2"  # the mean is corrected, which earlier versions would not do
+FORMATS = (PUBLISHED_FORMAT, CORRECTED_FORMAT)
 CONFIG_FILE, CARD_FILE, REFERENCES_FOLDER = "config.json", "README.md", "references"
 STORAGES = FLOAT16, INT8 = "float16", "int8"
 _PLAIN_FIELDS = ("fold", "n_folds", "encoder", "data_fingerprint", "options", "history", "versions", "tries")
@@ -60,6 +63,10 @@ class Published:
         tells no text but by `references`: those are checked against it as they are published.
     storage
         How weights are kept in the files: one of STORAGES.
+    correction
+        Of the members' weighted mean. Its items are told by checksums of their texts.
+    fitted
+        Whether the shares are; else all members have the same.
     """
 
     members: list[Member]
@@ -70,6 +77,13 @@ class Published:
     reference_sha256: Mapping[str, str] = field(default_factory=dict)
     trained_with: Checksums = field(default_factory=dict)
     storage: str = FLOAT16
+    correction: Correction = SIMPLEX
+    fitted: bool = True
+
+    @property
+    def blending(self) -> str:
+        """How a score is made, in words."""
+        return describe_blend(self.members, self.correction, self.fitted)
 
 
 def write_published(folder: Path, published: Published, card: str) -> None:
@@ -83,13 +97,15 @@ def write_published(folder: Path, published: Published, card: str) -> None:
     _check_members(published.members, published.voice)
     members = [_write_member(folder, member, published.storage) for member in published.members]
     content = {
-        "format": PUBLISHED_FORMAT,
+        "format": PUBLISHED_FORMAT if published.correction == SIMPLEX else CORRECTED_FORMAT,
         "voice": plain(published.voice),
         "priors": published.priors,
         "members": members,
         "storage": published.storage,
         "figures": published.figures,
         "references": _publish_references(published, folder / REFERENCES_FOLDER),
+        "correction": asdict(published.correction),
+        "fitted": published.fitted,
     }
     text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
     (folder / CONFIG_FILE).write_text(f"{text}\n", encoding="utf-8")
@@ -111,7 +127,7 @@ def read_published(folder: Path) -> Published:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: not JSON ({error}); copy the folder again") from error
-    if not isinstance(content, dict) or content.get("format") != PUBLISHED_FORMAT:
+    if not isinstance(content, dict) or content.get("format") not in FORMATS:
         raise InputError(f"{file}: not a published model of this project (expected '{PUBLISHED_FORMAT}')")
     try:
         return _from_content(folder, content)
@@ -195,7 +211,22 @@ def _from_content(folder: Path, content: Mapping[str, Any]) -> Published:
     storage = content.get("storage", FLOAT16)  # older ones don't say
     if storage not in STORAGES:
         raise ValueError(f"storage {storage!r}, not one of {', '.join(STORAGES)}")
-    return Published(members, voice, priors, dict(content["figures"]), references, dict(sha256), storage=storage)
+    correction = read_correction(content.get("correction"), list(model_weights(members)))
+    figures, sums = dict(content["figures"]), dict(sha256)
+    fitted = content.get("fitted", True)
+    if not isinstance(fitted, bool):
+        raise ValueError(f"fitted is {fitted!r:.100}, not true or false")
+    return Published(
+        members,
+        voice,
+        priors,
+        figures,
+        references,
+        sums,
+        storage=storage,
+        correction=correction,
+        fitted=fitted,
+    )
 
 
 def _read_member(folder: Path, entry: Mapping[str, Any], voice: Identity) -> Member:
@@ -238,23 +269,3 @@ def _check_members(members: Sequence[Member], voice: Identity) -> None:
     for member in members:
         if not same_voice(member.checkpoint.voice, voice):
             raise InputError(f"{weights_name(member.checkpoint)}: was trained with another voice than the ensemble's")
-
-
-def locate(source: str, revision: str | None) -> Path:
-    """The folder of a model: itself, or as downloaded from the hub. HF_HUB_OFFLINE is respected."""
-    if os.path.isdir(source):
-        return Path(source)
-    if source.count("/") != 1 or source.startswith((".", "/", "~")):
-        raise InputError(f"{source}: no such folder (a hub id is written as owner/name)")
-    from huggingface_hub import snapshot_download
-
-    try:
-        patterns = [CONFIG_FILE, "*.safetensors", "references/*"]
-        return Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
-    except (OSError, ValueError) as error:  # the hub's errors are of these kinds
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"{source}: no such folder here, and it could not be had from the Hugging Face hub ({reason}).\n"
-            f"Without network, run on another machine: hf download {source} --local-dir {source.split('/')[1]}\n"
-            "copy the folder here, and give its path."
-        ) from error

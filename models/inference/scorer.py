@@ -16,16 +16,14 @@ from models.base.compute import resolve_device, resolve_precision
 from models.base.environment import cache_folder
 from models.base.files import sole_writer
 from models.base.locks import take_lock
-from models.ensemble.blend import group_priors
-from models.ensemble.checkpoint import load_checkpoint
-from models.ensemble.config import read_config
 from models.ensemble.metrics import Values
-from models.ensemble.rebuild import check_weights
+from models.ensemble.source import EnsembleSource
 from models.errors import InputError
 from models.inference.answers import Answer, as_sources, as_table, check_waveform
 from models.inference.hearing import Unheard, find_unheard
-from models.inference.published import Published, locate, read_published, write_published
-from models.inference.scoring import Member, load_members, score_clips
+from models.inference.origins import locate, to_publish
+from models.inference.published import Published, read_published, write_published
+from models.inference.scoring import score_clips
 from models.inference.texts import heard_utterances
 from models.recipe import Recipe
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, resample
@@ -108,36 +106,31 @@ class Scorer:
         voice: VoiceOptions | None = None,
     ) -> "Scorer":
         """The ensemble of get_config.py, from its checkpoints; `tts_dir` holds references that are there already."""
-        config = read_config(config_file)
-        members = load_members(config, config_file.parent, folds_per_model)
-        references = tts_dir if tts_dir is not None and tts_dir.is_dir() else None
-        published = Published(
-            members, config.voice, config.priors, references=references, trained_with=config.references
-        )
-        return cls(published, device, precision, cache_dir, voice)
+        source = EnsembleSource(config_file)
+        return cls(to_publish(source, tts_dir, folds_per_model), device, precision, cache_dir, voice)
 
     @classmethod
-    def from_checkpoint(
+    def from_checkpoints(
         cls,
-        file: Path,
+        files: Sequence[Path],
         tts_dir: Path | None = None,
         *,
-        sha256: str | None = None,
         device: str = "auto",
         precision: str = "auto",
         cache_dir: Path | None = None,
         voice: VoiceOptions | None = None,
     ) -> "Scorer":
-        """A single trained fold; `tts_dir` as of `from_config`, `sha256` as of `load_checkpoint`."""
-        checkpoint = load_checkpoint(file, sha256)
-        check_weights(checkpoint)
-        member = Member(checkpoint, checkpoint.recipe.batch_size, 1.0)
-        references = tts_dir if tts_dir is not None and tts_dir.is_dir() else None
-        priors = group_priors([checkpoint])
-        published = Published(
-            [member], checkpoint.voice, priors, references=references, trained_with=checkpoint.references
-        )
-        return cls(published, device, precision, cache_dir, voice)
+        """Trained folds, one or several, blended with equal weights; `tts_dir` as of `from_config`.
+
+        Raises
+        ------
+        InputError
+            Where one can't be read, or they don't belong together.
+        """
+        if not files:
+            raise InputError("no checkpoints: give the .pth file of at least one trained fold")
+        source = EnsembleSource(Path(), tuple(map(Path, files)))
+        return cls(to_publish(source, tts_dir, None), device, precision, cache_dir, voice)
 
     def save_pretrained(self, folder: Path, card: str = "") -> None:
         """Write the folder that `from_pretrained` reads; it appears whole or not at all.
@@ -222,6 +215,7 @@ class Scorer:
             num_workers,
             sources,
             on_progress,
+            self.published.correction,
         )
 
     @property

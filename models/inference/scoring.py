@@ -17,28 +17,28 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from models.base.compute import HALF_TYPES, compute_each, release_freed
+from models.base.compute import release_freed
 from models.base.processes import possible_processes
-from models.clips.batches import Clip, pad_together
+from models.clips.batches import Clip
 from models.clips.dataset import ComparisonDataset, SeveralForms
 from models.clips.features import frames_for_seconds
 from models.clips.tokens import tokenizer_from_dict
 from models.ensemble.blend import spread_folds
 from models.ensemble.checkpoint import Checkpoint, load_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry
-from models.ensemble.metrics import Values, clip_probabilities, sigmoid
-from models.ensemble.rebuild import check_weights, rebuild_network
+from models.ensemble.correction import SIMPLEX, Correction
+from models.ensemble.metrics import Values
+from models.ensemble.rebuild import check_weights
 from models.errors import InputError
+from models.inference.chunk import score_chunk
+from models.inference.combining import ModelScores
 from models.inference.hearing import shares_of_hearing
-from models.network.aligned import AlignedNetwork, EncodedClips, join_clips
 from models.speech.audio import Waveform
 from models.speech.checksums import differing_texts, name_texts
 from models.speech.identity import describe_voice, same_voice
 
 LOADER_CLIPS = 16  # clips that a loading process hands over at once
 CHUNK_CLIPS = 2048  # features of that many clips are held at once: about 0.4 GB, at most 1.1 GB
-
-CPU_BATCH_FRAMES = 3200  # spectrogram frames; a few clips at a time stay in the caches, more are slower
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ def score_clips(
     num_workers: int,
     sources: Sequence[Path | Waveform] | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    correction: Correction = SIMPLEX,
 ) -> Values:
     """The ensemble's probability for each row of `table`: float64 [shape=(rows,)], inside (0, 1).
 
@@ -100,8 +101,10 @@ def score_clips(
         As of `ComparisonDataset`.
     on_progress
         Told after each step how much of the work is done, and how much there is.
+    correction
+        Of the members' weighted mean.
     """
-    blended = np.zeros(len(table))
+    blended, weights = np.zeros(len(table)), model_weights(members)
     forms = _distinct_forms(members)
     data = SeveralForms([ComparisonDataset(table, data_dir, references, **form, sources=sources) for form in forms])
     with tqdm(total=len(table) * len(members), desc="scoring", unit=" clip×model", disable=None) as bar:
@@ -110,13 +113,24 @@ def score_clips(
             if start:  # never for a few clips alone, which it would delay
                 release_freed()
             rows = slice(start, start + len(chunk))
-            for part in _chunk_scores(members, forms, data, chunk, device, precision):
-                blended[rows] += part
+            found = ModelScores(weights, len(chunk))
+            for scores in _chunk_scores(members, forms, data, chunk, device, precision):
+                found.add(*scores)
                 bar.update(len(chunk))
                 done += len(chunk)
                 on_progress(done, len(table) * len(members))
+            blended[rows] = found.blended(correction, table.iloc[rows])
             start = rows.stop
-    return clip_probabilities(blended)
+    return blended
+
+
+def model_weights(members: Sequence[Member]) -> dict[str, float]:
+    """The part of each model in the ensemble, by name."""
+    weights: dict[str, float] = {}
+    for member in members:
+        name = member.checkpoint.recipe.name
+        weights[name] = weights.get(name, 0.0) + member.share
+    return weights
 
 
 def _distinct_forms(members: Sequence[Member]) -> list[dict[str, Any]]:
@@ -135,8 +149,8 @@ def _chunk_scores(
     chunk: Sequence[tuple[Clip, ...]],
     device: torch.device,
     precision: str,
-) -> Iterator[Values]:
-    """Each member's part in the probabilities of a chunk, in turn: float64 [shape=(clips,)]; their sum is the ensemble's.
+) -> Iterator[tuple[str, Values, Values]]:
+    """What each member says of a chunk, in turn: its model, its shares in the blend, its probabilities [shape=(clips,) each].
 
     Parameters
     ----------
@@ -148,7 +162,11 @@ def _chunk_scores(
     shares = shares_of_hearing([member.share for member in members], hear)
     for member, place, share in zip(members, places, shares, strict=True):
         clips = [clip[place] for clip in chunk]
-        yield share * _score_chunk(member, data.forms[place], clips, device, precision)
+        yield (
+            member.checkpoint.recipe.name,
+            share,
+            score_chunk(member.checkpoint, member.batch_size, data.forms[place], clips, device, precision),
+        )
 
 
 def chunk_clips(members: Sequence[Member]) -> int:
@@ -199,74 +217,6 @@ def _read_ahead(chunks: Iterator[list[tuple[Clip, ...]]]) -> Iterator[list[tuple
         while (chunk := coming.result()) is not None:
             coming = reader.submit(next, chunks, None)
             yield chunk
-
-
-def _score_chunk(
-    member: Member, dataset: ComparisonDataset, clips: Sequence[Clip], device: torch.device, precision: str
-) -> Values:
-    """One checkpoint's probabilities for a chunk: float64 [shape=(clips,)]."""
-    network = rebuild_network(member.checkpoint, device)
-    values = np.empty(len(clips))
-    budget = CPU_BATCH_FRAMES if device.type == "cpu" else member.batch_size * dataset.max_frames
-    references = _encode_references(network, clips, device, budget) if isinstance(network, AlignedNetwork) else {}
-    if precision != "fp32":  # after the references, whose phones are read off their frames
-        network.lower_precision(HALF_TYPES[precision])
-
-    def score(rows: Sequence[int]) -> None:
-        batch = [clips[row] for row in rows]
-        if isinstance(network, AlignedNetwork):
-            logits = _compare(network, references, batch, device)
-        else:
-            logits = network(**_arguments(dataset, batch, device))["logits"]
-        values[rows] = logits.double().cpu().numpy()
-
-    compute_each(score, _alike([dataset.frames_read(clip) for clip in clips], budget), device)
-    if not np.isfinite(values).all():
-        raise InputError(
-            f"{member.checkpoint.file_name}: gives scores that are not finite; try --precision fp32, or train it again"
-        )
-    return sigmoid(values)
-
-
-def _alike(lengths: Sequence[int], frames_per_batch: int) -> list[list[int]]:
-    """Rows of similar length together, as many as fit into so many spectrogram frames once they are padded."""
-    batches: list[list[int]] = [[]]
-    for row in sorted(range(len(lengths)), key=lambda row: lengths[row]):
-        if batches[-1] and (len(batches[-1]) + 1) * lengths[row] > frames_per_batch:
-            batches.append([])
-        batches[-1].append(row)
-    return batches
-
-
-def _encode_references(
-    network: AlignedNetwork, clips: Sequence[Clip], device: torch.device, frames_per_batch: int
-) -> dict[int, EncodedClips]:
-    """Each distinct reference by its key, encoded once."""
-    spectra = {clip["reference_key"]: clip["reference"] for clip in clips}
-    keys = list(spectra)
-
-    def encode(rows: Sequence[int]) -> dict[int, EncodedClips]:
-        features, lengths = (tensor.to(device) for tensor in pad_together([spectra[keys[row]] for row in rows]))
-        batch = network.encode(features, lengths)
-        return {keys[row]: batch.take(torch.tensor([place], device=device)) for place, row in enumerate(rows)}
-
-    batches = _alike([spectra[key].shape[1] for key in keys], frames_per_batch)
-    return {key: clip for encoded in compute_each(encode, batches, device) for key, clip in encoded.items()}
-
-
-def _compare(
-    network: AlignedNetwork, references: Mapping[int, EncodedClips], clips: Sequence[Clip], device: torch.device
-) -> Tensor:
-    """Logits of a batch, with its references taken from `references`."""
-    features, lengths = (tensor.to(device) for tensor in pad_together([clip["response"] for clip in clips]))
-    scalars = torch.stack([clip["scalars"] for clip in clips]).to(device)
-    expected = join_clips([references[clip["reference_key"]] for clip in clips])
-    return network.compare(expected, network.encode(features, lengths), scalars)["logits"]
-
-
-def _arguments(dataset: ComparisonDataset, clips: Sequence[Clip], device: torch.device) -> dict[str, Tensor]:
-    """What a network takes for a batch, on the device."""
-    return {name: tensor.to(device) for name, tensor in dataset.collate(clips).items() if name != "labels"}
 
 
 def _pick_folds(entry: ModelEntry, index: int, folds_per_model: int | None) -> list[int]:

@@ -1,31 +1,24 @@
 """The checkpoint to look into: the one named, or the ensemble's most suitable."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from models.ensemble.checkpoint import Checkpoint, load_checkpoint
-from models.ensemble.config import read_config
+from models.ensemble.checkpoint import Checkpoint
+from models.ensemble.source import EnsembleSource
 from models.errors import InputError
 from models.inference.scoring import Member, load_members
 from models.localize.methods import check_method, is_suitable, preference, remedy
 
 
-def choose_checkpoints(
-    checkpoint: Path | None, config_path: Path, method: str, texts: Sequence[str]
-) -> list[tuple[Checkpoint, list[int]]]:
+def choose_checkpoints(source: EnsembleSource, method: str, texts: Sequence[str]) -> list[tuple[Checkpoint, list[int]]]:
     """Each checkpoint to look into, with the places of the texts that it is to be asked about.
 
-    Parameters
-    ----------
-    checkpoint
-        A file, for all; None: of the ensemble, of which each model's first fold is read, what `choose_member` takes.
+    Of an ensemble each model's first fold is read, and `choose_member` takes one of them.
     """
-    if checkpoint is not None:
-        return [(load_checkpoint(checkpoint), list(range(len(texts))))]
-    members = load_members(read_config(config_path), config_path.parent, folds_per_model=1)
+    members = load_members(source.read(), source.folder, folds_per_model=1)
+    told = ", ".join(map(str, source.files))
     found: dict[str, tuple[Checkpoint, list[int]]] = {}
     for place, text in enumerate(texts):
-        chosen = choose_member(members, method, str(config_path), text).checkpoint
+        chosen = choose_member(members, method, told, text).checkpoint
         found.setdefault(chosen.file_name, (chosen, []))[1].append(place)
     return list(found.values())
 

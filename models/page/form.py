@@ -10,7 +10,7 @@ import gradio as gr
 from models.clips.tables import GRADES, METADATA_COLUMNS, TASKS
 from models.errors import InputError
 from models.page.answer_tables import TABLE_FILE, Named, batch_from_files, batch_from_folder
-from models.page.html import batch_html, message_html, result_html, thresholds_html
+from models.page.html import batch_html, escape, message_html, result_html, thresholds_html
 from models.page.service import LONGEST_TYPED_TEXT, AnswerTable, PageSettings, Service
 from models.page.thresholds import Thresholds
 from models.page.uploads import KEEP_SECONDS, Uploads
@@ -91,7 +91,7 @@ def _introduction(service: Service) -> str:
     return (
         f"<h1>{TITLE}</h1><p>Record or upload a child's answer, type what was expected, and see how likely the answer was right. "
         "A score is a hint for a person who listens, not a grade. Recordings are scored on the computer that runs this page, "
-        f"{service.max_seconds:g} s at most each, and not kept.</p>"
+        f"{service.max_seconds:g} s at most each, and not kept. Scored by: {escape(service.scorer.published.blending)}.</p>"
     )
 
 

@@ -1,16 +1,17 @@
 """The blend of the models that are complete, and what each of them adds to it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from tqdm import tqdm
 
 from models.ensemble.blend import Blend, cross_fit, fit_weights, gather_blend
+from models.ensemble.bootstrap import Bootstrap, Counts, Estimate, Rows, divide, estimate, weighted_sums
 from models.ensemble.checkpoint import Checkpoint
-from models.ensemble.metrics import Values, clip_losses
+from models.ensemble.choice import choose
+from models.ensemble.metrics import Values, clip_losses, ece, ece_if_perfect
 from models.errors import InputError
-from models.report.bootstrap import Bootstrap, Counts, Estimate, Rows, divide, estimate, weighted_sums
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,55 @@ class Contribution:
     lowest: float
     highest: float
     adds: Estimate | None
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to blend, cross-fitted.
+
+    Attributes
+    ----------
+    difference
+        Of its log loss to the weighted mean's, of one that is calibrated to the same without; None of the first.
+    ece, by_chance
+        The calibration error, and between which it would lie if the scores were the true probabilities.
+    taken
+        Whether get_config.py takes it unless it is told otherwise.
+    """
+
+    name: str
+    log_loss: float
+    difference: Estimate | None
+    ece: float
+    by_chance: tuple[float, float]
+    taken: bool
+
+
+def ways_to_blend(blend: Blend, texts: Mapping[str, str]) -> list[Way]:
+    """All candidates of get_config.py.
+
+    Parameters
+    ----------
+    texts
+        The expected text by file name; empty where they are not known, so that items can't be told.
+
+    Raises
+    ------
+    InputError
+        Where a task or grade is none that is known.
+    """
+    choice = choose(blend, [texts[name] for name in blend.filenames] if texts else None, "best")
+    return [
+        Way(
+            one.name,
+            one.log_loss,
+            one.difference,
+            ece(blend.labels, one.scores),
+            ece_if_perfect(one.scores),
+            one is choice.chosen,
+        )
+        for one in choice.candidates
+    ]
 
 
 def complete_models(

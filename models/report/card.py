@@ -9,6 +9,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from models.clips.tables import GRADES, TASKS
+from models.ensemble.correction import SIMPLEX
 from models.ensemble.metrics import N_BINS
 from models.inference.published import Published, plain
 from models.inference.scoring import Member
@@ -70,6 +71,9 @@ def model_card(published: Published, choices: CardChoices) -> str:
         .render(
             card_data=card_data(figures, choices).to_yaml(),
             name=choices.name,
+            published=published,
+            corrected=published.correction != SIMPLEX,
+            blending=published.blending,
             dataset=choices.dataset,
             licence=choices.licence,
             figures=figures,

@@ -8,16 +8,25 @@ import numpy as np
 from tqdm import tqdm
 
 from models.clips.tables import GRADES, TASKS, base_rate_loss
+from models.ensemble.bootstrap import Bootstrap, Estimate, bootstrap
 from models.ensemble.checkpoint import Checkpoint
 from models.ensemble.metrics import Figures, figures
 from models.errors import InputError
-from models.report.blending import Contribution, FittedBlend, complete_models, contributions, fit_blend
-from models.report.bootstrap import Bootstrap, Estimate, bootstrap
+from models.report.blending import (
+    Contribution,
+    FittedBlend,
+    Way,
+    complete_models,
+    contributions,
+    fit_blend,
+    ways_to_blend,
+)
 from models.report.checks import Problem, describe_tries, find_faulty_folds, usual_checkpoint
 from models.report.held_out import Clips, Predictions, ResamplingUnits, Texts, find_units, line_up
+from models.report.noise import LabelNoise, label_noise
 from models.report.review import Review, review
 from models.report.scores import Bin, Scores, gaps, reliability, reliability_curve, score
-from models.report.worst_clips import WorstClip, find_files, worst_clips
+from models.report.worst_clips import ClipFiles, WorstClip, find_files, worst_clips
 
 BLEND = "blend"
 JUDGED = ("log_loss", "auc", "ece", "bias", "rejected", "accepted")  # figures whose gaps between groups are judged
@@ -84,6 +93,8 @@ class ReportBody:
         Of `main` and of each model, in this order.
     models
         The predictions of each model.
+    ways
+        To blend the models; empty where nothing can be blended.
     """
 
     clips: Clips
@@ -94,6 +105,8 @@ class ReportBody:
     models: list[Predictions]
     fitted: FittedBlend | None
     contributions: list[Contribution]
+    ways: list[Way]
+    noise: LabelNoise
     reliability: dict[str, list[Bin]]
     parts: list[Part]
     review: Review
@@ -150,6 +163,8 @@ def _gather_evidence(
         models=models,
         fitted=fitted,
         contributions=contributions(fitted, main.rows, draws) if fitted else [],
+        ways=_try_ways(fitted, files, notes) if fitted else [],
+        noise=label_noise(main, models, clips, files.texts, draws),
         reliability={subject.name: reliability(subject, draws) for subject in subjects},
         parts=_parts(clips, subjects, scores[0], draws),
         review=review(main, draws),
@@ -170,6 +185,14 @@ def _try_blend(checkpoints: list[Checkpoint], problems: list[Problem], notes: li
     except InputError as error:
         notes.append(f"There is no blend: {error}. Figures of a single model stand in for it.")
         return None
+
+
+def _try_ways(fitted: FittedBlend, files: ClipFiles, notes: list[str]) -> list[Way]:
+    try:
+        return ways_to_blend(fitted.blend, files.texts)
+    except InputError as error:
+        notes.append(f"Only the weighted mean is judged: {error}.")
+        return []
 
 
 def _main_predictions(fitted: FittedBlend | None, clips: Clips, models: list[Predictions]) -> Predictions:

@@ -5,6 +5,7 @@ does not say whose clips are one child's, so with several clips by a child they 
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,23 +14,19 @@ import pandas as pd
 
 from models.clips.tables import GRADES, TASKS
 from models.ensemble.blend import cross_fitted_loss, gather_blend
+from models.ensemble.bootstrap import Counts, draw_counts, estimate
 from models.ensemble.checkpoint import Checkpoint
 from models.ensemble.metrics import N_BINS, Values, calibration_bins, clip_losses, ece, figures
-from models.inference.scoring import Member
-from models.report.bootstrap import Counts, draw_counts, estimate
+from models.inference.scoring import Member, model_weights
 
 
 def member_figures(members: Sequence[Member]) -> dict[str, Any]:
-    """The figures of an ensemble whose members have their OOF predictions: all folds of each model, or one fold alone."""
-    weights: dict[str, float] = {}
-    for member in members:
-        name = member.checkpoint.recipe.name
-        weights[name] = weights.get(name, 0.0) + member.share
-    return ensemble_figures([member.checkpoint for member in members], weights)
+    """The figures of an ensemble whose members have their OOF predictions."""
+    return ensemble_figures([member.checkpoint for member in members], model_weights(members))
 
 
 def ensemble_figures(checkpoints: Sequence[Checkpoint], weights: Mapping[str, float]) -> dict[str, Any]:
-    """All figures of a blend, or of a single fold on its own held-out clips.
+    """All figures of a blend: each clip is judged by those that held it out, all models or the folds at hand.
 
     Parameters
     ----------
@@ -83,18 +80,27 @@ def _blended_rows(checkpoints: Sequence[Checkpoint], weights: Mapping[str, float
         for item in checkpoints
         for name, task, grade in zip(item.oof.filenames, item.oof.tasks, item.oof.grades, strict=True)
     }
-    if len(checkpoints) == 1:
-        oof = checkpoints[0].oof
-        names, labels, predictions, cross_fitted = oof.filenames, oof.labels, oof.predictions, None
-    else:
-        blend = gather_blend(checkpoints)
-        names, labels = blend.filenames, blend.labels
-        predictions = blend.predictions @ np.array([weights[name] for name in blend.models])
-        cross_fitted = (
-            cross_fitted_loss(blend) if len(blend.models) > 1 and blend.folds.min() < blend.folds.max() else None
-        )
-    rows = pd.DataFrame([groups[name] for name in names], columns=["task", "grade"])
-    return rows.assign(label=labels, prediction=predictions), cross_fitted
+    labels, predictions, said = (dict.fromkeys(groups, 0.0) for _ in range(3))
+    for item in checkpoints:
+        weight = weights[item.recipe.name]
+        for name, label, prediction in zip(
+            item.oof.filenames, item.oof.labels.tolist(), item.oof.predictions.tolist(), strict=True
+        ):
+            labels[name] = label
+            predictions[name] += weight * prediction
+            said[name] += weight
+    rows = pd.DataFrame(groups.values(), columns=["task", "grade"])
+    blended = [predictions[name] / said[name] for name in groups]
+    return rows.assign(label=list(labels.values()), prediction=blended), _cross_fitted(checkpoints)
+
+
+def _cross_fitted(checkpoints: Sequence[Checkpoint]) -> float | None:
+    """With weights of the other folds; None where none can be fitted."""
+    names = Counter(item.recipe.name for item in checkpoints)
+    n_folds = checkpoints[0].n_folds
+    if len(names) == 1 or n_folds == 1 or any(count < n_folds for count in names.values()):
+        return None
+    return cross_fitted_loss(gather_blend(checkpoints))
 
 
 def _groups(rows: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.clips.tables import read_groups
+from models.ensemble.bootstrap import Rows
 from models.ensemble.checkpoint import Checkpoint
 from models.ensemble.metrics import Values, clip_probabilities
 from models.errors import InputError
-from models.report.bootstrap import Rows
 
 Texts = NDArray[np.str_]
 

@@ -9,10 +9,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from models.base.files import replace_when_done
+from models.ensemble.bootstrap import N_DRAWS, Estimate
 from models.ensemble.checkpoint import Checkpoint
 from models.ensemble.metrics import N_BINS
 from models.errors import InputError
-from models.report.bootstrap import N_DRAWS, Estimate
 from models.report.content import JUDGED, Part, Report, ReportOptions, gather_report
 from models.report.plots import draw_all
 from models.report.scores import ENOUGH_CLIPS, ENOUGH_UNITS

@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from models.ensemble.bootstrap import Estimate
 from models.ensemble.checkpoint import Checkpoint
 from models.report.blending import Contribution
-from models.report.bootstrap import Estimate
 from models.report.content import Fold, ReportBody
 from models.report.held_out import Predictions
 from models.report.review import Review

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.ensemble.bootstrap import Bootstrap, Counts, Estimate, estimate
 from models.ensemble.metrics import Values
-from models.report.bootstrap import Bootstrap, Counts, Estimate, estimate
 from models.report.held_out import Predictions
 
 TARGETS = (0.90, 0.95, 0.97, 0.98, 0.99, 0.995)

@@ -11,8 +11,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_curve
 
 from models.clips.tables import base_rate_loss
-from models.ensemble.metrics import N_BINS, Values, calibration_bins, clip_losses, ece, figures
-from models.report.bootstrap import (
+from models.ensemble.bootstrap import (
     Bootstrap,
     Counts,
     Estimate,
@@ -23,6 +22,7 @@ from models.report.bootstrap import (
     weighted_auc,
     weighted_sums,
 )
+from models.ensemble.metrics import N_BINS, Values, calibration_bins, clip_losses, ece, figures
 from models.report.held_out import Predictions
 
 FIGURES = ("log_loss", "auc", "ece", "accuracy", "bias", "rejected", "accepted")

@@ -21,7 +21,7 @@ from models.base.compute import resolve_device
 from models.base.files import sole_writer
 from models.base.processes import first_decides, wait_for_all
 from models.ensemble.checkpoint import Checkpoint, OutOfFold, save_checkpoint
-from models.ensemble.metrics import Values, sigmoid
+from models.ensemble.metrics import Values, log_loss, sigmoid
 from models.errors import InputError
 from models.network.build import network_settings, pretrained_network
 from models.network.comparison import ComparisonNetwork, half_weights, load_weights
@@ -38,7 +38,7 @@ from models.training.run_state import (
     write_tries,
 )
 from models.training.setup import make_trainer, training_arguments
-from models.training.trainer import SEEDS_APART, Collapse, EpochReport, check_learnt
+from models.training.trainer import SEEDS_APART, Collapse, EpochReport, FoldTrainer, check_learnt
 
 FIRST_CLIPS = 64  # that a network may look at before it is trained
 
@@ -160,7 +160,8 @@ def finish(ready: ReadyFold, fitted: FittedFold) -> None:
         n_folds=job.options.n_folds,
         weights=fitted.weights,
         encoder=fitted.encoder,
-        oof=OutOfFold(
+        oof=job.of_folds
+        or OutOfFold(
             filenames=table["filename"].tolist(),
             tasks=table["task"].tolist(),
             grades=table["grade"].tolist(),
@@ -213,18 +214,30 @@ def _fit_once(ready: ReadyFold, network: ComparisonNetwork, tries: list[Try]) ->
         first = trainer.train_dataset
         network.start_from(first.collate([first[row] for row in range(min(len(first), FIRST_CLIPS))]))
     trainer.train(resume_from_checkpoint=state)
-    labels = (table["score"].to_numpy(np.float64) for table in (job.train, job.validation))
+    train_labels, labels = (table["score"].to_numpy(np.float64) for table in (job.train, job.checked))
     try:
-        check_learnt(float(trainer.state.best_metric), *labels)
+        check_learnt(_learnt_loss(trainer, labels), train_labels, labels)
     except Collapse as collapse:
         if len(tries) + 1 < job.options.max_tries:
             raise
         tries = _with_collapse(ready, tries, collapse)
     weights = half_weights(network)
     load_weights(network, weights)
-    logits = trainer.predict(trainer.eval_dataset).predictions
-    predictions = sigmoid(np.asarray(logits, dtype=np.float64).reshape(-1))
+    predictions = _predict(trainer) if len(job.validation) else np.zeros(0)
     return FittedFold(weights, network_settings(network), predictions, EpochReport.history(trainer.state), tries)
+
+
+def _learnt_loss(trainer: FoldTrainer, labels: Values) -> float:
+    """The lowest log loss of held-out clips; where none is held out, that of some training clips."""
+    if trainer.state.best_metric is not None:
+        return float(trainer.state.best_metric)
+    return log_loss(labels, _predict(trainer))
+
+
+def _predict(trainer: FoldTrainer) -> Values:
+    """Probabilities of the held-out clips, or of what stands for them."""
+    logits = trainer.predict(trainer.eval_dataset).predictions
+    return sigmoid(np.asarray(logits, dtype=np.float64).reshape(-1))
 
 
 def _note_collapse(ready: ReadyFold, tries: list[Try], collapse: Collapse) -> list[Try]:

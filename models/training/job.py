@@ -10,12 +10,16 @@ import pandas as pd
 from models import ensemble
 from models.clips.folds import split_fold
 from models.clips.tables import fingerprint, read_groups, read_training_table, read_word_labels, utterances
+from models.ensemble.checkpoint import OutOfFold
 from models.errors import InputError
 from models.recipe import Recipe
 from models.speech.checksums import differing_texts, name_texts
 from models.speech.pronunciation_table import given_beside
 from models.speech.references import VOICE_FILE, References
+from models.training.all_data import ALL_DATA, held_out_by, read_folds, with_best_epochs
 from models.training.options import TrainingOptions, override_recipe
+
+CHECKED_CLIPS = 200  # of training, where none is held out
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class TrainingJob:
         The fold's rows: METADATA_COLUMNS and score.
     grouping
         A checksum of each training clip's group; empty where folds are not cut by group.
+    of_folds
+        Of a run on all clips, which holds nothing out: what its folds gave for theirs. Else None.
     """
 
     recipe: Recipe
@@ -39,6 +45,7 @@ class TrainingJob:
     data_fingerprint: str
     grouping: str
     options: TrainingOptions
+    of_folds: OutOfFold | None = None
 
     @property
     def word_labels(self) -> str:
@@ -60,6 +67,16 @@ class TrainingJob:
         return sorted({*utterances(self.train), *utterances(self.validation)})
 
     @property
+    def checked(self) -> pd.DataFrame:
+        """The rows that show whether anything was learnt: those held out, or where none is, some of training."""
+        return self.validation if len(self.validation) else self.train.iloc[:CHECKED_CLIPS]
+
+    @property
+    def held_out(self) -> set[str]:
+        """The clips of which the checkpoint holds predictions."""
+        return set(self.validation["filename"] if self.of_folds is None else self.of_folds.filenames)
+
+    @property
     def checkpoint_path(self) -> Path:
         return self.options.output_dir / f"{self.name}.pth"
 
@@ -74,13 +91,19 @@ def make_job(recipe: Recipe, fold: int, options: TrainingOptions) -> TrainingJob
     recipe = override_recipe(recipe, options.recipe)
     _check_output_dir(options.output_dir)
     table = read_training_table(options.data_dir, given_beside(options.tts_dir))
-    table = _with_word_labels(recipe, options, table)
+    table, data_fingerprint = _with_word_labels(recipe, options, table), fingerprint(table)
+    of_folds = None
+    if options.n_folds == 1:
+        if options.output_dir.name != ALL_DATA:
+            raise InputError("--n_folds 1: must be at least 2 (train.py --all_data holds nothing out)")
+        folds = read_folds(recipe, options.output_dir, data_fingerprint)
+        recipe, of_folds = with_best_epochs(recipe, folds), held_out_by(folds)
     groups = _groups(options, table)
     train, validation = split_fold(table, fold, options.n_folds, recipe.data_seed, groups)
     if len(train) < recipe.batch_size:
         raise InputError(f"--batch_size {recipe.batch_size}: more than the {len(train)} training clips of fold {fold}")
     grouping = "" if groups is None else _checksum(table["filename"].tolist(), groups)
-    return TrainingJob(recipe, fold, train, validation, fingerprint(table), grouping, options)
+    return TrainingJob(recipe, fold, train, validation, data_fingerprint, grouping, options, of_folds)
 
 
 def is_finished(job: TrainingJob) -> bool:
@@ -101,7 +124,7 @@ def is_finished(job: TrainingJob) -> bool:
         "n_folds": (job.options.n_folds, found.n_folds),
         "training data": (job.data_fingerprint, found.data_fingerprint),
         "set of word labels": (job.word_labels, found.word_labels),
-        "choice of held-out clips": (set(job.validation["filename"]), set(found.oof.filenames)),
+        "choice of held-out clips": (job.held_out, set(found.oof.filenames)),
     }
     differences = [name for name, (ours, theirs) in pairs.items() if ours != theirs]
     tts_dir = job.options.tts_dir

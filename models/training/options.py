@@ -11,7 +11,7 @@ from models.recipe import Recipe
 
 # How a fold was trained, but not part of it: left out of the options that a checkpoint remembers.
 _NOT_REMEMBERED = (
-    *("fold", "folds", "models", "n_folds", "output_dir", "overwrite"),
+    *("all_data", "fold", "folds", "models", "n_folds", "output_dir", "overwrite"),
     *("ray", "gpus_per_fold", "cpus_per_fold", "memory_per_fold", "local_states"),
 )
 _RECIPE_SETTINGS = tuple(setting for setting in fields(Recipe) if setting.name != "name")
@@ -52,7 +52,9 @@ class TrainingOptions:
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     """All options of training but the choice of model and fold."""
-    parser.add_argument("--n_folds", type=positive, default=6, help="number of folds (default: %(default)s)")
+    parser.add_argument(
+        "--n_folds", type=positive, default=6, help="number of folds, at least 2 (default: %(default)s)"
+    )
     add_data_arguments(parser)
     parser.add_argument(
         "--output_dir", type=Path, default=Path("."), help="where checkpoints are written (default: the current folder)"

@@ -45,6 +45,7 @@ def training_arguments(job: TrainingJob, device: torch.device) -> TrainingArgume
     precision = resolve_precision(job.options.precision, device)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.run_dir / "tensorboard")
     clips_at_once = _clips_at_once(job)
+    holds_out = len(job.validation) > 0
     arguments = TrainingArguments(
         output_dir=str(job.run_dir),
         num_train_epochs=recipe.epochs,
@@ -60,10 +61,10 @@ def training_arguments(job: TrainingJob, device: torch.device) -> TrainingArgume
         dataloader_drop_last=False,  # it would drop held-out clips too; of training, the sampler draws whole batches alone
         dataloader_pin_memory=device.type == "cuda",
         accelerator_config={"non_blocking": device.type == "cuda"},  # batches are copied while the GPU computes
-        eval_strategy="epoch",
+        eval_strategy="epoch" if holds_out else "no",
         save_strategy="epoch",
         save_total_limit=1,  # and the best one, if that is another
-        load_best_model_at_end=True,
+        load_best_model_at_end=holds_out,  # else the last, which the folds have found to be best
         metric_for_best_model="log_loss",
         greater_is_better=False,
         logging_steps=logging_steps(len(job.train), recipe.batch_size),
@@ -131,7 +132,7 @@ def make_trainer(
 def _datasets(
     job: TrainingJob, seed: int, network: ComparisonNetwork, references: References
 ) -> tuple[ComparisonDataset, ComparisonDataset]:
-    """Of the training and of the held-out clips."""
+    """Of the training and of the held-out clips; where none is held out, of some training clips as they are."""
     recipe = job.recipe
     make_dataset = functools.partial(
         ComparisonDataset,
@@ -145,7 +146,7 @@ def _datasets(
         tokenizer=network.tokenizer,
     )
     train = make_dataset(job.train, augment=recipe.augment, drawn_texts=recipe.drawn_texts)
-    return train, make_dataset(job.validation)
+    return train, make_dataset(job.checked)
 
 
 def _validation_figures(prediction: EvalPrediction) -> dict[str, float]:

@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 import soundfile
 from background import Start, add_node, output, ray_cluster, session, starting, wait_for
-from fakes import INFER, ROOT, SAID, priors, read_rows, trained_checkpoint, write_part
+from fakes import INFER, ROOT, SAID, made_correction, priors, read_rows, trained_checkpoint, write_part
 
 from models.base.cli import default_workers
 from models.base.files import sha256_of_file
@@ -31,6 +31,7 @@ from models.cluster.clips import MOST_CHUNKS, ClipCluster, count_places, share_c
 from models.cluster.connection import MOST_TRIES, run_tasks
 from models.ensemble.checkpoint import save_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry, write_config
+from models.ensemble.source import EnsembleSource
 from models.errors import InputError
 from models.speech.options import VoiceOptions
 from models.speech.references import read_identity
@@ -90,7 +91,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory, encoder_dir: Path) -> Path:
         path = folder / "assets" / f"{name}_0.pth"
         save_checkpoint(path, replace(trained_checkpoint(encoder_dir, name), voice=voice, n_folds=1))
         entries.append(ModelEntry(name, weight, [f"assets/{path.name}"], [0], [sha256_of_file(path)], 4.0, 4))
-    write_config(folder / "model_configs.pkl", EnsembleConfig(1, voice, "data", priors(), entries))
+    correction = made_correction(list(MODELS), pd.read_csv(folder / "data" / "test_metadata.csv", dtype=str))
+    write_config(
+        folder / "model_configs.pkl",
+        EnsembleConfig(1, voice, "data", priors(), entries, correction=correction),
+    )
     infer(folder, "--num_workers", 0, "--output", "plain.csv")
     return folder
 
@@ -216,7 +221,7 @@ def test_a_node_that_lacks_something_names_it(missing: str, work: Path) -> None:
     checkpoint, metadata = work / "assets" / "model2s_0.pth", work / "data" / "test_metadata.csv"
     config = work / "model_configs.pkl"
     same = {str(path): sha256_of_file(path) for path in (config, metadata)}
-    node = NodeOptions(work / "data", Path("data"), config, same, None, "cpu", "fp32", 1)
+    node = NodeOptions(work / "data", Path("data"), EnsembleSource(config), same, None, "cpu", "fp32", 1)
     path = metadata if "data" in missing else checkpoint
     path.write_bytes(b"another") if missing.startswith("other") else path.unlink()
     table = read_metadata(work / "data" / "train_metadata.csv").iloc[:2]

@@ -90,8 +90,8 @@ def test_help(name: str, script: Script, tmp_path: Path, monkeypatch: pytest.Mon
         "preprocess.py": f"{common} --voice --speed --jobs",
         "train.py": f"{training} --models --folds",
         "check_models.py": "--assets_dir",
-        "get_config.py": "--assets_dir --output --models",
-        INFER: f"{common} --config --output --folds_per_model --device --precision --num_workers --voice",
+        "get_config.py": "--assets_dir --data_dir --output --blend --no_item_prior --models",
+        INFER: f"{common} --config --checkpoints --output --folds_per_model --device --precision --num_workers --voice",
     }
     for option in options.get(name, f"{training} --fold").split():
         assert f"{option} " in outcome.output

@@ -27,7 +27,7 @@ from models.ensemble.config import EnsembleConfig, ModelEntry
 from models.ensemble.metrics import sigmoid
 from models.ensemble.rebuild import rebuild_network
 from models.errors import InputError
-from models.inference import scoring
+from models.inference import chunk, scoring
 from models.inference.scoring import Member, chunk_clips, load_members, score_clips
 from models.network.aligned import AlignedNetwork
 from models.network.build import pretrained_network
@@ -66,8 +66,8 @@ def test_blend_of_members_of_several_lengths_and_kinds(
         Member(trained_checkpoint(encoder_dir, fold=2, max_seconds=1.0), 4, 0.3),  # half a second beside the reference
     ]
     expected = sum(member.share * alone(member, clips) for member in members)
-    for chunk, workers in ((2048, 0), (1, 0), (4, 2)):
-        monkeypatch.setattr(scoring, "CHUNK_CLIPS", chunk)
+    for size, workers in ((2048, 0), (1, 0), (4, 2)):
+        monkeypatch.setattr(scoring, "CHUNK_CLIPS", size)
         found = score_clips(members, *clips, CPU, "fp32", workers)
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
@@ -104,14 +104,14 @@ def test_the_number_of_threads_changes_no_score(
     three_threads: None,
 ) -> None:
     """Each batch is one thread's work; several batches are scored at the same time."""
-    monkeypatch.setattr(scoring, "CPU_BATCH_FRAMES", 1)
+    monkeypatch.setattr(chunk, "CPU_BATCH_FRAMES", 1)
     members = [Member(trained_checkpoint(encoder_dir, name), 4, 0.5) for name in ("alignsmall", "verifymodel")]
-    meeting, original = threading.Barrier(3, timeout=180), scoring._arguments
+    meeting, original = threading.Barrier(3, timeout=180), chunk._arguments
     met = iter([True] * 3)
-    monkeypatch.setattr(scoring, "_arguments", lambda *a: (next(met, None) and meeting.wait(), original(*a))[1])
+    monkeypatch.setattr(chunk, "_arguments", lambda *a: (next(met, None) and meeting.wait(), original(*a))[1])
     several = score_clips(members, *clips, CPU, "fp32", 0)
     torch.set_num_threads(1)
-    monkeypatch.setattr(scoring, "_arguments", original)
+    monkeypatch.setattr(chunk, "_arguments", original)
     np.testing.assert_array_equal(several, score_clips(members, *clips, CPU, "fp32", 0))
 
 
@@ -196,9 +196,11 @@ def test_features_are_computed_once_and_few_are_held(
     clips: tuple[pd.DataFrame, Path, dict[str, np.ndarray]], encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed, held = [], []
-    original_features, original_score = dataset.log_mel, scoring._score_chunk
+    original_features, original_score = dataset.log_mel, scoring.score_chunk
     monkeypatch.setattr(dataset, "log_mel", lambda *a: computed.append(1) or original_features(*a))
-    monkeypatch.setattr(scoring, "_score_chunk", lambda m, d, c, *a: held.append(len(c)) or original_score(m, d, c, *a))
+    monkeypatch.setattr(
+        scoring, "score_chunk", lambda m, n, d, c, *a: held.append(len(c)) or original_score(m, n, d, c, *a)
+    )
     table, folder, references = clips
     many = pd.concat([table] * 5, ignore_index=True)
     monkeypatch.setattr(scoring, "CHUNK_CLIPS", 16)
@@ -241,7 +243,7 @@ def test_the_next_chunk_is_loaded_while_one_is_scored(
 ) -> None:
     """Scoring the first chunk waits until the second one is being read."""
     second_is_read, waited = threading.Event(), []
-    original_read, original_score = dataset.read_audio, scoring._score_chunk
+    original_read, original_score = dataset.read_audio, scoring.score_chunk
     fifth = clips[1] / clips[0]["filename"][4]
     monkeypatch.setattr(scoring, "CHUNK_CLIPS", 4)
     monkeypatch.setattr(scoring, "LOADER_CLIPS", 4)
@@ -256,7 +258,7 @@ def test_the_next_chunk_is_loaded_while_one_is_scored(
         return original_score(*arguments)
 
     monkeypatch.setattr(dataset, "read_audio", read)
-    monkeypatch.setattr(scoring, "_score_chunk", score)
+    monkeypatch.setattr(scoring, "score_chunk", score)
     score_clips([Member(trained_checkpoint(encoder_dir), 4, 1.0)], *clips, CPU, "fp32", 0)
     assert waited[0]
 

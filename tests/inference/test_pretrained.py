@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-from fakes import INFER, NO_ANSWERS, Script, priors, read_rows, set_cell, snapshot, trained_checkpoint
+from fakes import INFER, NO_ANSWERS, Script, made_correction, priors, read_rows, set_cell, snapshot, trained_checkpoint
 from safetensors.torch import load_file, save_file
 
 from models.base.files import sha256_of_file
@@ -105,6 +105,25 @@ def test_scores_are_those_of_infer(script: Script, work: Path) -> None:
     assert np.ptp(wanted) > 0.001  # or everything would be equal
 
 
+@pytest.mark.slow
+def test_corrected_scores_are_the_same_everywhere(script: Script, work: Path) -> None:
+    """By infer.py, from the configuration, from the published folder; and of texts that the table does not know."""
+    config = read_config(work / "model_configs.pkl")
+    names = [entry.name for entry in config.models if entry.weight > 0]
+    correction = made_correction(names, read_test_table(work / "data"))
+    plain = Scorer.from_config(work / "model_configs.pkl", work / "tts_data", device="cpu", precision="fp32")
+    write_config(work / "model_configs.pkl", replace(config, correction=correction))
+    assert script(INFER, "--precision", "fp32").code == 0
+    wanted = pd.read_csv("submission.csv")["score"].to_numpy()
+    assert script(PUBLISH).code == 0
+    fitted = Scorer.from_config(work / "model_configs.pkl", work / "tts_data", device="cpu", precision="fp32")
+    for scorer in (fitted, load(work / "published")):
+        np.testing.assert_allclose(scorer.score_batch(answers(work)), wanted, rtol=0, atol=1e-6)
+    assert np.abs(plain.score_batch(answers(work)) - wanted).min() > 1e-3
+    load(work / "published").save_pretrained(work / "again", (work / "published/README.md").read_text())
+    assert snapshot(work / "again") == snapshot(work / "published")
+
+
 def test_waveforms_of_another_rate(published: Path) -> None:
     scorer, rng = load(published), np.random.default_rng(0)
     waveform = (0.1 * rng.standard_normal(22_050)).astype(np.float32)
@@ -127,8 +146,8 @@ def test_what_is_loaded_saves_as_the_same_bytes(script: Script, work: Path) -> N
 )
 def test_one_checkpoint_alone(script: Script, work: Path) -> None:
     file = work / "assets/model2s_1.pth"
-    assert script(PUBLISH, "--checkpoint", file).code == 0
-    alone = Scorer.from_checkpoint(file, work / "tts_data", device="cpu", precision="fp32")
+    assert script(PUBLISH, "--checkpoints", file).code == 0
+    alone = Scorer.from_checkpoints([file], work / "tts_data", device="cpu", precision="fp32")
     wanted = alone.score_batch(answers(work))
     np.testing.assert_allclose(load(work / "published").score_batch(answers(work)), wanted, rtol=0, atol=1e-6)
     assert {path.name for path in (work / "published").glob("*.safetensors")} == {"model2s_1.safetensors"}

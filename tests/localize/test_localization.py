@@ -521,23 +521,23 @@ def test_every_clip_has_results_of_its_own(trained: Path, script: Callable[..., 
 )
 def test_the_command_for_one_clip_and_a_joint_model(trained: Path, script: Callable[..., Outcome]) -> None:
     one = ["--audio", f"data/{read_rows(trained / 'data' / 'test_metadata.csv')[1][0]}", "--text", "it is cold"]
-    outcome = script("localize.py", "--checkpoint", "assets/model2s_0.pth", *one)
+    outcome = script("localize.py", "--checkpoints", "assets/model2s_0.pth", *one)
     assert outcome.code == 0, outcome.error
     assert all(word in outcome.output for word in ("it", "is", "cold"))
-    outcome = script("localize.py", "--checkpoint", "assets/model2s_0.pth", *one, "--method", "alignment")
+    outcome = script("localize.py", "--checkpoints", "assets/model2s_0.pth", *one, "--method", "alignment")
     assert outcome.code == 1
     assert "model2s_0.pth" in outcome.error
     for kind, waveform in NO_ANSWERS.items():
         soundfile.write(trained / "none.wav", waveform, 16000, subtype="FLOAT")
-        outcome = script("localize.py", "--checkpoint", "assets/model2s_0.pth", "--audio", "none.wav", *one[2:])
+        outcome = script("localize.py", "--checkpoints", "assets/model2s_0.pth", "--audio", "none.wav", *one[2:])
         assert outcome.code == 1, kind
         assert "none.wav: the recording" in outcome.error
     soundfile.write(trained / "long.wav", 0.1 * np.random.default_rng(0).standard_normal(16000 * 5), 16000)
-    outcome = script("localize.py", "--checkpoint", "assets/model2s_0.pth", "--audio", "long.wav", *one[2:])
+    outcome = script("localize.py", "--checkpoints", "assets/model2s_0.pth", "--audio", "long.wav", *one[2:])
     assert outcome.code == 0, outcome.error
     assert "recording's 5.0 s" in outcome.output
     full = "she has a red hat and he has a blue coat and they go to the big house on the hill"
-    outcome = script("localize.py", "--checkpoint", "assets/model2s_0.pth", *one[:2], "--text", full)
+    outcome = script("localize.py", "--checkpoints", "assets/model2s_0.pth", *one[:2], "--text", full)
     assert outcome.code == 1
     assert "nothing of the answer is heard" in outcome.error
     outcome = script("localize.py", *one[:1], "nothing.wav", *one[2:])

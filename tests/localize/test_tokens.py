@@ -233,7 +233,7 @@ def test_the_command_asks_a_verifier(
     monkeypatch.chdir(work)
     save_checkpoint(work / "assets" / "taughtmodel_0.pth", trained_checkpoint(encoder_dir, "taughtmodel"))
     clip = str(next((work / "data").glob("test*.wav")))
-    asked = ["--checkpoint", "assets/taughtmodel_0.pth", "--audio", clip, "--text", "it is cold", "--picture"]
+    asked = ["--checkpoints", "assets/taughtmodel_0.pth", "--audio", clip, "--text", "it is cold", "--picture"]
     outcome = script("localize.py", *asked, "--tts_dir", "nowhere", "--output_dir", "by_tokens")
     assert outcome.code == 0, outcome.error
     assert sorted(path.suffix for path in (work / "by_tokens").iterdir()) == [".json", ".png"]

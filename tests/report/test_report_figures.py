@@ -14,9 +14,9 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 
 from models.clips.tables import GRADES, TASKS
 from models.ensemble.blend import fit_weights
+from models.ensemble.bootstrap import Bootstrap, Estimate, bootstrap, estimate, simultaneous, weighted_auc
 from models.ensemble.metrics import N_BINS, ece
 from models.report.blending import complete_models, contributions, fit_blend
-from models.report.bootstrap import Bootstrap, Estimate, bootstrap, estimate, simultaneous, weighted_auc
 from models.report.held_out import Predictions, find_units, line_up
 from models.report.review import TARGETS, review
 from models.report.scores import (

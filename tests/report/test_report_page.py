@@ -22,9 +22,9 @@ from fakes import ROOT, VOICE, Script, checkpoints, outside_data, recipe, tone
 
 from models.clips.tables import fingerprint, read_training_table, utterances
 from models.ensemble.blend import read_assets
+from models.ensemble.bootstrap import Estimate
 from models.ensemble.checkpoint import Checkpoint, OutOfFold, save_checkpoint
 from models.errors import InputError
-from models.report.bootstrap import Estimate
 from models.report.content import Report, ReportOptions, gather_report
 from models.report.page import interval, number, percent, render_page
 from models.report.worst_clips import SoundBox
@@ -142,7 +142,20 @@ def test_the_whole_page_from_the_command_line(trained: Path, make_page: Callable
     page, output = make_page("--worst_clips", 5)
     assert "4 checkpoints read, 0 problems" in output
     sections = {attributes.get("id") for attributes in page.all("section")}
-    assert sections >= {"models", "folds", "calibration", "ensemble", "learning", "groups", "review", "worst", "method"}
+    assert sections >= {
+        "models",
+        "folds",
+        "calibration",
+        "ensemble",
+        "learning",
+        "groups",
+        "review",
+        "noise",
+        "worst",
+        "method",
+    }
+    assert "get_config.py takes it" in page.text
+    assert "stack, with items" in page.text
     assert "6 speakers" in page.text
     assert len(page.all("figure")) == len([item for item in page.all("figure") if item.get("aria-label")]) >= 12
     assert len(page.all("svg")) == len(page.all("figure"))

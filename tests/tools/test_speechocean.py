@@ -16,9 +16,9 @@ from fakes import ROOT
 from sklearn.metrics import log_loss, roc_auc_score
 
 from experiments.compare import draws_of, mean_loss, parts_of
+from models.ensemble.bootstrap import weighted_auc
 from models.errors import InputError
 from models.pretrain.synthesis import Synthesizer
-from models.report.bootstrap import weighted_auc
 from models.speech.voices import EspeakVoice
 from tools.make_speechocean import NEAR_MISSES, TEST_SPEAKERS, TRAIN_SPEAKERS, main
 

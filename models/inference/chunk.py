@@ -1,0 +1,91 @@
+"""What one checkpoint says of a chunk of clips, whose features are in memory."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.base.compute import HALF_TYPES, compute_each
+from models.clips.batches import Clip, pad_together
+from models.clips.dataset import ComparisonDataset
+from models.ensemble.checkpoint import Checkpoint
+from models.ensemble.metrics import Values, sigmoid
+from models.ensemble.rebuild import rebuild_network
+from models.errors import InputError
+from models.network.aligned import AlignedNetwork, EncodedClips, join_clips
+
+CPU_BATCH_FRAMES = 3200  # spectrogram frames; a few clips at a time stay in the caches, more are slower
+
+
+def score_chunk(
+    checkpoint: Checkpoint,
+    batch_size: int,
+    dataset: ComparisonDataset,
+    clips: Sequence[Clip],
+    device: torch.device,
+    precision: str,
+) -> Values:
+    """One checkpoint's probabilities for a chunk: float64 [shape=(clips,)]."""
+    network = rebuild_network(checkpoint, device)
+    values = np.empty(len(clips))
+    budget = CPU_BATCH_FRAMES if device.type == "cpu" else batch_size * dataset.max_frames
+    references = _encode_references(network, clips, device, budget) if isinstance(network, AlignedNetwork) else {}
+    if precision != "fp32":  # after the references, whose phones are read off their frames
+        network.lower_precision(HALF_TYPES[precision])
+
+    def score(rows: Sequence[int]) -> None:
+        batch = [clips[row] for row in rows]
+        if isinstance(network, AlignedNetwork):
+            logits = _compare(network, references, batch, device)
+        else:
+            logits = network(**_arguments(dataset, batch, device))["logits"]
+        values[rows] = logits.double().cpu().numpy()
+
+    compute_each(score, _alike([dataset.frames_read(clip) for clip in clips], budget), device)
+    if not np.isfinite(values).all():
+        raise InputError(
+            f"{checkpoint.file_name}: gives scores that are not finite; try --precision fp32, or train it again"
+        )
+    return sigmoid(values)
+
+
+def _alike(lengths: Sequence[int], frames_per_batch: int) -> list[list[int]]:
+    """Rows of similar length together, as many as fit into so many spectrogram frames once they are padded."""
+    batches: list[list[int]] = [[]]
+    for row in sorted(range(len(lengths)), key=lambda row: lengths[row]):
+        if batches[-1] and (len(batches[-1]) + 1) * lengths[row] > frames_per_batch:
+            batches.append([])
+        batches[-1].append(row)
+    return batches
+
+
+def _encode_references(
+    network: AlignedNetwork, clips: Sequence[Clip], device: torch.device, frames_per_batch: int
+) -> dict[int, EncodedClips]:
+    """Each distinct reference by its key, encoded once."""
+    spectra = {clip["reference_key"]: clip["reference"] for clip in clips}
+    keys = list(spectra)
+
+    def encode(rows: Sequence[int]) -> dict[int, EncodedClips]:
+        features, lengths = (tensor.to(device) for tensor in pad_together([spectra[keys[row]] for row in rows]))
+        batch = network.encode(features, lengths)
+        return {keys[row]: batch.take(torch.tensor([place], device=device)) for place, row in enumerate(rows)}
+
+    batches = _alike([spectra[key].shape[1] for key in keys], frames_per_batch)
+    return {key: clip for encoded in compute_each(encode, batches, device) for key, clip in encoded.items()}
+
+
+def _compare(
+    network: AlignedNetwork, references: Mapping[int, EncodedClips], clips: Sequence[Clip], device: torch.device
+) -> Tensor:
+    """Logits of a batch, with its references taken from `references`."""
+    features, lengths = (tensor.to(device) for tensor in pad_together([clip["response"] for clip in clips]))
+    scalars = torch.stack([clip["scalars"] for clip in clips]).to(device)
+    expected = join_clips([references[clip["reference_key"]] for clip in clips])
+    return network.compare(expected, network.encode(features, lengths), scalars)["logits"]
+
+
+def _arguments(dataset: ComparisonDataset, clips: Sequence[Clip], device: torch.device) -> dict[str, Tensor]:
+    """What a network takes for a batch, on the device."""
+    return {name: tensor.to(device) for name, tensor in dataset.collate(clips).items() if name != "labels"}

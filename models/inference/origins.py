@@ -1,0 +1,44 @@
+"""Where an ensemble is had from: the folder or the hub, a configuration, checkpoints."""
+
+import os
+from pathlib import Path
+
+from models.ensemble.source import EnsembleSource
+from models.errors import InputError
+from models.inference.published import CONFIG_FILE, Published
+from models.inference.scoring import load_members
+
+
+def to_publish(source: EnsembleSource, tts_dir: Path | None, folds_per_model: int | None) -> Published:
+    """What a folder would hold of an ensemble, and all that scoring with it takes."""
+    config = source.read()
+    members = load_members(config, source.folder, folds_per_model)
+    return Published(
+        members,
+        config.voice,
+        config.priors,
+        references=tts_dir if tts_dir is not None and tts_dir.is_dir() else None,
+        trained_with=config.references,
+        correction=config.correction,
+        fitted=config.fitted,
+    )
+
+
+def locate(source: str, revision: str | None) -> Path:
+    """The folder of a model: itself, or as downloaded from the hub. HF_HUB_OFFLINE is respected."""
+    if os.path.isdir(source):
+        return Path(source)
+    if source.count("/") != 1 or source.startswith((".", "/", "~")):
+        raise InputError(f"{source}: no such folder (a hub id is written as owner/name)")
+    from huggingface_hub import snapshot_download
+
+    try:
+        patterns = [CONFIG_FILE, "*.safetensors", "references/*"]
+        return Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
+    except (OSError, ValueError) as error:  # the hub's errors are of these kinds
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{source}: no such folder here, and it could not be had from the Hugging Face hub ({reason}).\n"
+            f"Without network, run on another machine: hf download {source} --local-dir {source.split('/')[1]}\n"
+            "copy the folder here, and give its path."
+        ) from error
