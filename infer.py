@@ -42,7 +42,7 @@ def parse_arguments() -> tuple[argparse.Namespace, ClusterOptions | None]:
         "python infer.py --folds_per_model 3",
     )
     add_data_arguments(parser)
-    add_ensemble_arguments(parser)
+    add_ensemble_arguments(parser, published=True)
     parser.add_argument(
         "--output", type=Path, default=Path("submission.csv"), help="what to write (default: %(default)s)"
     )
@@ -56,8 +56,8 @@ def parse_arguments() -> tuple[argparse.Namespace, ClusterOptions | None]:
     add_voice_arguments(parser, default_voice=None)
     add_clip_arguments(parser)
     arguments = parser.parse_args()
-    if arguments.checkpoints and arguments.folds_per_model:
-        parser.error("--folds_per_model is for a --config; of --checkpoints all are used")
+    if arguments.folds_per_model and (arguments.checkpoints or arguments.model):
+        parser.error("--folds_per_model is for a --config; of --checkpoints or of a --model all are used")
     return arguments, clip_options(arguments, parser)
 
 
@@ -80,11 +80,11 @@ def without(table: pd.DataFrame, problems: dict[int, str]) -> pd.DataFrame:
 
 
 def make_references(
-    arguments: argparse.Namespace, said: Sequence[str], config: "ensemble.EnsembleConfig"
+    arguments: argparse.Namespace, said: Sequence[str], models: "inference.Published"
 ) -> tuple[dict[str, Waveform], dict[str, str]]:
     """The reference of each distinct utterance, and why those that have none can't be spoken."""
-    voice = trained_voice(arguments, config.voice)
-    found, unspoken = complete_references(arguments.tts_dir, list(said), config.voice, voice, config.references)
+    voice = trained_voice(arguments, models.voice)
+    found, unspoken = complete_references(arguments.tts_dir, list(said), models.voice, voice, models.trained_with)
     return found.load(one for one in said if one not in unspoken), unspoken
 
 
@@ -136,15 +136,16 @@ def workplace(
 def main() -> None:
     arguments, options = parse_arguments()
     table = read_test_table(arguments.data_dir, given_beside(arguments.tts_dir))
-    source = ensemble.EnsembleSource(arguments.config, tuple(arguments.checkpoints))
-    config = source.read()
+    folder = inference.locate(arguments.model) if arguments.model else None
+    source = ensemble.EnsembleSource(arguments.config, tuple(arguments.checkpoints), folder)
+    models = inference.read_ensemble(source, folds_per_model=arguments.folds_per_model)
     check_output(arguments.output)
-    with workplace(arguments, options, source, config.correction) as place:
-        members = inference.load_members(config, source.folder, arguments.folds_per_model)
-        print(inference.describe_blend(members, config.correction, config.fitted))
+    with workplace(arguments, options, source, models.correction) as place:
+        members = models.members
+        print(inference.describe_blend(members, models.correction, models.fitted))
         said = inference.heard_utterances(members, table)
-        refuse_older_speech(zip(table["expected_text"], said, strict=False), config.references)
-        references, unspoken = make_references(arguments, said, config) if said else ({}, {})
+        refuse_older_speech(zip(table["expected_text"], said, strict=False), models.trained_with)
+        references, unspoken = make_references(arguments, said, models) if said else ({}, {})
         refused = inference.refused_texts(members, table["expected_text"].tolist())
         problems = find_unspoken(table, unspoken, refused, arguments.data_dir)
         lengths = place.check(without(table, problems)["filename"].tolist())
@@ -156,7 +157,7 @@ def main() -> None:
         check_strict(arguments.strict, problems)
         with sole_writer(arguments.output):
             scores = place.score(members, without(table, problems), references)
-            scores = with_priors(table, scores, problems, config.priors)
+            scores = with_priors(table, scores, problems, models.priors)
             write_problems(arguments.output, table, scores, listed)
             write_submission(arguments.output, table, scores)
     print(f"wrote {arguments.output}: {len(scores)} scores, {scores.mean():.3f} on average")

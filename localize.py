@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from models import base
+from models import base, inference
 from models import localize as room
 from models.base.cli import add_ensemble_arguments, make_parser, run
-from models.base.files import replace_when_done
+from models.base.files import SHIPPED_MODEL, replace_when_done
 from models.clips.hearing import told_cut
 from models.clips.tables import GRADES, TASKS, clip_paths, read_metadata
 from models.ensemble import EnsembleSource
@@ -32,10 +32,12 @@ def parse_arguments() -> argparse.Namespace:
         "Score each word of the expected text (of a single word, each phone or syllable), say when it was spoken, and what is "
         "missing, different or inserted. Writes <clip>.json, and <clip>.png with --picture. Clips of a CSV that can't be read "
         f"are left out and listed in {room.PROBLEMS_FILE}; so are those that are longer than the model hears. Of an ensemble the "
-        "suitable model of most weight is asked.",
-        'python localize.py --config model_configs.pkl --audio answer.wav --text "we like to play" --picture',
+        "suitable model of most weight is asked; where nothing is said and no model_configs.pkl is there, the one that "
+        "comes with the project.",
+        'python localize.py --audio answer.wav --text "we like to play" --picture',
     )
-    add_ensemble_arguments(parser)
+    add_ensemble_arguments(parser, published=True)
+    parser.set_defaults(config=None)
     parser.add_argument("--audio", type=Path, help="one clip: its recording")
     parser.add_argument("--text", help="… and what should have been said")
     parser.add_argument(
@@ -65,6 +67,17 @@ def parse_arguments() -> argparse.Namespace:
     if (arguments.csv is None) == (arguments.audio is None) or (arguments.audio is None) != (arguments.text is None):
         parser.error("give --audio and --text, or --csv")
     return arguments
+
+
+def choose_source(arguments: argparse.Namespace) -> EnsembleSource:
+    """What was asked for; else the configuration that lies here, or the model that comes with the project."""
+    usual = Path("model_configs.pkl")
+    model = arguments.model
+    if not (model or arguments.config or arguments.checkpoints or usual.is_file()):
+        model = SHIPPED_MODEL
+        print(f"no {usual} here: the model that comes with the project is asked, {model}")
+    folder = inference.locate(model) if model else None
+    return EnsembleSource(arguments.config or usual, tuple(arguments.checkpoints), folder)
 
 
 def read_clips(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -154,9 +167,8 @@ def main() -> None:
     if arguments.picture and find_spec("matplotlib") is None:
         raise InputError("--picture needs a package: pip install matplotlib")
     clips = read_clips(arguments)
-    texts = [clip["text"] for clip in clips]
+    texts, source = [clip["text"] for clip in clips], choose_source(arguments)
     told: list[tuple[str, str, bool]] = []
-    source = EnsembleSource(arguments.config, tuple(arguments.checkpoints))
     for checkpoint, places in room.choose_checkpoints(source, arguments.method, texts):
         told += localize_clips(arguments, checkpoint, [clips[place] for place in places])
     undone = [name for name, _, failed in told if failed]

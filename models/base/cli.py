@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from models.base.environment import draw_into_files
+from models.base.files import SHIPPED_MODEL
 from models.base.processes import first_to_fail, is_first_process, local_processes
 from models.errors import InputError
 
@@ -90,11 +91,23 @@ def add_config_argument(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def add_ensemble_arguments(parser: argparse.ArgumentParser) -> None:
-    """A configuration, or checkpoints instead."""
+def add_ensemble_arguments(parser: argparse.ArgumentParser, published: bool = False) -> None:
+    """A configuration, or checkpoints instead, or a published model where that will do."""
     source = parser.add_mutually_exclusive_group()
     add_config_argument(source)
     add_checkpoints_argument(source)
+    if published:
+        add_model_argument(source)
+
+
+def add_model_argument(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--model",
+        nargs="?",
+        const=SHIPPED_MODEL,
+        help="or a published model: a folder that publish.py has written, or the hub id of one; with no value the one that "
+        f"comes with the project, {SHIPPED_MODEL}",
+    )
 
 
 def add_checkpoints_argument(parser: argparse._ActionsContainer) -> None:

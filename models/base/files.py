@@ -11,6 +11,7 @@ from models.errors import InputError
 
 LONGEST_NAME = 255  # bytes of a file's name, on all usual file systems
 PROJECT_DIR = Path(__file__).resolve().parents[2]  # where the scripts and assets/ are
+SHIPPED_MODEL = "assets/models/verifytiny-children"  # in it: a published model, for who has trained none
 
 
 def fitting_name(name: str, ending: str) -> str:

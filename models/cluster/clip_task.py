@@ -95,8 +95,8 @@ def _answer(options: NodeOptions, work: Callable[[], list[Any]]) -> ClipResult:
 @lru_cache(maxsize=1)
 def _ensemble(source: ensemble.EnsembleSource, folds_per_model: int | None) -> tuple[list[Any], Any]:
     """Members and correction, read once in a process, which does many tasks."""
-    config = source.read()
-    return inference.load_members(config, source.folder, folds_per_model), config.correction
+    found = inference.read_ensemble(source, folds_per_model=folds_per_model)
+    return found.members, found.correction
 
 
 @lru_cache(maxsize=1)

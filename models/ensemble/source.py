@@ -1,4 +1,4 @@
-"""Where an ensemble comes from: a configuration of get_config.py, or trained folds as they are, blended with equal weights."""
+"""Where an ensemble comes from: a configuration of get_config.py, trained folds with equal weights, or what was published."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,20 +15,25 @@ from models.speech.identity import same_voice
 
 @dataclass(frozen=True)
 class EnsembleSource:
-    """One of the two.
+    """One of the three.
 
     Attributes
     ----------
     checkpoints
         Trained folds; where there are any, the configuration is not read.
+    model
+        The folder of a published model; where there is one, nothing else is read, and not by this.
     """
 
     config: Path
     checkpoints: tuple[Path, ...] = ()
+    model: Path | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
         """What has to be the same wherever the ensemble is read."""
+        if self.model is not None:
+            return (self.model / "config.json",)  # which holds the others' checksums
         return self.checkpoints or (self.config,)
 
     @property
@@ -37,7 +42,8 @@ class EnsembleSource:
         return Path() if self.checkpoints else self.config.parent
 
     def absolute(self) -> "EnsembleSource":
-        return EnsembleSource(self.config.absolute(), tuple(path.absolute() for path in self.checkpoints))
+        checkpoints = tuple(path.absolute() for path in self.checkpoints)
+        return EnsembleSource(self.config.absolute(), checkpoints, self.model and self.model.absolute())
 
     def read(self) -> EnsembleConfig:
         """Raises InputError where it can't be read, or the checkpoints don't belong together."""

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "combining": ["describe_blend"],
         "answers": ["Answer"],
+        "origins": ["locate", "read_ensemble"],
         "published": ["Published", "read_published"],
         "scorer": ["Scorer"],
         "scoring": ["Member", "load_members", "score_clips"],

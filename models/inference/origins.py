@@ -3,14 +3,25 @@
 import os
 from pathlib import Path
 
+from models.base.files import PROJECT_DIR, SHIPPED_MODEL
 from models.ensemble.source import EnsembleSource
 from models.errors import InputError
-from models.inference.published import CONFIG_FILE, Published
+from models.inference.published import CONFIG_FILE, Published, read_published
 from models.inference.scoring import load_members
 
 
-def to_publish(source: EnsembleSource, tts_dir: Path | None, folds_per_model: int | None) -> Published:
-    """What a folder would hold of an ensemble, and all that scoring with it takes."""
+def read_ensemble(source: EnsembleSource, tts_dir: Path | None = None, folds_per_model: int | None = None) -> Published:
+    """What a folder holds, or would hold, of an ensemble, and all that scoring with it takes.
+
+    Parameters
+    ----------
+    tts_dir
+        Holds references; of a published model those that came with it are known.
+    folds_per_model
+        Of each model, spread evenly; None, and of a published model always: all.
+    """
+    if source.model is not None:
+        return read_published(source.model)
     config = source.read()
     members = load_members(config, source.folder, folds_per_model)
     return Published(
@@ -24,10 +35,23 @@ def to_publish(source: EnsembleSource, tts_dir: Path | None, folds_per_model: in
     )
 
 
-def locate(source: str, revision: str | None) -> Path:
-    """The folder of a model: itself, or as downloaded from the hub. HF_HUB_OFFLINE is respected."""
+def locate(source: str, revision: str | None = None) -> Path:
+    """The folder of a model: itself, the one that comes with the project, or as downloaded from the hub.
+
+    HF_HUB_OFFLINE is respected.
+
+    Raises
+    ------
+    InputError
+        Saying how to get it where it can't be had.
+    """
     if os.path.isdir(source):
         return Path(source)
+    if source == SHIPPED_MODEL:
+        shipped = PROJECT_DIR / source
+        if not shipped.is_dir():
+            raise InputError(f"{shipped}: the model that comes with the project is not there; git checkout -- {source}")
+        return shipped
     if source.count("/") != 1 or source.startswith((".", "/", "~")):
         raise InputError(f"{source}: no such folder (a hub id is written as owner/name)")
     from huggingface_hub import snapshot_download

@@ -14,14 +14,14 @@ import numpy as np
 
 from models.base.compute import resolve_device, resolve_precision
 from models.base.environment import cache_folder
-from models.base.files import sole_writer
+from models.base.files import SHIPPED_MODEL, sole_writer
 from models.base.locks import take_lock
 from models.ensemble.metrics import Values
 from models.ensemble.source import EnsembleSource
 from models.errors import InputError
 from models.inference.answers import Answer, as_sources, as_table, check_waveform
 from models.inference.hearing import Unheard, find_unheard
-from models.inference.origins import locate, to_publish
+from models.inference.origins import locate, read_ensemble
 from models.inference.published import Published, read_published, write_published
 from models.inference.scoring import score_clips
 from models.inference.texts import heard_utterances
@@ -76,7 +76,7 @@ class Scorer:
     @classmethod
     def from_pretrained(
         cls,
-        source: str | Path,
+        source: str | Path = SHIPPED_MODEL,
         *,
         revision: str | None = None,
         device: str = "auto",
@@ -85,6 +85,8 @@ class Scorer:
         voice: VoiceOptions | None = None,
     ) -> "Scorer":
         """A folder written by `save_pretrained` or publish.py, or a Hugging Face hub id (`revision`: its branch or commit).
+
+        Without any, the model that comes with the project.
 
         Raises
         ------
@@ -107,7 +109,7 @@ class Scorer:
     ) -> "Scorer":
         """The ensemble of get_config.py, from its checkpoints; `tts_dir` holds references that are there already."""
         source = EnsembleSource(config_file)
-        return cls(to_publish(source, tts_dir, folds_per_model), device, precision, cache_dir, voice)
+        return cls(read_ensemble(source, tts_dir, folds_per_model), device, precision, cache_dir, voice)
 
     @classmethod
     def from_checkpoints(
@@ -130,7 +132,7 @@ class Scorer:
         if not files:
             raise InputError("no checkpoints: give the .pth file of at least one trained fold")
         source = EnsembleSource(Path(), tuple(map(Path, files)))
-        return cls(to_publish(source, tts_dir, None), device, precision, cache_dir, voice)
+        return cls(read_ensemble(source, tts_dir), device, precision, cache_dir, voice)
 
     def save_pretrained(self, folder: Path, card: str = "") -> None:
         """Write the folder that `from_pretrained` reads; it appears whole or not at all.

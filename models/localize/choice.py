@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from models.ensemble.checkpoint import Checkpoint
 from models.ensemble.source import EnsembleSource
 from models.errors import InputError
-from models.inference.scoring import Member, load_members
+from models.inference.origins import read_ensemble
+from models.inference.scoring import Member
 from models.localize.methods import check_method, is_suitable, preference, remedy
 
 
@@ -14,7 +15,7 @@ def choose_checkpoints(source: EnsembleSource, method: str, texts: Sequence[str]
 
     Of an ensemble each model's first fold is read, and `choose_member` takes one of them.
     """
-    members = load_members(source.read(), source.folder, folds_per_model=1)
+    members = read_ensemble(source, folds_per_model=1).members
     told = ", ".join(map(str, source.files))
     found: dict[str, tuple[Checkpoint, list[int]]] = {}
     for place, text in enumerate(texts):
