@@ -110,7 +110,11 @@ def _best_of_others(values: Values) -> Values:
 
 def class_probabilities(table: str, part: str, features: Mapping[str, Values]) -> Values:
     """Probabilities of the classes of a part of a table: float64 [shape=(rows, classes)]."""
-    fitted = _tables()[table][part]
+    return apply_coefficients(_tables()[table][part], features)
+
+
+def apply_coefficients(fitted: Mapping[str, Any], features: Mapping[str, Values]) -> Values:
+    """Probabilities of the classes: float64 [shape=(rows, classes)]."""
     columns = np.stack([features[name] for name in fitted["features"]], axis=1)
     logits = columns @ np.array(fitted["weights"]).T + np.array(fitted["bias"])
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -7,7 +7,7 @@ import pytest
 from experiments.fit_token_places import Question, as_table, fit, standardise
 from experiments.known_edits import Change
 from experiments.word_labels import judged_words, kept_words
-from models.localize.unit_scores import Evidence, _apply
+from models.localize.unit_scores import Evidence, apply_coefficients
 
 UNITS, GAPS = ("said", "alone"), ("nothing", "noise")
 
@@ -33,7 +33,9 @@ def probabilities(questions: list[Question], asked: Question) -> tuple[np.ndarra
     scaled, scales = standardise(questions)
     table = as_table(fit(scaled), scales, Evidence(dict.fromkeys(UNITS), dict.fromkeys(GAPS)))  # type: ignore[arg-type]
     columns = [dict(zip(names, rows.T, strict=True)) for names, rows in ((UNITS, asked.units), (GAPS, asked.gaps))]
-    units, gaps = (_apply(table[part], features) for part, features in zip(("units", "gaps"), columns, strict=True))
+    units, gaps = (
+        apply_coefficients(table[part], features) for part, features in zip(("units", "gaps"), columns, strict=True)
+    )
     return units, gaps
 
 
