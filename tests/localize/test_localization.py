@@ -547,7 +547,7 @@ def test_the_command_for_one_clip_and_a_joint_model(trained: Path, script: Calla
 
 def test_weights_and_how_they_were_made_are_there() -> None:
     content = json.loads((ROOT / "models" / "localize" / "coefficients.json").read_text(encoding="utf-8"))
-    for script in ("experiments/fit_localization.py", "experiments/fit_token_places.py"):
+    for script in (f"experiments/{name}.py" for name in ("fit_localization", "fit_token_places", "fit_said_well")):
         assert script in content["note"]
         assert (ROOT / script).is_file()
     assert {
@@ -557,4 +557,5 @@ def test_weights_and_how_they_were_made_are_there() -> None:
         "phone, network",
         "word, blocks",
         "word, tokens",
+        "word said well, tokens",
     } == set(content["tables"])
