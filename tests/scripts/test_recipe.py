@@ -115,7 +115,6 @@ def test_every_field_can_be_overridden() -> None:
         "token_loss": "0.0",
         "drawn_texts": "0",
         "drawn_loss": "0.0",
-        "nonwords": "respelled",
         "max_grad_norm": "9",
         "seed": "5",
         "data_seed": "6",
