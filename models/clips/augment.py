@@ -5,6 +5,7 @@ an interpolation of the spectrogram that has to be computed anyway. Each transfo
 [shape=(201, frames)], and a generator, and returns new magnitudes.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,10 +18,15 @@ from models.clips.features import HOP_LENGTH, stft
 from models.errors import InputError
 from models.speech.samples import SAMPLE_RATE_HZ
 
+LEAST_DB = -120.0  # of a range in decibels
 
-def _check_range(name: str, low: float, high: float) -> None:
-    if not 0 <= low <= high:
-        raise InputError(f"augmentation range of {name}: {low} to {high} must be ordered and not negative")
+
+def check_range(name: str, low: float, high: float, least: float = 0.0) -> None:
+    """Raises InputError where a range is not in order, not finite, or begins below `least`."""
+    if not least <= low <= high < math.inf:
+        raise InputError(
+            f"augmentation range of {name}: {low} to {high} must be ordered, finite and at least {least:g}"
+        )
 
 
 class Transform(Protocol):
@@ -37,7 +43,7 @@ class PitchShift:
     max_semitones: float = 5.0
 
     def __post_init__(self) -> None:
-        _check_range("max_semitones", 0.0, self.max_semitones)
+        check_range("max_semitones", 0.0, self.max_semitones)
 
     def __call__(self, magnitudes: Tensor, rng: np.random.Generator) -> Tensor:
         factor = 2.0 ** (rng.uniform(-self.max_semitones, self.max_semitones) / 12)
@@ -56,7 +62,7 @@ class TimeStretch:
     max_rate: float = 1.3
 
     def __post_init__(self) -> None:
-        _check_range("rate", self.min_rate, self.max_rate)
+        check_range("rate", self.min_rate, self.max_rate)
 
     def __call__(self, magnitudes: Tensor, rng: np.random.Generator) -> Tensor:
         rate = rng.uniform(self.min_rate, self.max_rate)
@@ -76,7 +82,7 @@ class WhiteNoise:
     standard_deviation: float = 0.03
 
     def __post_init__(self) -> None:
-        _check_range("standard_deviation", 0.0, self.standard_deviation)
+        check_range("standard_deviation", 0.0, self.standard_deviation)
 
     def __call__(self, magnitudes: Tensor, rng: np.random.Generator) -> Tensor:
         n_frames = magnitudes.shape[1]
@@ -93,7 +99,7 @@ class Gain:
     max_factor: float = 1.3
 
     def __post_init__(self) -> None:
-        _check_range("factor", self.min_factor, self.max_factor)
+        check_range("factor", self.min_factor, self.max_factor)
 
     def __call__(self, magnitudes: Tensor, rng: np.random.Generator) -> Tensor:
         return magnitudes * rng.uniform(self.min_factor, self.max_factor)
@@ -111,6 +117,12 @@ class BandLimit:
 
     bands_hz: tuple[tuple[float, float], ...] = ((300, 3400), (200, 3000), (0, 4000), (0, 5500), (50, 7000))
 
+    def __post_init__(self) -> None:
+        if not self.bands_hz:
+            raise InputError("augmentation bands_hz: (): at least one band is needed")
+        for low_hz, high_hz in self.bands_hz:
+            check_range("band in Hz", low_hz, high_hz)
+
     def __call__(self, magnitudes: Tensor, rng: np.random.Generator) -> Tensor:
         low_hz, high_hz = self.bands_hz[int(rng.integers(len(self.bands_hz)))]
         frequencies_hz = np.linspace(0, SAMPLE_RATE_HZ / 2, magnitudes.shape[0])
@@ -124,6 +136,9 @@ class Level:
 
     min_db: float = -12.0
     max_db: float = 6.0
+
+    def __post_init__(self) -> None:
+        check_range("level in dB", self.min_db, self.max_db, LEAST_DB)
 
     def __call__(self, magnitudes: Tensor, rng: np.random.Generator) -> Tensor:
         return magnitudes * 10 ** (rng.uniform(self.min_db, self.max_db) / 20)
@@ -139,8 +154,8 @@ class SpanMask:
     max_fraction: float = 0.075
 
     def __post_init__(self) -> None:
-        _check_range("spans", self.min_spans, self.max_spans)
-        _check_range("fraction", self.min_fraction, self.max_fraction)
+        check_range("spans", self.min_spans, self.max_spans)
+        check_range("fraction", self.min_fraction, self.max_fraction)
 
     def __call__(self, magnitudes: Tensor, rng: np.random.Generator) -> Tensor:
         n_frames = magnitudes.shape[1]

@@ -1,6 +1,7 @@
 """Clips as a network sees them: reference and response as one log-mel spectrogram or as two, two scalars, a label."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,12 @@ from models.clips.batches import Clip, collate_apart, collate_joined, collate_ma
 from models.clips.expected_texts import ExpectedTexts
 from models.clips.features import FRAMES_PER_SECOND, HOP_LENGTH, log_mel, magnitude_spectrogram
 from models.clips.hearing import SHORTEST_HEARD_SECONDS
-from models.clips.rooms import ROOMS
+from models.clips.rooms import ROOMS, OtherRecordings
 from models.clips.tables import clip_paths, scalars, utterances
 from models.clips.tokens import TextTokenizer
 from models.recipe import Layout
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio
 
-OTHER_RECORDINGS = 128  # kept in memory, to be heard behind others: 30 MB
 POOL_BATCHES = 32  # large enough that a batch's clips differ little in length, small enough that batches vary by epoch
 
 
@@ -84,7 +84,7 @@ class ComparisonDataset(Dataset[Clip]):
         self._labels = torch.from_numpy(table.get("score", pd.Series(0.0, table.index)).to_numpy(np.float32))
         self._augment_reference, self._augment_response = AUGMENTATIONS[augment]
         self._room = ROOMS.get(augment)
-        self._others: dict[int, Waveform] = {}
+        self._others = OtherRecordings(table["expected_text"].tolist(), seed)
         self._seed = seed
         self._epoch = torch.zeros((), dtype=torch.int64)
 
@@ -132,7 +132,7 @@ class ComparisonDataset(Dataset[Clip]):
         """What a network reads of a row, from its response's waveform."""
         rng = np.random.default_rng([self._seed, int(self._epoch), row])
         if self._room is not None:
-            response = self._room(response, self._other_recording, rng)
+            response = self._room(response, partial(self._others.draw, row, self.read_response), rng)
         if self._expected is not None:
             clip = self._expected.read(row, rng)
             clip["response"] = self._log_mel(response, self._augment_response, rng)
@@ -143,14 +143,6 @@ class ComparisonDataset(Dataset[Clip]):
             magnitudes, boundary = self._joined_spectrogram(reference, response, rng)
             clip = Clip(log_mel=log_mel(magnitudes, self._n_mels), reference_frames=boundary)
         return Clip(**clip, scalars=self._scalars[row], labels=self._labels[row])
-
-    def _other_recording(self, rng: np.random.Generator) -> Waveform:
-        """One of a few rows', which are read once. Which they are depends on the seed alone."""
-        place = int(rng.integers(min(OTHER_RECORDINGS, len(self))))
-        if place not in self._others:
-            row = np.random.default_rng(self._seed).permutation(len(self))[place]
-            self._others[place] = self.read_response(int(row))
-        return self._others[place]
 
     def _joined_spectrogram(
         self, reference: Waveform, response: Waveform, rng: np.random.Generator

@@ -12,17 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
-from models.errors import InputError
+from models.clips.augment import LEAST_DB, check_range
 from models.speech.samples import SAMPLE_RATE_HZ, Waveform
 
 Recordings = Callable[[np.random.Generator], Waveform]  # one of them, drawn
+OTHER_RECORDINGS = 128  # kept in memory by each loading process: 30 MB of clips of 4 s
 _PROBABILITY = 0.4  # as of the transforms of magnitudes
 _SILENCE = 1e-9  # mean square of samples: nothing can be set in proportion to it
-
-
-def _check_order(name: str, low: float, high: float) -> None:
-    if not low <= high:
-        raise InputError(f"augmentation range of {name}: {low} to {high} must be ordered")
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,8 @@ class Babble:
     max_snr_db: float = 20.0
 
     def __post_init__(self) -> None:
-        _check_order("snr_db", self.min_snr_db, self.max_snr_db)
+        check_range("voices", self.min_voices, self.max_voices, least=1)
+        check_range("signal-to-noise ratio in dB", self.min_snr_db, self.max_snr_db, LEAST_DB)
 
     def __call__(self, waveform: Waveform, others: Recordings, rng: np.random.Generator) -> Waveform:
         n_voices = int(rng.integers(self.min_voices, self.max_voices, endpoint=True))
@@ -60,8 +57,8 @@ class Reverberation:
     delay_seconds: float = 0.002  # of the first reflection
 
     def __post_init__(self) -> None:
-        _check_order("rt60_seconds", self.min_rt60_seconds, self.max_rt60_seconds)
-        _check_order("direct_db", self.min_direct_db, self.max_direct_db)
+        check_range("reverberation time in seconds", self.min_rt60_seconds, self.max_rt60_seconds, least=0.01)
+        check_range("direct-to-reverberant ratio in dB", self.min_direct_db, self.max_direct_db, LEAST_DB)
 
     def __call__(self, waveform: Waveform, others: Recordings, rng: np.random.Generator) -> Waveform:
         heard = fftconvolve(waveform, self.response(rng))[: len(waveform)]
@@ -87,7 +84,7 @@ class Clipping:
     max_db: float = 18.0
 
     def __post_init__(self) -> None:
-        _check_order("db", self.min_db, self.max_db)
+        check_range("clipping in dB", self.min_db, self.max_db)
 
     def __call__(self, waveform: Waveform, others: Recordings, rng: np.random.Generator) -> Waveform:
         limit = np.float32(np.abs(waveform).max() * 10 ** (-rng.uniform(self.min_db, self.max_db) / 20))
@@ -112,6 +109,34 @@ class Room:
 
 
 ROOMS: dict[str, Room] = {"rooms": Room()}  # settings of `Recipe.augment` that have one
+
+
+class OtherRecordings:
+    """A few rows' recordings, to be heard behind those of other rows: each is read once, when it is first asked for.
+
+    Which rows they are depends on the seed alone. A row never hears what was recorded for its own text behind it, itself least
+    of all: that would make a wrong answer half right.
+
+    Parameters
+    ----------
+    texts
+        The expected text of each row.
+    """
+
+    def __init__(self, texts: Sequence[str], seed: int, n_clips: int = OTHER_RECORDINGS) -> None:
+        self._texts = texts
+        self._rows = np.random.default_rng(seed).permutation(len(texts))[:n_clips].tolist()
+        self._read: dict[int, Waveform] = {}
+
+    def draw(self, row: int, read: Callable[[int], Waveform], rng: np.random.Generator) -> Waveform:
+        """One of them; silence where all were asked for the text of `row`. `read` gives a row's recording."""
+        rows = [other for other in self._rows if self._texts[other] != self._texts[row]]
+        if not rows:
+            return np.zeros(1, np.float32)
+        chosen = rows[int(rng.integers(len(rows)))]
+        if chosen not in self._read:
+            self._read[chosen] = read(chosen)
+        return self._read[chosen]
 
 
 def _power(waveform: NDArray[np.floating]) -> float:

@@ -134,6 +134,23 @@ def test_augmentation_is_the_designs() -> None:
     assert not any(isinstance(transform, PitchShift) for transform in reference.transforms)
 
 
+@pytest.mark.parametrize(
+    ("augment", "expected"),
+    [
+        ("response", [0.03999, 0.06189, 0.23723, 0.07742, 0.07079, 0.23755]),
+        ("both", [0.00628, -0.06019, 0.02515, 0.14486, 0.04709, 0.03394]),
+    ],
+)
+def test_draws_of_augmentation(augment: str, expected: list[float]) -> None:
+    """Mean of six clips' features: a recipe trains on the same draws as ever."""
+    import pandas as pd
+
+    reference, response = CLIPS["unlike"]
+    table = pd.DataFrame({"filename": list("abcdef"), "task": TASKS[0], "expected_text": "x", "grade": GRADES[0]})
+    data = ComparisonDataset(table, None, {"x": reference}, 80, 400, augment, seed=3, sources=[response] * 6)
+    np.testing.assert_allclose([float(data[row]["log_mel"].mean()) for row in range(6)], expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("max_frames", [16, 1600])
 @pytest.mark.parametrize(("reference", "response"), [(1600, 3200), (1679, 3200), (1681, 3200), (3200, 0)])
 def test_where_a_joined_clip_changes_sides(reference: int, response: int, max_frames: int) -> None:

@@ -118,7 +118,7 @@ def test_every_field_can_be_overridden() -> None:
         "max_grad_norm": "9",
         "seed": "5",
         "data_seed": "6",
-        "augment": "none",
+        "augment": "rooms",
         "padding": "fixed",
         "max_seconds": "4",
     }

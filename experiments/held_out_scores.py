@@ -1,0 +1,106 @@
+"""Scores of clips by the folds that held them out, of several trainings beside each other."""
+
+import glob
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from models import Answer, Scorer
+from models.clips.tables import read_groups, read_labels, read_metadata
+from models.ensemble.metrics import Values
+from models.errors import InputError
+from models.speech.audio import Waveform
+
+
+@dataclass(frozen=True)
+class Judge:
+    """One fold of one model, and the clips that it was not trained on."""
+
+    scorer: Scorer
+    model: str
+    weight: float
+    held_out: frozenset[str]
+
+    def answers_for(self, part: str, filenames: pd.Series) -> np.ndarray:
+        """Whether it may be asked about each."""
+        return np.array([part == "test" or name in self.held_out for name in filenames])
+
+
+def load_column(pattern: str, tts_dir: Path | None) -> list[Judge]:
+    """The folds of a configuration, or of checkpoints that are one model's."""
+    files = [Path(name) for name in sorted(glob.glob(pattern))]
+    if not files:
+        raise InputError(f"{pattern}: there is no such file")
+    if files[0].suffix == ".pkl":
+        published = [Scorer.from_config(file, tts_dir).published for file in files]
+    else:
+        published = [Scorer.from_checkpoint(file, tts_dir).published for file in files]
+    judges = [
+        Judge(
+            Scorer(replace(one, members=[member])),
+            member.checkpoint.recipe.name,
+            member.share,
+            frozenset(member.checkpoint.oof.filenames),
+        )
+        for one in published
+        for member in one.members
+    ]
+    if files[0].suffix != ".pkl" and len({judge.model for judge in judges}) > 1:
+        raise InputError(f"{pattern}: checkpoints of several models; make a configuration of them with get_config.py")
+    return judges
+
+
+def read_table(data_dir: Path, part: str) -> pd.DataFrame:
+    """The part's clips with score, speaker and what was really said."""
+    table = read_metadata(data_dir / f"{part}_metadata.csv")
+    table = table.merge(read_labels(data_dir / f"{part}_labels.csv"), on="filename", validate="one_to_one")
+    source = data_dir / f"{part}_source.csv"
+    columns = {name: read_groups(source, name, table["filename"]) for name in ("speaker", "spoken_text")}
+    return table.assign(**columns)
+
+
+def asked_clips(columns: dict[str, list[Judge]], table: pd.DataFrame, part: str) -> pd.DataFrame:
+    """The clips that every model of every column may be asked about, with the folds that held them out in `folds`."""
+    if part == "train":
+        for judge in {id(judge): judge for judges in columns.values() for judge in judges}.values():
+            _check_apart(judge, table)
+    may = {
+        (name, index): judge.answers_for(part, table["filename"])
+        for name, judges in columns.items()
+        for index, judge in enumerate(judges)
+    }
+    asked = np.ones(len(table), bool)
+    for name, judges in columns.items():
+        for model in {judge.model for judge in judges}:
+            own = [may[name, index] for index, judge in enumerate(judges) if judge.model == model]
+            asked &= np.any(own, axis=0)
+    folds = ["".join(str(int(one)) for one in row) for row in np.array(list(may.values())).T]
+    if not asked.any():
+        raise InputError("no clip was held out by every column; give all folds of each, trained on the same ones")
+    return table.assign(folds=folds)[asked]
+
+
+def _check_apart(judge: Judge, table: pd.DataFrame) -> None:
+    held_out = table["filename"].isin(judge.held_out)
+    if judge.held_out - set(table["filename"]):
+        raise InputError(f"{judge.model}: was trained on other clips than those of --data_dir; give its own folder")
+    if both := set(table["speaker"][held_out]) & set(table["speaker"][~held_out]):
+        raise InputError(
+            f"{judge.model}: knows speaker {min(both)!r}, whom it is asked about, from its training; train it with "
+            "--group_by speaker, or its figures will be too good"
+        )
+
+
+def scores(judges: Sequence[Judge], asked: pd.DataFrame, recordings: Sequence[Waveform], part: str) -> Values:
+    """The weighted mean of those who may be asked about each clip [shape=(clips,)]."""
+    total, weights = np.zeros(len(asked)), np.zeros(len(asked))
+    rows = zip(recordings, asked["expected_text"], asked["task"], asked["grade"], strict=True)
+    answers = [Answer(*row) for row in rows]
+    for judge in judges:
+        own = np.flatnonzero(judge.answers_for(part, asked["filename"]))
+        total[own] += judge.weight * judge.scorer.score_batch([answers[place] for place in own])
+        weights[own] += judge.weight
+    return total / weights
