@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from models.report.bootstrap import divide, estimate
 from tqdm import tqdm
 
 from experiments.compare import draws_of
@@ -23,7 +24,6 @@ from models.base.compute import resolve_device
 from models.errors import InputError
 from models.localize.localization import localize
 from models.localize.model import LoadedModel, Speak, load_model
-from models.report.bootstrap import divide, estimate
 from models.speech.audio import Waveform
 from tools.phone_reader import load_reader
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from models.report.bootstrap import Counts, estimate, weighted_auc
 from tqdm import tqdm
 
 from experiments.compare import cell, draws_of, mean_loss
@@ -22,7 +23,6 @@ from models.base.cli import positive, run
 from models.base.files import replace_when_done
 from models.ensemble.metrics import Values
 from models.errors import InputError
-from models.report.bootstrap import Counts, estimate, weighted_auc
 from models.speech.audio import Waveform, read_audio
 
 CLEAN = next(iter(WAYS))

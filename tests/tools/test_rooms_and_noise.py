@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from models.report.bootstrap import weighted_auc
 
 from experiments import worse_recordings
 from experiments.compare import mean_loss
@@ -21,7 +22,6 @@ from experiments.rooms_and_noise import others_of, report
 from experiments.worse_recordings import WAYS, with_direct_sound, worsen
 from models.ensemble.checkpoint import load_checkpoint, save_checkpoint
 from models.errors import InputError
-from models.report.bootstrap import weighted_auc
 from models.speech.samples import SAMPLE_RATE_HZ, Waveform
 
 
