@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from models.base.compute import HALF_TYPES, compute_each, release_freed
+from models.base.compute import compute_each, release_freed
 from models.base.processes import possible_processes
 from models.clips.batches import Clip, pad_together
 from models.clips.dataset import ComparisonDataset, SeveralForms
@@ -27,13 +27,17 @@ from models.ensemble.blend import spread_folds
 from models.ensemble.checkpoint import Checkpoint, load_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry
 from models.ensemble.metrics import Values, clip_probabilities, sigmoid
-from models.ensemble.rebuild import check_weights, rebuild_network
+from models.ensemble.rebuild import check_weights
 from models.errors import InputError
 from models.inference.hearing import shares_of_hearing
+from models.inference.networks import ready_network
 from models.network.aligned import AlignedNetwork, EncodedClips, join_clips
+from models.network.comparison import ComparisonNetwork
 from models.speech.audio import Waveform
 from models.speech.checksums import differing_texts, name_texts
 from models.speech.identity import describe_voice, same_voice
+
+NetworkOf = Callable[[Checkpoint], ComparisonNetwork]
 
 LOADER_CLIPS = 16  # clips that a loading process hands over at once
 CHUNK_CLIPS = 2048  # features of that many clips are held at once: about 0.4 GB, at most 1.1 GB
@@ -91,6 +95,7 @@ def score_clips(
     num_workers: int,
     sources: Sequence[Path | Waveform] | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    network_of: NetworkOf | None = None,
 ) -> Values:
     """The ensemble's probability for each row of `table`: float64 [shape=(rows,)], inside (0, 1).
 
@@ -100,7 +105,10 @@ def score_clips(
         As of `ComparisonDataset`.
     on_progress
         Told after each step how much of the work is done, and how much there is.
+    network_of
+        Where a checkpoint's network comes from, ready to score; None: it is built for each chunk of clips and let go.
     """
+    network_of = network_of or (lambda checkpoint: ready_network(checkpoint, device, precision))
     blended = np.zeros(len(table))
     forms = _distinct_forms(members)
     data = SeveralForms([ComparisonDataset(table, data_dir, references, **form, sources=sources) for form in forms])
@@ -110,7 +118,7 @@ def score_clips(
             if start:  # never for a few clips alone, which it would delay
                 release_freed()
             rows = slice(start, start + len(chunk))
-            for part in _chunk_scores(members, forms, data, chunk, device, precision):
+            for part in _chunk_scores(members, forms, data, chunk, device, network_of):
                 blended[rows] += part
                 bar.update(len(chunk))
                 done += len(chunk)
@@ -134,7 +142,7 @@ def _chunk_scores(
     data: SeveralForms,
     chunk: Sequence[tuple[Clip, ...]],
     device: torch.device,
-    precision: str,
+    network_of: NetworkOf,
 ) -> Iterator[Values]:
     """Each member's part in the probabilities of a chunk, in turn: float64 [shape=(clips,)]; their sum is the ensemble's.
 
@@ -148,7 +156,7 @@ def _chunk_scores(
     shares = shares_of_hearing([member.share for member in members], hear)
     for member, place, share in zip(members, places, shares, strict=True):
         clips = [clip[place] for clip in chunk]
-        yield share * _score_chunk(member, data.forms[place], clips, device, precision)
+        yield share * _score_chunk(member, network_of(member.checkpoint), data.forms[place], clips, device)
 
 
 def chunk_clips(members: Sequence[Member]) -> int:
@@ -202,15 +210,12 @@ def _read_ahead(chunks: Iterator[list[tuple[Clip, ...]]]) -> Iterator[list[tuple
 
 
 def _score_chunk(
-    member: Member, dataset: ComparisonDataset, clips: Sequence[Clip], device: torch.device, precision: str
+    member: Member, network: ComparisonNetwork, dataset: ComparisonDataset, clips: Sequence[Clip], device: torch.device
 ) -> Values:
     """One checkpoint's probabilities for a chunk: float64 [shape=(clips,)]."""
-    network = rebuild_network(member.checkpoint, device)
     values = np.empty(len(clips))
     budget = CPU_BATCH_FRAMES if device.type == "cpu" else member.batch_size * dataset.max_frames
     references = _encode_references(network, clips, device, budget) if isinstance(network, AlignedNetwork) else {}
-    if precision != "fp32":  # after the references, whose phones are read off their frames
-        network.lower_precision(HALF_TYPES[precision])
 
     def score(rows: Sequence[int]) -> None:
         batch = [clips[row] for row in rows]

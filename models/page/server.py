@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from urllib.parse import urlsplit
@@ -18,10 +17,11 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from models.errors import InputError
-from models.page.answer_tables import MOST_CLIPS
 from models.page.html import CSS
-from models.page.service import PageSettings, Service
-from models.page.uploads import Uploads, limited, too_large
+from models.page.settings import PageSettings
+from models.service.answer_tables import MOST_CLIPS
+from models.service.service import Service
+from models.service.uploads import Uploads, limited, too_large
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 _SWEEP_SECONDS = 60.0
@@ -83,19 +83,6 @@ def build_app(service: Service, uploads: Uploads, settings: PageSettings, host: 
         mcp_server=False,
         enable_monitoring=False,
     )
-
-
-def free_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens there, taken before anything slow is loaded."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        raise InputError(f"--host {host} --port {port}: can't be served on ({error.strerror}); give another") from error
-    return listening
 
 
 def _receiver(uploads: Uploads, known: set[str]) -> Callable[[Request], Awaitable[Response]]:

@@ -47,9 +47,9 @@ def read_audio(path: Path, max_seconds: float | None = None, content: bytes | No
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def read_answer(path: Path, max_seconds: float | None = None) -> Waveform:
+def read_answer(path: Path, max_seconds: float | None = None, content: bytes | None = None) -> Waveform:
     """As `read_audio`; raises InputError too where it is no answer, being silent or too short."""
-    waveform = read_audio(path, max_seconds)
+    waveform = read_audio(path, max_seconds, content)
     try:
         check_is_answer(waveform)
     except InputError as error:

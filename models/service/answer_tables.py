@@ -12,8 +12,8 @@ import pandas as pd
 
 from models.clips.tables import METADATA_COLUMNS, clip_paths, read_metadata
 from models.errors import InputError
-from models.page.service import AnswerTable
-from models.page.uploads import Uploads
+from models.service.service import AnswerTable
+from models.service.uploads import Uploads
 from models.speech.written import same_look
 
 MOST_CLIPS = 5_000
