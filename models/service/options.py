@@ -47,9 +47,10 @@ def add_service_arguments(parser: argparse.ArgumentParser, port: int) -> None:
 
 def check_service_arguments(arguments: argparse.Namespace) -> Thresholds:
     """What can be told before anything slow is loaded."""
+    thresholds = Thresholds(arguments.review_from, arguments.review_to)
     if not arguments.model:
         find_config(arguments.config)
-    return Thresholds(arguments.review_from, arguments.review_to)
+    return thresholds
 
 
 def find_config(given: Path | None) -> Path:

@@ -1,4 +1,5 @@
-"""Audio files in and out: any format, rate and channel count that libsndfile reads; 16 kHz mono float32 inside."""
+"""Audio files in and out: any format that libsndfile reads, and what browsers record, at any rate and channel count; 16 kHz mono
+float32 inside."""
 
 import io
 import os

@@ -199,7 +199,9 @@ def test_features_are_computed_once_and_few_are_held(
     computed, held = [], []
     original_features, original_score = dataset.log_mel, scoring._score_chunk
     monkeypatch.setattr(dataset, "log_mel", lambda *a: computed.append(1) or original_features(*a))
-    monkeypatch.setattr(scoring, "_score_chunk", lambda m, d, c, *a: held.append(len(c)) or original_score(m, d, c, *a))
+    monkeypatch.setattr(
+        scoring, "_score_chunk", lambda m, n, d, c, *a: held.append(len(c)) or original_score(m, n, d, c, *a)
+    )
     table, folder, references = clips
     many = pd.concat([table] * 5, ignore_index=True)
     monkeypatch.setattr(scoring, "CHUNK_CLIPS", 16)
