@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUNTIME := .venv-runtime
 RUNTIME_PYTHON ?= $(firstword $(foreach python,python3.12 python3.11,$(shell $(python) -c 'print("$(python)")' 2>/dev/null)))
 PYTEST := $(BIN)/python -m pytest -n 2
-EXTRAS := dev,page,piper,ray
+EXTRAS := dev,page,serve,piper,ray
 OPTIONAL := tests/cluster tests/page/test_app_server.py tests/page/test_app_browser.py
 
 .PHONY: demo quick test hardening lint constraints bench fuzz kill runtime clean

@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from models import page, service
@@ -41,8 +42,11 @@ def main() -> None:
     uploads = service.Uploads(arguments.max_upload_mb * 1_000_000)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what was sent is deleted
     try:
-        with free_socket(arguments.host, arguments.port) as listening:
-            app = build_app(service.Service(scorer, arguments.max_seconds), uploads, settings, arguments.host)
+        with (
+            free_socket(arguments.host, arguments.port) as listening,
+            closing(service.Service(scorer, arguments.max_seconds)) as scoring,
+        ):
+            app = build_app(scoring, uploads, settings, arguments.host)
             print(
                 f"{len(scorer.published.members)} networks on {scorer.device}; open http://{arguments.host}:{arguments.port}"
             )

@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "answers": ["Answer"],
-        "published": ["Published", "read_published"],
+        "published": ["CONFIG_FILE", "Published", "locate", "read_published"],
         "scorer": ["Scorer"],
         "scoring": ["Member", "load_members", "score_clips"],
         "texts": ["find_unheard_rows", "heard_utterances", "refused_texts"],

@@ -5,7 +5,6 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "options": ["open_service"],
         "service": ["Result", "Service"],
         "thresholds": ["Thresholds"],
         "uploads": ["Uploads"],

@@ -31,6 +31,9 @@ class Batcher(Generic[Question, Reply]):
         Gives for each question its reply, or the error that its asker is to get; what it raises, all of a batch get.
     most_waiting
         Further ones are refused.
+
+    Attributes
+    ----------
     on_batch
         Told of each batch how many were in it.
     """
@@ -53,6 +56,10 @@ class Batcher(Generic[Question, Reply]):
     @property
     def waiting(self) -> int:
         return len(self._waiting)
+
+    @property
+    def is_alive(self) -> bool:
+        return self._worker.is_alive()
 
     def submit(self, question: Question, patient: bool = False) -> "Future[Reply]":
         """The reply to come. A future that is cancelled before its turn is not worked on.
@@ -101,14 +108,14 @@ class Batcher(Generic[Question, Reply]):
                 replies = self._work(questions)
             except Exception as error:
                 replies = [error] * len(batch)
+            each = (time.monotonic() - started) / len(batch)
+            self._seconds_each += _SMOOTHING * (each - self._seconds_each)
+            self.on_batch(len(batch))
             for (_, future), reply in zip(batch, replies, strict=True):
                 if isinstance(reply, Exception):
                     future.set_exception(reply)
                 else:
                     future.set_result(reply)
-            each = (time.monotonic() - started) / len(batch)
-            self._seconds_each += _SMOOTHING * (each - self._seconds_each)
-            self.on_batch(len(batch))
 
     def _next_batch(self) -> list[tuple[Question, "Future[Reply]"]]:
         """Waits for one; empty in the end."""

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from models import inference, report
 from models.base.cli import add_compute_arguments, positive
+from models.base.files import sha256_of_file
 from models.errors import InputError
+from models.service.identity import ModelName
 from models.service.thresholds import Thresholds
 
 DEFAULT_CONFIGS = (Path("model_configs.pkl"), Path("demo/blend.pkl"))
@@ -73,6 +75,18 @@ def load_scorer(arguments: argparse.Namespace, cache_dir: Path | None = None) ->
     scorer = inference.Scorer.from_config(config, arguments.tts_dir or config.parent / "tts_data", **options)
     scorer.published = replace(scorer.published, figures=report.member_figures(scorer.published.members))
     return scorer
+
+
+def identify(arguments: argparse.Namespace) -> ModelName:
+    """The model that was asked for."""
+    if arguments.model:
+        folder = inference.locate(arguments.model, None)
+        file, name = folder / inference.CONFIG_FILE, arguments.model
+        name = folder.resolve().name if folder == Path(arguments.model) else name
+    else:
+        file = find_config(arguments.config)
+        name = file.stem
+    return ModelName(name, sha256_of_file(file)[:12])
 
 
 def free_socket(host: str, port: int) -> socket.socket:

@@ -3,7 +3,7 @@
 import io
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,7 +155,7 @@ class Service:
 
     def score_rows(
         self, batch: AnswerTable, thresholds: Thresholds, explained: bool, start: int = 0
-    ) -> Iterator[tuple[int, Result | InputError]]:
+    ) -> Generator[tuple[int, Result | InputError], None, None]:
         """Each row of a table from `start` on, with what was found or what is wrong with it, in order, as they are done.
 
         Where nobody asks for the next one any more, the rest is not scored.
