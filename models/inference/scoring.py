@@ -112,7 +112,7 @@ def score_clips(
     blended = np.zeros(len(table))
     forms = _distinct_forms(members)
     data = SeveralForms([ComparisonDataset(table, data_dir, references, **form, sources=sources) for form in forms])
-    with tqdm(total=len(table) * len(members), desc="scoring", unit=" clip×model", disable=None) as bar:
+    with tqdm(total=len(table) * len(members), desc="scoring", unit=" clip×model", disable=None, delay=1) as bar:
         start, done = 0, 0
         for chunk in _read_ahead(_chunks(data, chunk_clips(members), num_workers)):
             if start:  # never for a few clips alone, which it would delay
