@@ -22,6 +22,8 @@ import soundfile
 from fakes import NO_ANSWERS, ROOT, snapshot, tone
 
 from models.clips.tables import read_test_table
+from models.ensemble.checkpoint import Checkpoint
+from models.ensemble.rebuild import rebuild_network
 from models.errors import InputError
 from models.inference.answers import Answer
 from models.inference.scorer import CACHE_VARIABLE, Scorer
@@ -403,3 +405,29 @@ def test_folders_elsewhere_are_refused(work: Path, name: str) -> None:
     (work / "root/link").symlink_to(work / "data")
     with pytest.raises(InputError, match="no such folder"):
         batch_from_folder(work / "root", name)
+
+
+# Networks
+
+
+def test_each_network_is_built_once(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For scoring, and the most suitable one to be asked about words."""
+    built: list[str] = []
+    for module in ("models.inference.networks", "models.localize.model"):
+
+        def build(checkpoint: Checkpoint, device: object, module: str = module) -> object:
+            built.append(f"{module} {checkpoint.file_name}")
+            return rebuild_network(checkpoint, device)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(f"{module}.rebuild_network", build)
+    options = {"device": "cpu", "precision": "fp32", "cache_dir": work / "cache"}
+    service = Service(Scorer.from_config(work / "model_configs.pkl", work / "tts_data", **options), max_seconds=5)
+    for _ in range(3):
+        service.score(service.hear(work / "data/test0.wav"), "cat", "blending", "1", Thresholds())
+    service.score_many(batch_from_folder(work, "data"), Thresholds())
+    service.close()
+    assert sorted(built) == [
+        "models.inference.networks model2s_0.pth",
+        "models.inference.networks model2s_1.pth",
+        "models.localize.model model2s_0.pth",
+    ]
