@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 RUNTIME := .venv-runtime
 RUNTIME_PYTHON ?= $(firstword $(foreach python,python3.12 python3.11,$(shell $(python) -c 'print("$(python)")' 2>/dev/null)))
 PYTEST := $(BIN)/python -m pytest -n 2
-EXTRAS := dev,page,piper,ray
-OPTIONAL := tests/cluster tests/page/test_app_server.py tests/page/test_app_browser.py
+EXTRAS := dev,page,serve,piper,ray
+OPTIONAL := tests/cluster tests/api tests/page/test_app_server.py tests/page/test_app_browser.py tests/speech/test_recorders.py
 
 .PHONY: demo quick test hardening lint constraints bench fuzz kill runtime clean
 
@@ -52,7 +52,7 @@ $(VENV)/.installed: pyproject.toml requirements.txt
 	touch $@
 
 $(VENV)/.installed-optional: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet -e '.[page,ray]' playwright
+	$(BIN)/python -m pip install --quiet -e '.[page,serve,ray]' playwright
 	touch $@
 
 $(RUNTIME)/.installed: requirements-runtime.txt

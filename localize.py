@@ -10,13 +10,12 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from models import base, inference
+from models import base
 from models import localize as room
 from models.base.cli import add_ensemble_arguments, make_parser, run
-from models.base.files import SHIPPED_MODEL, replace_when_done
+from models.base.files import replace_when_done
 from models.clips.hearing import told_cut
 from models.clips.tables import GRADES, TASKS, clip_paths, read_metadata
-from models.ensemble import EnsembleSource
 from models.errors import InputError
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_answer
 from models.speech.checksums import refuse_older_speech
@@ -67,17 +66,6 @@ def parse_arguments() -> argparse.Namespace:
     if (arguments.csv is None) == (arguments.audio is None) or (arguments.audio is None) != (arguments.text is None):
         parser.error("give --audio and --text, or --csv")
     return arguments
-
-
-def choose_source(arguments: argparse.Namespace) -> EnsembleSource:
-    """What was asked for; else the configuration that lies here, or the model that comes with the project."""
-    usual = Path("model_configs.pkl")
-    model = arguments.model
-    if not (model or arguments.config or arguments.checkpoints or usual.is_file()):
-        model = SHIPPED_MODEL
-        print(f"no {usual} here: the model that comes with the project is asked, {model}")
-    folder = inference.locate(model) if model else None
-    return EnsembleSource(arguments.config or usual, tuple(arguments.checkpoints), folder)
 
 
 def read_clips(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -167,7 +155,9 @@ def main() -> None:
     if arguments.picture and find_spec("matplotlib") is None:
         raise InputError("--picture needs a package: pip install matplotlib")
     clips = read_clips(arguments)
-    texts, source = [clip["text"] for clip in clips], choose_source(arguments)
+    texts = [clip["text"] for clip in clips]
+    source = inference.choose_source(arguments.config, arguments.checkpoints, arguments.model)
+    print(f"asked: {', '.join(map(str, source.files))}")
     told: list[tuple[str, str, bool]] = []
     for checkpoint, places in room.choose_checkpoints(source, arguments.method, texts):
         told += localize_clips(arguments, checkpoint, [clips[place] for place in places])

@@ -3,7 +3,7 @@
 base      files, command lines, processes, devices      ensemble   checkpoints, weights, configuration
 speech    audio, voices, references                     training   one fold, to its checkpoint
 clips     tables, folds, features, batches              inference  scores for new clips, published models
-network   Whisper's encoder, comparison                 report, localize, page, cluster, packing, pretrain
+network   Whisper's encoder, comparison                 report, localize, service, page, api, cluster, packing, pretrain
 
 from models import Scorer
 Scorer.from_pretrained("published").score("answer.wav", "old", "deletion", "KG")

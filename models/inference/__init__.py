@@ -7,8 +7,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "combining": ["describe_blend"],
         "answers": ["Answer"],
-        "origins": ["locate", "read_ensemble"],
-        "published": ["Published", "read_published"],
+        "origins": ["choose_source", "locate", "read_ensemble"],
+        "published": ["CONFIG_FILE", "Published", "read_published"],
         "scorer": ["Scorer"],
         "scoring": ["Member", "load_members", "score_clips"],
         "texts": ["find_unheard_rows", "heard_utterances", "refused_texts"],

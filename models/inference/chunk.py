@@ -6,33 +6,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.base.compute import HALF_TYPES, compute_each
+from models.base.compute import compute_each
 from models.clips.batches import Clip, pad_together
 from models.clips.dataset import ComparisonDataset
 from models.ensemble.checkpoint import Checkpoint
 from models.ensemble.metrics import Values, sigmoid
-from models.ensemble.rebuild import rebuild_network
 from models.errors import InputError
 from models.network.aligned import AlignedNetwork, EncodedClips, join_clips
+from models.network.comparison import ComparisonNetwork
 
 CPU_BATCH_FRAMES = 3200  # spectrogram frames; a few clips at a time stay in the caches, more are slower
 
 
 def score_chunk(
     checkpoint: Checkpoint,
+    network: ComparisonNetwork,
     batch_size: int,
     dataset: ComparisonDataset,
     clips: Sequence[Clip],
     device: torch.device,
-    precision: str,
 ) -> Values:
     """One checkpoint's probabilities for a chunk: float64 [shape=(clips,)]."""
-    network = rebuild_network(checkpoint, device)
     values = np.empty(len(clips))
     budget = CPU_BATCH_FRAMES if device.type == "cpu" else batch_size * dataset.max_frames
     references = _encode_references(network, clips, device, budget) if isinstance(network, AlignedNetwork) else {}
-    if precision != "fp32":  # after the references, whose phones are read off their frames
-        network.lower_precision(HALF_TYPES[precision])
 
     def score(rows: Sequence[int]) -> None:
         batch = [clips[row] for row in rows]

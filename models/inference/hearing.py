@@ -1,5 +1,6 @@
 """What an ensemble hears of each answer; who hears nothing has no say in its score."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from models.clips.hearing import hears, told_cut, told_unheard
 from models.ensemble.metrics import Values
+from models.errors import InputError
 from models.recipe import Recipe
 from models.speech.samples import SAMPLE_RATE_HZ, Waveform
 
@@ -26,6 +28,10 @@ class Unheard:
 
     answers: dict[int, str]
     parts: dict[int, str]
+
+
+class PartlyHeard(UserWarning):
+    """An answer was scored by what the models hear of it."""
 
 
 def find_unheard(
@@ -52,6 +58,15 @@ def find_unheard(
         elif told := told_cut(distinct, response, reference):
             found.parts[row] = told
     return found
+
+
+def tell_unheard(unheard: Unheard) -> None:
+    """Raises InputError where nothing of an answer is heard; where not all of one is, warns the caller's caller."""
+    if unheard.answers:
+        raise InputError(next(iter(unheard.answers.values())))
+    if unheard.parts:
+        row, told = next(iter(unheard.parts.items()))
+        warnings.warn(f"{len(unheard.parts)} answers, the first at {row}: {told}", PartlyHeard, stacklevel=3)
 
 
 def shares_of_hearing(shares: Sequence[float], hear: NDArray[np.bool_]) -> Values:

@@ -1,6 +1,7 @@
 """Where an ensemble is had from: the folder or the hub, a configuration, checkpoints."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from models.base.files import PROJECT_DIR, SHIPPED_MODEL
@@ -8,6 +9,15 @@ from models.ensemble.source import EnsembleSource
 from models.errors import InputError
 from models.inference.published import CONFIG_FILE, Published, read_published
 from models.inference.scoring import load_members
+
+DEFAULT_CONFIG = Path("model_configs.pkl")
+
+
+def choose_source(config: Path | None, checkpoints: Sequence[Path], model: str | None) -> EnsembleSource:
+    """What was asked for; where nothing was, the configuration that lies here, or else the model that comes with the project."""
+    if not (config or checkpoints or model or DEFAULT_CONFIG.is_file()):
+        model = SHIPPED_MODEL
+    return EnsembleSource(config or DEFAULT_CONFIG, tuple(checkpoints), locate(model) if model else None)
 
 
 def read_ensemble(source: EnsembleSource, tts_dir: Path | None = None, folds_per_model: int | None = None) -> Published:

@@ -5,7 +5,6 @@ import os
 import shutil
 import tempfile
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,8 @@ from models.ensemble.metrics import Values
 from models.ensemble.source import EnsembleSource
 from models.errors import InputError
 from models.inference.answers import Answer, as_sources, as_table, check_waveform
-from models.inference.hearing import Unheard, find_unheard
+from models.inference.hearing import find_unheard, tell_unheard
+from models.inference.networks import KeptNetworks
 from models.inference.origins import locate, read_ensemble
 from models.inference.published import Published, read_published, write_published
 from models.inference.scoring import score_clips
@@ -41,12 +41,10 @@ _WAIT_SECONDS = 120.0  # for another process that is speaking into the same cach
 _speaking = threading.Lock()  # synthesisers are not thread-safe
 
 
-class PartlyHeard(UserWarning):
-    """An answer was scored by what the models hear of it."""
-
-
 class Scorer:
     """An ensemble, or a single model, with the voice that its references need. Scores are those of infer.py.
+
+    Networks are built once and stay in memory, up to `networks.KEPT_BYTES`.
 
     Parameters
     ----------
@@ -69,6 +67,7 @@ class Scorer:
         self.published = published
         self.device = resolve_device(device)
         self.precision = resolve_precision(precision, self.device)
+        self._networks = KeptNetworks(self.device, self.precision)
         self._cache = cache_dir or default_cache() / _folder_name(voice_key(published.voice))
         self._voice = voice or VoiceOptions(published.voice["source"], published.voice["speed"])
         self._given = NOTHING_GIVEN if published.references is None else given_beside(published.references)
@@ -206,7 +205,7 @@ class Scorer:
         refuse_older_speech(zip(table["expected_text"], said, strict=False), self.published.trained_with)
         sources, seconds = as_sources([answer.audio for answer in answers])
         references = self.references(said)
-        _tell_unheard(find_unheard(self.recipes, seconds, said, references))
+        tell_unheard(find_unheard(self.recipes, seconds, said, references))
         return score_clips(
             self.published.members,
             table,
@@ -218,6 +217,7 @@ class Scorer:
             sources,
             on_progress,
             self.published.correction,
+            self._networks,
         )
 
     @property
@@ -275,14 +275,6 @@ class Scorer:
                 return complete_references(self._cache, texts, self.published.voice, self._voice, trained_with)
             finally:
                 lock.release()
-
-
-def _tell_unheard(unheard: Unheard) -> None:
-    if unheard.answers:
-        raise InputError(next(iter(unheard.answers.values())))
-    if unheard.parts:
-        row, told = next(iter(unheard.parts.items()))
-        warnings.warn(f"{len(unheard.parts)} answers, the first at {row}: {told}", PartlyHeard, stacklevel=3)
 
 
 def default_cache() -> Path:

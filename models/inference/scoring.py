@@ -33,9 +33,13 @@ from models.errors import InputError
 from models.inference.chunk import score_chunk
 from models.inference.combining import ModelScores
 from models.inference.hearing import shares_of_hearing
+from models.inference.networks import ready_network
+from models.network.comparison import ComparisonNetwork
 from models.speech.audio import Waveform
 from models.speech.checksums import differing_texts, name_texts
 from models.speech.identity import describe_voice, same_voice
+
+NetworkOf = Callable[[Checkpoint], ComparisonNetwork]
 
 LOADER_CLIPS = 16  # clips that a loading process hands over at once
 CHUNK_CLIPS = 2048  # features of that many clips are held at once: about 0.4 GB, at most 1.1 GB
@@ -92,6 +96,7 @@ def score_clips(
     sources: Sequence[Path | Waveform] | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     correction: Correction = SIMPLEX,
+    network_of: NetworkOf | None = None,
 ) -> Values:
     """The ensemble's probability for each row of `table`: float64 [shape=(rows,)], inside (0, 1).
 
@@ -103,18 +108,21 @@ def score_clips(
         Told after each step how much of the work is done, and how much there is.
     correction
         Of the members' weighted mean.
+    network_of
+        Where a checkpoint's network comes from, ready to score; None: it is built for each chunk of clips and let go.
     """
+    network_of = network_of or (lambda checkpoint: ready_network(checkpoint, device, precision))
     blended, weights = np.zeros(len(table)), model_weights(members)
     forms = _distinct_forms(members)
     data = SeveralForms([ComparisonDataset(table, data_dir, references, **form, sources=sources) for form in forms])
-    with tqdm(total=len(table) * len(members), desc="scoring", unit=" clip×model", disable=None) as bar:
+    with tqdm(total=len(table) * len(members), desc="scoring", unit=" clip×model", disable=None, delay=1) as bar:
         start, done = 0, 0
         for chunk in _read_ahead(_chunks(data, chunk_clips(members), num_workers)):
             if start:  # never for a few clips alone, which it would delay
                 release_freed()
             rows = slice(start, start + len(chunk))
             found = ModelScores(weights, len(chunk))
-            for scores in _chunk_scores(members, forms, data, chunk, device, precision):
+            for scores in _chunk_scores(members, forms, data, chunk, device, network_of):
                 found.add(*scores)
                 bar.update(len(chunk))
                 done += len(chunk)
@@ -148,7 +156,7 @@ def _chunk_scores(
     data: SeveralForms,
     chunk: Sequence[tuple[Clip, ...]],
     device: torch.device,
-    precision: str,
+    network_of: NetworkOf,
 ) -> Iterator[tuple[str, Values, Values]]:
     """What each member says of a chunk, in turn: its model, its shares in the blend, its probabilities [shape=(clips,) each].
 
@@ -161,12 +169,9 @@ def _chunk_scores(
     hear = np.array([[data.forms[place].hears(clip[place]) for clip in chunk] for place in places])
     shares = shares_of_hearing([member.share for member in members], hear)
     for member, place, share in zip(members, places, shares, strict=True):
-        clips = [clip[place] for clip in chunk]
-        yield (
-            member.checkpoint.recipe.name,
-            share,
-            score_chunk(member.checkpoint, member.batch_size, data.forms[place], clips, device, precision),
-        )
+        clips, network = [clip[place] for clip in chunk], network_of(member.checkpoint)
+        scores = score_chunk(member.checkpoint, network, member.batch_size, data.forms[place], clips, device)
+        yield member.checkpoint.recipe.name, share, scores
 
 
 def chunk_clips(members: Sequence[Member]) -> int:

@@ -3,12 +3,5 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "explain": ["make_explain"],
-        "server": ["build_app", "free_socket"],
-        "service": ["PageSettings", "Service"],
-        "thresholds": ["Thresholds"],
-        "uploads": ["Uploads"],
-    },
+    __name__, submod_attrs={"server": ["build_app"], "settings": ["PageSettings"]}
 )

@@ -9,11 +9,15 @@ import gradio as gr
 
 from models.clips.tables import GRADES, METADATA_COLUMNS, TASKS
 from models.errors import InputError
-from models.page.answer_tables import TABLE_FILE, Named, batch_from_files, batch_from_folder
 from models.page.html import batch_html, escape, message_html, result_html, thresholds_html
-from models.page.service import LONGEST_TYPED_TEXT, AnswerTable, PageSettings, Service
-from models.page.thresholds import Thresholds
-from models.page.uploads import KEEP_SECONDS, Uploads
+from models.page.pictures import picture_of
+from models.page.settings import PageSettings
+from models.service.answer_tables import TABLE_FILE, Named, batch_from_files, batch_from_folder
+from models.service.asking import LONGEST_TEXT
+from models.service.batching import Busy
+from models.service.service import AnswerTable, Service
+from models.service.thresholds import Thresholds
+from models.service.uploads import KEEP_SECONDS, Uploads
 from models.speech.audio import Waveform
 
 TITLE = "Right or wrong? Scoring spoken answers"
@@ -104,7 +108,7 @@ def _one_answer(handlers: "_Handlers", low: gr.Slider, high: gr.Slider) -> None:
             )
             audio = _only_sent(audio, handlers.uploads, _sent_recording)
             text = gr.Textbox(
-                label="Expected text", placeholder="we like to play", max_length=LONGEST_TYPED_TEXT, max_lines=2
+                label="Expected text", placeholder="we like to play", max_length=LONGEST_TEXT, max_lines=2
             )
             task = gr.Dropdown(_TASK_CHOICES, value=TASKS[-1], label="Task")
             grade = gr.Radio(_GRADE_CHOICES, value=GRADES[1], label="Grade")
@@ -174,9 +178,10 @@ class _Handlers:
             if waveform is None:
                 raise InputError("record or upload an answer first")
             thresholds = _thresholds(low, high)
-            result = self.service.score_one(waveform, text or "", task, grade, thresholds)
-            return result_html(result, thresholds), waveform, None
-        except InputError as error:
+            result = self.service.score(waveform, text or "", task, grade, thresholds)
+            shown = result_html(result, thresholds, self.service.expected_sound(result.answer), *picture_of(result))
+            return shown, waveform, None
+        except (InputError, Busy) as error:
             return message_html(str(error)), waveform, None
         finally:
             if sent is not None:

@@ -13,8 +13,8 @@ import pandas as pd
 import soundfile
 
 from models.localize.result import Unit
-from models.page.service import Explanation, Result, to_csv
-from models.page.thresholds import WORDS, Thresholds, explain_thresholds
+from models.service.service import Result, to_csv
+from models.service.thresholds import WORDS, Thresholds, explain_thresholds
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform
 
 SHOWN_ROWS = 20  # of a batch; the rest is in the file
@@ -39,16 +39,27 @@ def thresholds_html(thresholds: Thresholds, figures: Mapping[str, Any]) -> str:
     return f"<p>{escape(explain_thresholds(thresholds, figures))}</p>"
 
 
-def result_html(result: Result, thresholds: Thresholds) -> str:
-    """One scored answer."""
-    notes = "".join(f'<p class="stc-note">{escape(note)}</p>' for note in result.notes)
+def result_html(
+    result: Result, thresholds: Thresholds, reference: Waveform | None, picture_png: bytes | None, note: str = ""
+) -> str:
+    """One scored answer.
+
+    Parameters
+    ----------
+    reference : float32 [shape=(n,)]
+        What was expected, at 16 kHz, where it can be heard.
+    note
+        Why there is no picture.
+    """
+    notes = "".join(f'<p class="stc-note">{escape(each)}</p>' for each in (*result.notes, note) if each)
+    expected = "" if reference is None else _sound("What was expected", reference)
     return (
         '<section class="stc-box" aria-live="polite" aria-label="Result">'
         f'<p class="stc-verdict stc-{result.verdict}"><span aria-hidden="true">{_SIGNS[result.verdict]}</span> '
         f"{escape(WORDS[result.verdict])}</p>"
         f"<p>Probability that the answer was right: <strong>{_percent(result.probability)}</strong></p>"
-        f"{_scale(result.probability, thresholds)}{notes}{_explanation(result)}"
-        f'<div class="stc-sounds">{_sound("The answer", result.response)}{_sound("What was expected", result.reference)}</div>'
+        f"{_scale(result.probability, thresholds)}{notes}{_explanation(result, picture_png)}"
+        f'<div class="stc-sounds">{_sound("The answer", result.response)}{expected}</div>'
         "</section>"
     )
 
@@ -81,18 +92,17 @@ def wav_url(waveform: Waveform) -> str:
     return f"data:audio/wav;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
-def _explanation(result: Result) -> str:
-    explanation = result.explanation
-    if explanation is None:
+def _explanation(result: Result, picture_png: bytes | None) -> str:
+    if result.localization is None:
         return f'<p class="stc-words">{escape(result.answer.text)}</p>'
-    return f"{words_html(explanation.units)}{_picture(explanation)}"
+    return f"{words_html(result.localization.units)}{_picture(result.localization.units, picture_png)}"
 
 
-def _picture(explanation: Explanation) -> str:
-    if explanation.picture_png is None:
+def _picture(units: Sequence[Unit], picture_png: bytes | None) -> str:
+    if picture_png is None:
         return ""
-    told = ", ".join(f"{unit.text}: {_KINDS.get(unit.kind, unit.kind)}" for unit in explanation.units)
-    encoded = base64.b64encode(explanation.picture_png).decode()
+    told = ", ".join(f"{unit.text}: {_KINDS.get(unit.kind, unit.kind)}" for unit in units)
+    encoded = base64.b64encode(picture_png).decode()
     alt = f"Spectrogram of the answer with the words above it: {told}"
     return f'<div class="stc-picture"><img alt="{escape(alt)}" src="data:image/png;base64,{encoded}"></div>'
 

@@ -1,10 +1,7 @@
 """The server around the page: where uploads go, who may ask, and that nothing leaves this computer."""
 
-import asyncio
 import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 # Read when Gradio is imported, in models/page/form.py: no figures about its use, no look at newer versions.
@@ -18,13 +15,12 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from models.errors import InputError
-from models.page.answer_tables import MOST_CLIPS
 from models.page.html import CSS
-from models.page.service import PageSettings, Service
-from models.page.uploads import Uploads, limited, too_large
+from models.page.settings import PageSettings
+from models.service.answer_tables import MOST_CLIPS
+from models.service.service import Service
+from models.service.uploads import LOCAL_HOSTS, Uploads, limited, sweeping, too_large
 
-LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
-_SWEEP_SECONDS = 60.0
 _PIECE_BYTES = 1 << 20
 _DRAINED = 5  # times the largest upload
 # The page may load nothing from elsewhere, send nothing elsewhere, and not be framed by another.
@@ -59,7 +55,7 @@ def build_app(service: Service, uploads: Uploads, settings: PageSettings, host: 
     from models.page.form import build_page
 
     page = build_page(service, uploads, settings)
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_sweeping(uploads))
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=sweeping(uploads))
     if host in LOCAL_HOSTS:  # another name for this address is a trick to read it from a stranger's page
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL_HOSTS, "testserver"])
     app.middleware("http")(_with_headers)
@@ -83,19 +79,6 @@ def build_app(service: Service, uploads: Uploads, settings: PageSettings, host: 
         mcp_server=False,
         enable_monitoring=False,
     )
-
-
-def free_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens there, taken before anything slow is loaded."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        raise InputError(f"--host {host} --port {port}: can't be served on ({error.strerror}); give another") from error
-    return listening
 
 
 def _receiver(uploads: Uploads, known: set[str]) -> Callable[[Request], Awaitable[Response]]:
@@ -159,24 +142,3 @@ async def _with_headers(request: Request, call_next: Callable[[Request], Awaitab
     response = await call_next(request)
     response.headers.update(_HEADERS)
     return response
-
-
-def _sweeping(uploads: Uploads) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Delete forgotten files for as long as the page is served."""
-
-    async def sweep_again_and_again() -> None:
-        while True:
-            uploads.sweep()
-            await asyncio.sleep(_SWEEP_SECONDS)
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(sweep_again_and_again())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    return lifespan

@@ -1,4 +1,5 @@
-"""Audio files in and out: any format, rate and channel count that libsndfile reads; 16 kHz mono float32 inside."""
+"""Audio files in and out: any format that libsndfile reads, and what browsers record, at any rate and channel count; 16 kHz mono
+float32 inside."""
 
 import io
 import os
@@ -47,9 +48,9 @@ def read_audio(path: Path, max_seconds: float | None = None, content: bytes | No
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def read_answer(path: Path, max_seconds: float | None = None) -> Waveform:
+def read_answer(path: Path, max_seconds: float | None = None, content: bytes | None = None) -> Waveform:
     """As `read_audio`; raises InputError too where it is no answer, being silent or too short."""
-    waveform = read_audio(path, max_seconds)
+    waveform = read_audio(path, max_seconds, content)
     try:
         check_is_answer(waveform)
     except InputError as error:

@@ -11,6 +11,7 @@ from models.errors import InputError
 from models.speech.containers import with_true_sizes
 from models.speech.mpeg import is_mpeg, with_true_length
 from models.speech.ogg import flac_links, ogg_links
+from models.speech.recorders import CAF, decode_recorded, kind_of_recorder
 
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
 LONGEST_SECONDS = 600  # far beyond any answer
@@ -45,6 +46,9 @@ def decode(content: bytes, max_seconds: float | None = None) -> list[Sound]:
     InputError
         Where the sound breaks off, or is so large that it is no answer.
     """
+    kind = kind_of_recorder(content)
+    if kind is not None and not (kind == CAF and _is_libsndfiles(with_true_sizes(content))):
+        return [_decode_recorded(content, kind, max_seconds)]
     sounds, left = list[Sound](), max_seconds
     for part in _parts(content):
         sounds.append(_decode_part(part, left))
@@ -55,6 +59,21 @@ def decode(content: bytes, max_seconds: float | None = None) -> list[Sound]:
         if seconds > LONGEST_SECONDS or sum(sound.samples.size for sound in sounds) > MOST_SAMPLES:
             raise InputError(f"more than {seconds:.0f} s, in parts, is too long for an answer; cut it")
     return sounds
+
+
+def _is_libsndfiles(content: bytes) -> bool:
+    """Of a kind of file that may hold sound in formats that libsndfile does not know."""
+    try:
+        return bool(soundfile.info(io.BytesIO(content)).frames >= 0)
+    except soundfile.LibsndfileError:
+        return False
+
+
+def _decode_recorded(content: bytes, kind: str, max_seconds: float | None) -> Sound:
+    longest = LONGEST_SECONDS + 1 if max_seconds is None else max_seconds
+    samples, rate_hz = decode_recorded(content, kind, longest, MOST_SAMPLES)
+    _check_size(len(samples), samples.shape[1], rate_hz)
+    return Sound(samples, rate_hz)
 
 
 def _parts(content: bytes) -> list[bytes]:

@@ -16,7 +16,7 @@ from fakes import INFER, ROOT, TRAIN, Script, snapshot
 
 from models.base.files import sole_writer
 from models.errors import InputError
-from models.page.uploads import Uploads
+from models.service.uploads import Uploads
 
 HOLD = """
 import sys, time

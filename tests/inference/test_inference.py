@@ -22,12 +22,13 @@ from models.base.compute import compute_each
 from models.base.files import sha256_of_file
 from models.clips import dataset
 from models.clips.tables import read_test_table, utterances
-from models.ensemble.checkpoint import save_checkpoint
+from models.ensemble.checkpoint import Checkpoint, save_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry
 from models.ensemble.metrics import sigmoid
 from models.ensemble.rebuild import rebuild_network
 from models.errors import InputError
 from models.inference import chunk, scoring
+from models.inference.networks import KeptNetworks
 from models.inference.scoring import Member, chunk_clips, load_members, score_clips
 from models.network.aligned import AlignedNetwork
 from models.network.build import pretrained_network
@@ -199,7 +200,7 @@ def test_features_are_computed_once_and_few_are_held(
     original_features, original_score = dataset.log_mel, scoring.score_chunk
     monkeypatch.setattr(dataset, "log_mel", lambda *a: computed.append(1) or original_features(*a))
     monkeypatch.setattr(
-        scoring, "score_chunk", lambda m, n, d, c, *a: held.append(len(c)) or original_score(m, n, d, c, *a)
+        scoring, "score_chunk", lambda m, w, n, d, c, *a: held.append(len(c)) or original_score(m, w, n, d, c, *a)
     )
     table, folder, references = clips
     many = pd.concat([table] * 5, ignore_index=True)
@@ -328,3 +329,20 @@ def test_scores_that_are_not_finite_are_never_written(
     checkpoint.weights["encoder.conv1.weight"].fill_(float("nan"))
     with pytest.raises(InputError, match="model2s_0"):
         score_clips([Member(checkpoint, 4, 1.0)], *clips, CPU, "fp32", 0)
+
+
+def test_networks_are_built_once_and_kept_while_they_fit(encoder_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second would be one too many here: it is built anew each time, and scores the same."""
+    built: list[str] = []
+
+    def build(checkpoint: Checkpoint, device: torch.device) -> object:
+        built.append(checkpoint.file_name)
+        return rebuild_network(checkpoint, device)
+
+    monkeypatch.setattr("models.inference.networks.rebuild_network", build)
+    first, second = (trained_checkpoint(encoder_dir, fold=fold) for fold in (0, 1))
+    size = sum(4 * tensor.numel() for tensor in first.weights.values())
+    kept = KeptNetworks(CPU, "fp32", most_bytes=size + size // 2)
+    assert kept(first) is kept(first)
+    assert kept(second) is not kept(second)
+    assert built == ["model2s_0.pth", "model2s_1.pth", "model2s_1.pth"]

@@ -24,8 +24,9 @@ from models.ensemble.checkpoint import load_checkpoint, save_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry, read_config, write_config
 from models.errors import InputError
 from models.inference.answers import Answer
+from models.inference.hearing import PartlyHeard
 from models.inference.published import CONFIG_FILE
-from models.inference.scorer import CACHE_VARIABLE, PartlyHeard, Scorer
+from models.inference.scorer import CACHE_VARIABLE, Scorer
 from models.inference.scoring import Member
 from models.speech.options import VoiceOptions
 from models.speech.references import read_identity, reference_path

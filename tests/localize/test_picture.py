@@ -84,18 +84,19 @@ def test_a_picture_that_fails_costs_no_clip(no_pictures: None, work: Path, scrip
 
 def test_a_picture_that_fails_costs_no_score(no_pictures: None, work: Path, tmp_path: Path) -> None:
     from models.inference.scorer import Scorer
-    from models.page.explain import make_explain
-    from models.page.service import Service
-    from models.page.thresholds import Thresholds
+    from models.page.pictures import picture_of
+    from models.service.service import Service
+    from models.service.thresholds import Thresholds
 
     scorer = Scorer.from_config(
         work / "model_configs.pkl", work / "tts_data", device="cpu", precision="fp32", cache_dir=tmp_path / "cache"
     )
     waveform = tone(1.0, 300, np.random.default_rng(0))
-    service = Service(scorer, 10, make_explain(scorer))
-    result = service.score_one(waveform, "cat", "blending", "1", Thresholds())
+    service = Service(scorer, 10)
+    result = service.score(waveform, "cat", "blending", "1", Thresholds())
+    service.close()
     assert 0 < result.probability < 1
-    assert result.explanation is not None
-    assert result.explanation.picture_png is None
-    assert result.explanation.units
-    assert any("picture" in note for note in result.notes)
+    assert result.localization is not None
+    picture, note = picture_of(result)
+    assert picture is None
+    assert "picture" in note

@@ -16,10 +16,12 @@ pytest.importorskip("gradio", reason="the page's package, gradio, is not install
 from models.errors import InputError
 from models.inference.scorer import CACHE_VARIABLE, Scorer
 from models.page.form import _Handlers, _only_sent
-from models.page.server import build_app, free_socket
-from models.page.service import PageSettings, Service
-from models.page.thresholds import Thresholds
-from models.page.uploads import Uploads
+from models.page.server import build_app
+from models.page.settings import PageSettings
+from models.service.options import free_socket
+from models.service.service import Service
+from models.service.thresholds import Thresholds
+from models.service.uploads import Uploads
 from models.speech.audio import write_wav
 
 pytestmark = pytest.mark.slow
@@ -33,10 +35,12 @@ def uploads() -> Iterator[Uploads]:
 
 
 @pytest.fixture
-def service(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
+def service(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     scorer = Scorer.from_config(prepared / "model_configs.pkl", prepared / "tts_data", device="cpu", precision="fp32")
-    return Service(scorer, max_seconds=5)
+    made = Service(scorer, max_seconds=5)
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -1,17 +1,20 @@
 """Files that a visitor sends: capped in size, named by the server alone, and not kept."""
 
+import asyncio
 import os
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from models.base.locks import take_lock
 from models.errors import InputError
 
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")  # names of this computer, for itself
+_SWEEP_SECONDS = 60.0
 KEEP_SECONDS = 600.0  # what was sent and never scored is deleted after so long
 _SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".au", ".webm", ".m4a", ".csv", ".zip")
 _OTHER_SUFFIX = ".bin"
@@ -81,3 +84,24 @@ def too_large(max_bytes: int) -> InputError:
     return InputError(
         f"more than {max_bytes / 1e6:g} MB were sent; send less, or start the page with a higher --max_upload_mb"
     )
+
+
+def sweeping(uploads: Uploads) -> Callable[[object], AbstractAsyncContextManager[None]]:
+    """Delete forgotten files for as long as an application runs: what it calls its lifespan."""
+
+    async def sweep_again_and_again() -> None:
+        while True:
+            uploads.sweep()
+            await asyncio.sleep(_SWEEP_SECONDS)
+
+    @asynccontextmanager
+    async def lifespan(app: object) -> AsyncIterator[None]:
+        task = asyncio.create_task(sweep_again_and_again())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    return lifespan

@@ -1,4 +1,4 @@
-"""The page's coloured words and picture, from localisation. Run: .venv/bin/python -m pytest tests/page/test_app_explain.py"""
+"""Which word went wrong, as page and API tell it. Run: .venv/bin/python -m pytest tests/service/test_explain.py"""
 
 import re
 from dataclasses import replace
@@ -15,7 +15,9 @@ from models.inference.scorer import Scorer
 from models.inference.scoring import Member
 from models.localize.result import Unit
 from models.page.html import words_html
-from models.page.thresholds import Thresholds
+from models.service.explain import Explainer
+from models.service.service import Service
+from models.service.thresholds import Thresholds
 from models.speech.audio import read_audio
 
 
@@ -35,60 +37,54 @@ def test_words_stay_apart_for_who_copies_or_hears_them() -> None:
     assert text.split()[:2] == ["my", "&lt;b&gt;different"]
 
 
+def alone(scorer: Scorer, member: Member, tmp_path: Path) -> Scorer:
+    return Scorer(Published([member], scorer.published.voice, {}), "cpu", "fp32", tmp_path / "cache")
+
+
 @pytest.mark.slow
 def test_every_expected_word_is_scored_and_drawn(work: Path, tmp_path: Path) -> None:
     """Here by a joint model, which is asked about pieces of the text."""
     pytest.importorskip("matplotlib")
-    from models.page.explain import make_explain
-    from models.page.service import Service
+    from models.page.pictures import picture_of
 
-    scorer = scorer_of(work, tmp_path)
     waveform = np.tile(read_audio(next((work / "data").glob("test*.wav"))), 4)
-    explain = make_explain(scorer)
-    found = explain(scorer, Answer(waveform, "it  is cold", "sentence_repetition", "1"), 0.5)
-    assert [unit.text for unit in found.units if unit.kind != "inserted"] == ["it", "is", "cold"]
-    assert all(0 <= unit.score <= 1 for unit in found.units)
-    assert found.picture_png is not None
-    assert found.picture_png[:4] == b"\x89PNG"
-    result = Service(scorer, 10, explain).score_one(waveform, "it is cold", "sentence_repetition", "1", Thresholds())
-    assert result.explanation is not None
-    assert len(result.explanation.units) >= 3
+    service = Service(scorer_of(work, tmp_path), 10)
+    result = service.score(waveform, "it  is cold", "sentence_repetition", "1", Thresholds())
+    service.close()
+    assert result.localization is not None
+    assert [unit.text for unit in result.localization.expected_units] == ["it", "is", "cold"]
+    assert all(0 <= unit.score <= 1 for unit in result.localization.units)
+    picture, note = picture_of(result)
+    assert (picture or b"")[:4] == b"\x89PNG"
+    assert note == ""
 
 
 def test_a_verifier_explains_without_a_reference(work: Path, encoder_dir: Path, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    from models.page.explain import make_explain
-    from models.page.service import Service
-
     untaught, taught = (
         Member(trained_checkpoint(encoder_dir, name), 4, 0.5) for name in ("verifymodel", "taughtmodel")
     )
     scorer = scorer_of(work, tmp_path)
-
-    def alone(member: Member) -> Scorer:
-        return Scorer(Published([member], scorer.published.voice, {}), "cpu", "fp32", tmp_path / "cache")
-
-    assert make_explain(alone(untaught)) is None
     waveform = read_audio(next((work / "data").glob("test*.wav")))
-    service = Service(alone(taught), 10, make_explain(alone(taught)))
-    result = service.score_one(waveform, "it is cold", "sentence_repetition", "1", Thresholds())
+    assert Explainer(alone(scorer, untaught, tmp_path)).explain(Answer(waveform, "it is cold", "blending", "1")) is None
+    service = Service(alone(scorer, taught, tmp_path), 10)
+    result = service.score(waveform, "it is cold", "sentence_repetition", "1", Thresholds())
+    service.close()
     assert 0 < result.probability < 1
-    assert result.explanation is not None
-    assert [unit.text for unit in result.explanation.units if unit.kind != "inserted"] == ["it", "is", "cold"]
+    assert result.localization is not None
+    assert [unit.text for unit in result.localization.expected_units] == ["it", "is", "cold"]
+    assert not list((tmp_path / "cache").glob("*.wav"))  # nothing had to be spoken
 
 
 def test_single_words_are_explained_by_another_model(work: Path, encoder_dir: Path, tmp_path: Path) -> None:
     """By the joint one in syllables; sentences by the verifier beside it."""
-    pytest.importorskip("matplotlib")
-    from models.page.explain import make_explain
-
     scorer = scorer_of(work, tmp_path)
     members = [Member(trained_checkpoint(encoder_dir, "taughtmodel"), 4, 0.5), scorer.published.members[0]]
     both = Scorer(Published(members, scorer.published.voice, {}), "cpu", "fp32", tmp_path / "cache")
-    explain = make_explain(both)
-    assert explain is not None
+    explainer = Explainer(both)
     waveform = np.tile(read_audio(next((work / "data").glob("test*.wav"))), 4)
-    word = explain(both, Answer(waveform, "napkin", "blending", "1"), 0.5)
-    assert [unit.text for unit in word.units if unit.kind != "inserted"] == ["nap", "kin"]
-    words = explain(both, Answer(waveform, "it is cold", "sentence_repetition", "1"), 0.5)
-    assert [unit.text for unit in words.units if unit.kind != "inserted"] == ["it", "is", "cold"]
+    word = explainer.explain(Answer(waveform, "napkin", "blending", "1"))
+    assert word is not None
+    assert [unit.text for unit in word.expected_units] == ["nap", "kin"]
+    words = explainer.explain(Answer(waveform, "it is cold", "sentence_repetition", "1"))
+    assert words is not None
+    assert [unit.text for unit in words.expected_units] == ["it", "is", "cold"]

@@ -1,14 +1,14 @@
 """Probabilities in plain words, with what a review costs and gains.
 
-Run: .venv/bin/python -m pytest tests/page/test_verdict.py
+Run: .venv/bin/python -m pytest tests/service/test_verdict.py
 """
 
 import pytest
 from fakes import checkpoints
 
 from models.errors import InputError
-from models.page.thresholds import Thresholds, explain_thresholds, judge
 from models.report.figures import ensemble_figures
+from models.service.thresholds import Thresholds, explain_thresholds, judge
 
 
 @pytest.mark.parametrize(

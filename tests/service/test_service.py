@@ -1,10 +1,9 @@
-"""What stands behind the page, without the page: uploads, answers, batches, and the HTML that is shown.
+"""What stands behind page and API, without them: uploads, answers, tables.
 
-Run: .venv/bin/python -m pytest tests/page/test_serving.py
+Run: .venv/bin/python -m pytest tests/service/test_service.py
 """
 
 import asyncio
-import base64
 import io
 import os
 import re
@@ -14,8 +13,6 @@ import time
 import unicodedata
 import zipfile
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -25,25 +22,16 @@ import soundfile
 from fakes import NO_ANSWERS, ROOT, snapshot, tone
 
 from models.clips.tables import read_test_table
+from models.ensemble.checkpoint import Checkpoint
+from models.ensemble.rebuild import rebuild_network
 from models.errors import InputError
 from models.inference.answers import Answer
 from models.inference.scorer import CACHE_VARIABLE, Scorer
-from models.page.answer_tables import batch_from_files, batch_from_folder
-from models.page.html import batch_html, message_html, result_html, wav_url, words_html
-from models.page.service import Explanation, Result, Service, check_text, to_csv
-from models.page.thresholds import Thresholds
-from models.page.uploads import Uploads, limited
-
-ATTACK = """<img src=x onerror="alert(1)">'"`${alert(2)}{{alert(3)}}"""
-
-
-@dataclass(frozen=True)
-class Word:
-    text: str
-    kind: str
-    score: float
-    start_seconds: float | None = 0.1
-    end_seconds: float | None = 0.4
+from models.service.answer_tables import batch_from_files, batch_from_folder
+from models.service.asking import check_text
+from models.service.service import Service, to_csv
+from models.service.thresholds import Thresholds
+from models.service.uploads import Uploads, limited
 
 
 @pytest.fixture
@@ -54,10 +42,12 @@ def uploads() -> Iterator[Uploads]:
 
 
 @pytest.fixture
-def service(work: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
+def service(work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     monkeypatch.setenv(CACHE_VARIABLE, str(work / "cache"))
     scorer = Scorer.from_config(work / "model_configs.pkl", work / "tts_data", device="cpu", precision="fp32")
-    return Service(scorer, max_seconds=5)
+    made = Service(scorer, max_seconds=5)
+    yield made
+    made.close()
 
 
 def send(uploads: Uploads, name: str, content: bytes) -> tuple[str, Path]:
@@ -126,7 +116,7 @@ def test_what_is_forgotten_is_swept(uploads: Uploads) -> None:
 
 def test_what_a_killed_page_left_is_deleted_by_the_next(uploads: Uploads) -> None:
     """And not what a page that is alive holds."""
-    code = "import os; from models.page.uploads import Uploads; print(Uploads(1).folder, flush=True); os.kill(os.getpid(), 9)"
+    code = "import os; from models.service.uploads import Uploads; print(Uploads(1).folder, flush=True); os.kill(os.getpid(), 9)"
     killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     left = Path(killed.stdout.strip())
     assert left.is_dir()
@@ -157,15 +147,14 @@ def test_more_than_allowed_stops_at_once() -> None:
 
 def test_an_answer_is_scored_as_the_scorer_does(service: Service, work: Path) -> None:
     file = work / "data/test0.wav"
-    result = service.score_one(
-        service.hear(file), "  we like\tto play ", "sentence_repetition", "1", Thresholds(0.0, 1.0)
-    )
+    result = service.score(service.hear(file), "  we like\tto play ", "sentence_repetition", "1", Thresholds(0.0, 1.0))
     assert result.probability == pytest.approx(
         service.scorer.score(file, "we like to play", "sentence_repetition", "1"), abs=1e-9
     )
-    assert (result.verdict, result.answer.text, result.explanation) == ("review", "we like to play", None)
+    assert (result.verdict, result.answer.text) == ("review", "we like to play")
+    assert result.accepted == (("we like to play", result.probability),)
     reference = service.scorer.references(["we like to play"])["we like to play"]
-    np.testing.assert_array_equal(result.reference, reference)
+    np.testing.assert_array_equal(service.expected_sound(result.answer), reference)
 
 
 @pytest.mark.parametrize(
@@ -206,14 +195,14 @@ def test_texts_that_are_refused(text: str) -> None:
 
 def test_a_text_that_the_voice_cannot_speak(service: Service, work: Path) -> None:
     with pytest.raises(InputError, match="says nothing"):
-        service.score_one(service.hear(work / "data/test0.wav"), "...", "deletion", "KG", Thresholds())
+        service.score(service.hear(work / "data/test0.wav"), "...", "deletion", "KG", Thresholds())
 
 
 @pytest.mark.parametrize("kind", NO_ANSWERS)
 def test_what_is_no_answer_is_not_scored(kind: str, service: Service, uploads: Uploads, tmp_path: Path) -> None:
     """One by one and among many, with the same words as infer.py and localize.py have."""
     with pytest.raises(InputError, match="record it again") as alone:
-        service.score_one(NO_ANSWERS[kind], "cat", "blending", "KG", Thresholds())
+        service.score(NO_ANSWERS[kind], "cat", "blending", "KG", Thresholds())
     soundfile.write(tmp_path / "a.wav", NO_ANSWERS[kind], 16_000, subtype="FLOAT")
     with pytest.raises(InputError, match=re.escape(str(alone.value))):
         service.hear(tmp_path / "a.wav")
@@ -225,14 +214,14 @@ def test_what_is_no_answer_is_not_scored(kind: str, service: Service, uploads: U
 
 
 def test_overlong_answers_are_doubted(service: Service) -> None:
-    long = service.score_one(tone(4.5, 300, np.random.default_rng(0)), "cat", "blending", "KG", Thresholds())
-    reference = len(long.reference) / 16_000
+    long = service.score(tone(4.5, 300, np.random.default_rng(0)), "cat", "blending", "KG", Thresholds())
+    reference = len(service.expected_sound(long.answer)) / 16_000
     assert (
         f"Only the first {4 - reference:.3g} s of the recording's 4.5 s" in long.notes[0]
     )  # heard after the reference
-    near = service.score_one(tone(3.9, 300, np.random.default_rng(0)), "cat", "blending", "KG", Thresholds())
+    near = service.score(tone(3.9, 300, np.random.default_rng(0)), "cat", "blending", "KG", Thresholds())
     assert "recording's 3.9 s" in near.notes[0]
-    fine = service.score_one(tone(1, 300, np.random.default_rng(0)), "cat", "blending", "KG", Thresholds())
+    fine = service.score(tone(1, 300, np.random.default_rng(0)), "cat", "blending", "KG", Thresholds())
     assert fine.notes == ()
 
 
@@ -241,33 +230,33 @@ LONG_TEXT = "she has a red hat and he has a blue coat and they go to the big hou
 
 def test_what_the_reference_leaves_no_room_for_is_not_scored(service: Service, uploads: Uploads) -> None:
     with pytest.raises(InputError, match="nothing of the answer is heard"):
-        service.score_one(tone(2.0, 300, np.random.default_rng(0)), LONG_TEXT, "blending", "KG", Thresholds())
+        service.score(tone(2.0, 300, np.random.default_rng(0)), LONG_TEXT, "blending", "KG", Thresholds())
     table = table_of(["a.wav", "b.wav", "c.wav"], [LONG_TEXT, "cat", "cat"])
     files = {"t.csv": table, "a.wav": sound(), "b.wav": sound(4.5), "c.wav": sound()}
     with batch_from_files([send(uploads, name, content) for name, content in files.items()], uploads) as batch:
         found = service.score_many(batch, Thresholds())
     assert found["probability"].notna().tolist() == [False, True, True]
     assert "nothing of the answer" in found["problem"][0]
-    assert "only the first" in found["note"][1]
+    assert "Only the first" in found["note"][1]
     assert found["problem"].tolist()[1:] == ["", ""]
     assert found["note"].tolist()[::2] == ["", ""]
 
 
-def test_an_explanation_is_asked_for_and_may_fail(service: Service, work: Path) -> None:
-    waveform, asked = service.hear(work / "data/test0.wav"), []
+def test_where_the_explanation_fails_the_score_is_told(
+    service: Service, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waveform = service.hear(work / "data/test0.wav")
+    result = service.score(waveform, "we like", "sentence_repetition", "1", Thresholds())
+    assert result.localization is not None
+    assert [unit.text for unit in result.localization.expected_units] == ["we", "like"]
 
-    def explain(scorer: Scorer, answer: Answer, probability: float) -> Explanation:
-        asked.append((scorer, answer.text, probability))
-        if answer.text == "dog":
-            raise InputError("too short to look into")
-        return Explanation([Word("cat", "right", 0.9)], b"picture")
+    def fail(*_: object) -> None:
+        raise InputError("too short to look into")
 
-    explaining = Service(service.scorer, 5, explain)
-    result = explaining.score_one(waveform, "cat", "blending", "KG", Thresholds())
-    assert asked == [(service.scorer, "cat", result.probability)]
-    assert result.explanation is not None
-    failed = explaining.score_one(waveform, "dog", "blending", "KG", Thresholds())
-    assert failed.explanation is None
+    monkeypatch.setattr("models.service.explain.localize", fail)
+    failed = service.score(waveform, "we like", "sentence_repetition", "1", Thresholds())
+    assert failed.localization is None
+    assert failed.probability == pytest.approx(result.probability, abs=1e-6)
     assert "too short to look into" in failed.notes[-1]
 
 
@@ -418,96 +407,27 @@ def test_folders_elsewhere_are_refused(work: Path, name: str) -> None:
         batch_from_folder(work / "root", name)
 
 
-# What is shown
+# Networks
 
 
-class Seen(HTMLParser):
-    """The tags with their attributes, and the text, as a browser would take them."""
+def test_each_network_is_built_once(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For scoring, and the most suitable one to be asked about words."""
+    built: list[str] = []
+    for module in ("models.inference.networks", "models.localize.model"):
 
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(html)
+        def build(checkpoint: Checkpoint, device: object, module: str = module) -> object:
+            built.append(f"{module} {checkpoint.file_name}")
+            return rebuild_network(checkpoint, device)  # type: ignore[arg-type]
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def make_result(text: str, explanation: Explanation | None = None, probability: float = 0.6) -> Result:
-    waveform = np.sin(np.arange(1_600, dtype=np.float32) / 10)
-    answer = Answer(waveform, text, "blending", "KG")
-    return Result(probability, "review", answer, waveform, waveform / 2, explanation, (text,))
-
-
-def test_nothing_that_a_visitor_types_becomes_markup() -> None:
-    """Neither as HTML nor in the template syntax of the page; and it is shown as it was typed."""
-    units = [Word(ATTACK, kind, 0.5) for kind in ("right", "missing", "inserted", "different", ATTACK)]
-    table = pd.DataFrame([[ATTACK, "blending", ATTACK, "KG", 0.5, "review", ATTACK]])
-    table.columns = ["filename", "task", "expected_text", "grade", "probability", "verdict", "problem"]
-    pages = [
-        result_html(make_result(ATTACK), Thresholds()),
-        result_html(make_result("x", Explanation(units, b"png")), Thresholds()),
-        batch_html(table),
-        message_html(ATTACK),
+        monkeypatch.setattr(f"{module}.rebuild_network", build)
+    options = {"device": "cpu", "precision": "fp32", "cache_dir": work / "cache"}
+    service = Service(Scorer.from_config(work / "model_configs.pkl", work / "tts_data", **options), max_seconds=5)
+    for _ in range(3):
+        service.score(service.hear(work / "data/test0.wav"), "cat", "blending", "1", Thresholds())
+    service.score_many(batch_from_folder(work, "data"), Thresholds())
+    service.close()
+    assert sorted(built) == [
+        "models.inference.networks model2s_0.pth",
+        "models.inference.networks model2s_1.pth",
+        "models.localize.model model2s_0.pth",
     ]
-    for html in pages:
-        seen = Seen(html)
-        assert ATTACK in seen.text or ATTACK in str(seen.tags)
-        assert {tag for tag, _ in seen.tags} <= set(
-            "section p span strong div b figure figcaption audio small img a table thead tbody tr th td".split()
-        )
-        assert not any(name.startswith("on") for _, attributes in seen.tags for name in attributes)
-        assert not any(
-            address and not address.startswith("data:")
-            for _, tag in seen.tags
-            for address in (tag.get("src"), tag.get("href"))
-        )
-        assert "${" not in html
-        assert "{{" not in html
-
-
-def test_the_result_holds_both_sounds_and_the_words() -> None:
-    picture = b"\x89PNG something"
-    units = [Word("we", "right", 0.95), Word("like", "missing", 0.1), Word("", "inserted", 0.2)]
-    result = make_result("we like", Explanation(units, picture))
-    html = result_html(result, Thresholds())
-    seen = Seen(html)
-    sounds = [attributes for tag, attributes in seen.tags if tag == "audio"]
-    assert [tag["aria-label"] for tag in sounds] == ["The answer", "What was expected"]
-    waveform, rate_hz = soundfile.read(io.BytesIO(base64.b64decode(str(sounds[0]["src"]).partition(",")[2])))
-    assert rate_hz == 16_000
-    np.testing.assert_allclose(waveform, result.response, atol=1e-4)
-    image = next(attributes for tag, attributes in seen.tags if tag == "img")
-    assert base64.b64decode(str(image["src"]).partition(",")[2]) == picture
-    assert "like: missing" in str(image["alt"])
-    assert "Uncertain: please review" in seen.text
-    assert "60 %" in seen.text
-    assert "likemissing" in seen.text  # said in words, not by colour alone
-    colours = re.findall(r"hsl\((\d+)", words_html(units))
-    assert [int(colour) for colour in colours] == [114, 12, 24]
-
-
-@pytest.mark.parametrize(
-    ("probability", "shown"), [(1e-7, "0.1 %"), (0.999999, "99.9 %"), (0.5, "50 %"), (0.876, "88 %")]
-)
-def test_never_certain(probability: float, shown: str) -> None:
-    assert shown in Seen(result_html(make_result("x", probability=probability), Thresholds())).text
-
-
-def test_loud_sounds_are_clipped_not_wrapped() -> None:
-    waveform, _ = soundfile.read(io.BytesIO(base64.b64decode(wav_url(np.float32([2.0, -2.0, 0.5])).partition(",")[2])))
-    np.testing.assert_allclose(waveform, [1, -1, 0.5], atol=1e-3)
-
-
-def test_the_download_is_the_whole_table() -> None:
-    rows = [(f"{index}.wav", "blending", "Größe, „cat“", "KG", 0.5, "review", "") for index in range(50)]
-    table = pd.DataFrame(rows, columns="filename task expected_text grade probability verdict problem".split())
-    link = next(attributes for tag, attributes in Seen(batch_html(table)).tags if tag == "a")
-    assert link["download"] == "scores.csv"
-    content = base64.b64decode(str(link["href"]).partition(",")[2])
-    pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(content), keep_default_na=False), table, check_dtype=False)
-    assert len(re.findall("<tr>", batch_html(table))) == 21

@@ -1,0 +1,71 @@
+"""Scored answers as JSON."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from models.localize.result import Kind, Unit
+from models.service.identity import ModelName
+from models.service.service import Result
+from models.service.thresholds import Verdict
+from models.speech.samples import SAMPLE_RATE_HZ
+
+
+class Accepted(BaseModel):
+    text: str
+    probability: float
+
+
+class Word(BaseModel):
+    """A word of the expected text, or of a single word a syllable or phone; or what was said between, whose text is empty."""
+
+    text: str
+    kind: Kind
+    score: float = Field(
+        description="probability that it was said as expected; of something inserted, that nothing was"
+    )
+    start_seconds: float | None
+    end_seconds: float | None
+
+
+class Heard(BaseModel):
+    """What the models had to judge by."""
+
+    seconds: float = Field(description="length of the recording")
+    notes: list[str] = Field(description="sentences: what of it was not heard, or could not be told")
+
+
+class Model(BaseModel):
+    name: str
+    version: str
+
+
+class ScoredAnswer(BaseModel):
+    probability: float = Field(description="that the answer was right")
+    verdict: Verdict
+    text: str = Field(description="the accepted text that fits best; words are its")
+    accepted: list[Accepted] = Field(description="each accepted text, as they were sent")
+    unit: Literal["word", "syllable", "phone"] | None = Field(description="what the text was taken apart into")
+    words: list[Word] | None = Field(description="null where no model can tell which word went wrong")
+    heard: Heard
+    model: Model
+
+
+def as_json(result: Result, model: ModelName) -> ScoredAnswer:
+    found = result.localization
+    return ScoredAnswer(
+        probability=round(result.probability, 6),
+        verdict=result.verdict,
+        text=result.answer.text,
+        accepted=[Accepted(text=text, probability=round(score, 6)) for text, score in result.accepted],
+        unit=None if found is None else found.unit,  # type: ignore[arg-type]
+        words=None if found is None else [_word(unit) for unit in found.units],
+        heard=Heard(seconds=round(len(result.response) / SAMPLE_RATE_HZ, 3), notes=list(result.notes)),
+        model=Model(name=model.name, version=model.version),
+    )
+
+
+def _word(unit: Unit) -> Word:
+    times = (None if seconds is None else round(seconds, 3) for seconds in (unit.start_seconds, unit.end_seconds))
+    start, end = times
+    return Word(text=unit.text, kind=unit.kind, score=round(unit.score, 4), start_seconds=start, end_seconds=end)

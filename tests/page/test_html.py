@@ -1,0 +1,129 @@
+"""The HTML that the page shows. Run: .venv/bin/python -m pytest tests/page/test_html.py"""
+
+import base64
+import io
+import re
+from dataclasses import dataclass
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from models.inference.answers import Answer
+from models.localize.result import Alignment, Localization
+from models.page.html import batch_html, message_html, result_html, wav_url, words_html
+from models.service.service import Result
+from models.service.thresholds import Thresholds
+
+ATTACK = """<img src=x onerror="alert(1)">'"`${alert(2)}{{alert(3)}}"""
+REFERENCE = np.sin(np.arange(1_600, dtype=np.float32) / 20)
+
+
+@dataclass(frozen=True)
+class Word:
+    text: str
+    kind: str
+    score: float
+    start_seconds: float | None = 0.1
+    end_seconds: float | None = 0.4
+
+
+class Seen(HTMLParser):
+    """The tags with their attributes, and the text, as a browser would take them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def make_result(text: str, units: list[Word] | None = None, probability: float = 0.6) -> Result:
+    waveform = np.sin(np.arange(1_600, dtype=np.float32) / 10)
+    answer = Answer(waveform, text, "blending", "KG")
+    alignment = Alignment(np.zeros((1, 1), np.float32), "reference", 0.1, ())
+    found = Localization(text, "blocks", "word", 0.6, tuple(units or ()), (), 0.1, np.zeros((80, 10)), alignment)
+    localization = None if units is None else found
+    return Result(probability, "review", answer, ((text, probability),), waveform, localization, (text,))
+
+
+def shown(result: Result, picture: bytes | None = None, note: str = "") -> str:
+    return result_html(result, Thresholds(), REFERENCE, picture, note)
+
+
+def test_nothing_that_a_visitor_types_becomes_markup() -> None:
+    """Neither as HTML nor in the template syntax of the page; and it is shown as it was typed."""
+    units = [Word(ATTACK, kind, 0.5) for kind in ("right", "missing", "inserted", "different", ATTACK)]
+    table = pd.DataFrame([[ATTACK, "blending", ATTACK, "KG", 0.5, "review", ATTACK]])
+    table.columns = ["filename", "task", "expected_text", "grade", "probability", "verdict", "problem"]
+    pages = [
+        shown(make_result(ATTACK), note=ATTACK),
+        shown(make_result("x", units), b"png"),
+        batch_html(table),
+        message_html(ATTACK),
+    ]
+    for html in pages:
+        seen = Seen(html)
+        assert ATTACK in seen.text or ATTACK in str(seen.tags)
+        assert {tag for tag, _ in seen.tags} <= set(
+            "section p span strong div b figure figcaption audio small img a table thead tbody tr th td".split()
+        )
+        assert not any(name.startswith("on") for _, attributes in seen.tags for name in attributes)
+        assert not any(
+            address and not address.startswith("data:")
+            for _, tag in seen.tags
+            for address in (tag.get("src"), tag.get("href"))
+        )
+        assert "${" not in html
+        assert "{{" not in html
+
+
+def test_the_result_holds_both_sounds_and_the_words() -> None:
+    picture = b"\x89PNG something"
+    units = [Word("we", "right", 0.95), Word("like", "missing", 0.1), Word("", "inserted", 0.2)]
+    result = make_result("we like", units)
+    html = shown(result, picture)
+    seen = Seen(html)
+    sounds = [attributes for tag, attributes in seen.tags if tag == "audio"]
+    assert [tag["aria-label"] for tag in sounds] == ["The answer", "What was expected"]
+    waveform, rate_hz = soundfile.read(io.BytesIO(base64.b64decode(str(sounds[0]["src"]).partition(",")[2])))
+    assert rate_hz == 16_000
+    np.testing.assert_allclose(waveform, result.response, atol=1e-4)
+    image = next(attributes for tag, attributes in seen.tags if tag == "img")
+    assert base64.b64decode(str(image["src"]).partition(",")[2]) == picture
+    assert "like: missing" in str(image["alt"])
+    assert "Uncertain: please review" in seen.text
+    assert "60 %" in seen.text
+    assert "likemissing" in seen.text  # said in words, not by colour alone
+    colours = re.findall(r"hsl\((\d+)", words_html(units))
+    assert [int(colour) for colour in colours] == [114, 12, 24]
+
+
+@pytest.mark.parametrize(
+    ("probability", "told"), [(1e-7, "0.1 %"), (0.999999, "99.9 %"), (0.5, "50 %"), (0.876, "88 %")]
+)
+def test_never_certain(probability: float, told: str) -> None:
+    assert told in Seen(shown(make_result("x", probability=probability))).text
+
+
+def test_loud_sounds_are_clipped_not_wrapped() -> None:
+    waveform, _ = soundfile.read(io.BytesIO(base64.b64decode(wav_url(np.float32([2.0, -2.0, 0.5])).partition(",")[2])))
+    np.testing.assert_allclose(waveform, [1, -1, 0.5], atol=1e-3)
+
+
+def test_the_download_is_the_whole_table() -> None:
+    rows = [(f"{index}.wav", "blending", "Größe, „cat“", "KG", 0.5, "review", "") for index in range(50)]
+    table = pd.DataFrame(rows, columns="filename task expected_text grade probability verdict problem".split())
+    link = next(attributes for tag, attributes in Seen(batch_html(table)).tags if tag == "a")
+    assert link["download"] == "scores.csv"
+    content = base64.b64decode(str(link["href"]).partition(",")[2])
+    pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(content), keep_default_na=False), table, check_dtype=False)
+    assert len(re.findall("<tr>", batch_html(table))) == 21
