@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from models import base
+from models import base, inference
 from models import localize as room
 from models.base.cli import add_ensemble_arguments, make_parser, run
 from models.base.files import replace_when_done
