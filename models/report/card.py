@@ -94,6 +94,8 @@ def model_card(published: Published, choices: CardChoices) -> str:
             versions=", ".join(f"{name} {value}" for name, value in members[0].checkpoint.versions.items()),
             voice=describe_voice(plain(published.voice)),
             with_references=bool(published.references),
+            hears_references=any(member.checkpoint.recipe.layout != "text" for member in members),
+            partly=len({member.checkpoint.fold for member in members}) < members[0].checkpoint.n_folds,
             seconds=f"{max(member.checkpoint.recipe.max_seconds for member in members):g}",
             licences=_licences(published),
             unknown=_UNKNOWN,
