@@ -26,7 +26,7 @@ from experiments.word_labels import judged_words
 from models.base.cli import positive, run
 from models.base.compute import resolve_device
 from models.ensemble.metrics import Values
-from models.localize.by_tokens import TABLE, Listener, find_evidence
+from models.localize.by_tokens import Listener, find_evidence, table_name
 from models.localize.model import LoadedModel, clip_scalars
 from models.localize.unit_scores import WEIGHTS_FILE, Evidence
 from models.speech.audio import read_audio
@@ -200,7 +200,8 @@ def main() -> None:
     scaled, scales = standardise(questions)
     table = as_table(fit(scaled), scales, evidence)
     table["fitted_on"] = f"{len(questions)} texts of {len(clips)} clips of {clips['speaker'].nunique()} children"
-    write_tables(options.output, {TABLE: table})
+    width = int(next(iter(models.values())).network.encoder.config.d_model)
+    write_tables(options.output, {table_name(width): table})
 
 
 if __name__ == "__main__":

@@ -20,13 +20,13 @@ from models.localize.read_text import ReadText
 from models.localize.result import Alignment, Array, Localization, Seconds, Unit
 from models.localize.said_well import said_well
 from models.localize.spans import loud_frames, within
-from models.localize.unit_scores import UNLIKELY, Evidence, Probabilities, likeliest_kind, score_evidence
+from models.localize.unit_scores import UNLIKELY, Evidence, Probabilities, has_table, likeliest_kind, score_evidence
 from models.network.decoder import cross_attention
 from models.network.phones import FRAME_SECONDS
 from models.network.verifier import VerifierNetwork
 from models.speech.audio import Waveform
 
-TABLE = "word, tokens"
+_USUAL_WIDTH = 512  # whisper-base's; networks of another size answer on other scales
 _SUREST = 12.0  # logits beyond it say no more
 _TEXTS_AT_ONCE = 16  # of a long text there are many
 
@@ -93,7 +93,7 @@ def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, res
     listener = Listener(network, spectrum.to(model.device), clip_scalars(task, grade).to(model.device))
     words = text.split()
     found, evidence = find_evidence(listener, words)
-    probabilities = score_evidence(TABLE, evidence)
+    probabilities = score_evidence(table_of(network), evidence)
     whole = float(sigmoid(np.array([found.whole]))[0])
     if len(words) == 1:  # it is right where the answer is; without it there is no text to be asked of
         probabilities = replace(probabilities, units=np.array([[whole, 0.0, 1 - whole]]))
@@ -117,6 +117,16 @@ def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, res
         response_log_mel=spectrum.numpy(),
         alignment=_alignment(looks, owners, len(words)),
     )
+
+
+def table_of(network: VerifierNetwork) -> str:
+    """The coefficients that were fitted on networks of this size, or else those of the usual one."""
+    own = table_name(int(network.decoder.config.d_model))
+    return own if has_table(own) else table_name(_USUAL_WIDTH)
+
+
+def table_name(width: int) -> str:
+    return f"word, tokens, width {width}"
 
 
 def _seconds(frame: int, end: float) -> float:

@@ -108,6 +108,10 @@ def _best_of_others(values: Values) -> Values:
     return best
 
 
+def has_table(name: str) -> bool:
+    return name in _tables()
+
+
 def class_probabilities(table: str, part: str, features: Mapping[str, Values]) -> Values:
     """Probabilities of the classes of a part of a table: float64 [shape=(rows, classes)]."""
     return apply_coefficients(_tables()[table][part], features)

@@ -556,6 +556,7 @@ def test_weights_and_how_they_were_made_are_there() -> None:
         "phone, phones and network",
         "phone, network",
         "word, blocks",
-        "word, tokens",
+        "word, tokens, width 384",
+        "word, tokens, width 512",
         "word said well, tokens",
     } == set(content["tables"])
