@@ -92,7 +92,8 @@ def main() -> None:
                 max_wait_seconds=arguments.max_wait_seconds,
                 requests_per_minute=arguments.requests_per_minute,
             )
-            with closing(service.Service(scorer, arguments.max_seconds, arguments.max_waiting)) as scoring:
+            limits = (arguments.max_seconds, arguments.max_waiting, arguments.max_wait_seconds)
+            with closing(service.Service(scorer, *limits)) as scoring:
                 app = build_api(scoring, uploads, settings, keys, arguments.host)
                 print(
                     f"{len(scorer.published.members)} networks on {scorer.device}; http://{arguments.host}:{arguments.port}/docs"

@@ -30,6 +30,7 @@ _TITLE = "Right or wrong? Scoring spoken answers"
 _PROBLEM = {"model": ProblemDocument, "content": {problems.MEDIA_TYPE: {}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = dict.fromkeys((401, 408, 413, 422, 429, 503), _PROBLEM)
 _LINES: dict[int | str, dict[str, Any]] = {200: {"content": {batches.MEDIA_TYPE: {}}}, **_PROBLEMS}
+_WORDS = "whether to look for the word that went wrong, too, which may take several times as long as the score"
 _HUNG_UP = 499
 
 
@@ -65,11 +66,12 @@ def _add_scoring(
             list[str] | None,
             Form(description="phones of each text in ARPAbet, such as `K AY B`, where not the usual ones"),
         ] = None,
+        words: Annotated[bool, Form(description=_WORDS)] = True,
     ) -> Any:
         """Score one answer."""
         asked = (text, task, grade, settings.thresholds, pronunciation or [])
         waveform = await run_in_threadpool(_hear, service, await audio.read())
-        waiting = await run_in_threadpool(service.ask, waveform, *asked)
+        waiting = await run_in_threadpool(service.ask, waveform, *asked, words)
         result = await _reply(request, waiting, settings.max_wait_seconds)
         if result is None:
             return Response(status_code=_HUNG_UP)
@@ -82,6 +84,7 @@ def _add_scoring(
             list[UploadFile],
             File(description=f"a CSV with {', '.join(METADATA_COLUMNS)} and its recordings, or all in one zip file"),
         ],
+        words: Annotated[bool, Form(description=_WORDS)] = True,
         start: Annotated[
             int, Form(ge=0, description="the first row to score: as many as are there from an earlier try")
         ] = 0,
@@ -92,7 +95,13 @@ def _add_scoring(
             if start > len(table.table):
                 raise InputError(f"start {start}: the table has {len(table.table)} rows only")
             until_streamed = stack.pop_all()
-        told = batches.lines(service, table, start, settings, counted.count_answer, until_streamed)
+        told = batches.lines(
+            service.score_rows(table, settings.thresholds, words, start),
+            table,
+            settings,
+            counted.count_answer,
+            until_streamed,
+        )
         return batches.Lines(told, media_type=batches.MEDIA_TYPE)
 
 

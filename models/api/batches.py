@@ -1,7 +1,7 @@
 """A table of answers, streamed back line by line as they are scored."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -16,7 +16,7 @@ from models.api.answers import as_json
 from models.api.settings import ApiSettings
 from models.errors import InputError
 from models.service.answer_tables import batch_from_files
-from models.service.service import AnswerTable, Result, Service
+from models.service.service import AnswerTable, Result
 from models.service.uploads import Uploads
 
 MEDIA_TYPE = "application/x-ndjson"
@@ -53,15 +53,13 @@ async def open_table(sent: list[UploadFile], uploads: Uploads, stack: ExitStack)
 
 
 async def lines(
-    service: Service,
+    rows: Generator[tuple[int, Result | InputError], None, None],
     table: AnswerTable,
-    start: int,
     settings: ApiSettings,
     count: Callable[[str], None],
     stack: ExitStack,
 ) -> AsyncIterator[bytes]:
-    """A line for each row from `start` on, and one that says that this is all."""
-    rows = service.score_rows(table, settings.thresholds, explained=True, start=start)
+    """A line for each of the rows that are scored, of `Service.score_rows`, and one that says that this is all."""
     total = len(table.table)
     try:
         while (found := await run_in_threadpool(_next, rows)) is not None:

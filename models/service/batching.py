@@ -31,6 +31,8 @@ class Batcher(Generic[Question, Reply]):
         Gives for each question its reply, or the error that its asker is to get; what it raises, all of a batch get.
     most_waiting
         Further ones are refused.
+    most_seconds
+        Who would wait for longer, as far as that can be told, is refused too.
 
     Attributes
     ----------
@@ -43,8 +45,10 @@ class Batcher(Generic[Question, Reply]):
         work: Callable[[list[Question]], Sequence[Reply | Exception]],
         most_at_once: int,
         most_waiting: int,
+        most_seconds: float = math.inf,
     ) -> None:
-        self._work, self._most_at_once, self._most_waiting = work, most_at_once, most_waiting
+        self._work, self._most_at_once = work, most_at_once
+        self._most_waiting, self._most_seconds = most_waiting, most_seconds
         self._waiting: deque[tuple[Question, Future[Reply]]] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -76,7 +80,7 @@ class Batcher(Generic[Question, Reply]):
         """
         future: Future[Reply] = Future()
         with self._changed:
-            while len(self._waiting) >= self._most_waiting and not self._closed:
+            while self._is_full() and not self._closed:
                 if not patient:
                     raise Busy(len(self._waiting), self._retry_after_seconds())
                 self._changed.wait()
@@ -95,6 +99,10 @@ class Batcher(Generic[Question, Reply]):
             self._waiting.clear()
             self._changed.notify_all()
         self._worker.join()
+
+    def _is_full(self) -> bool:
+        n_waiting = len(self._waiting)
+        return n_waiting >= self._most_waiting or n_waiting * self._seconds_each > self._most_seconds
 
     def _retry_after_seconds(self) -> int:
         """Until half of what waits is answered."""

@@ -1,6 +1,7 @@
 """What stands behind page and API: one answer or many, from what is sent to what is told. Knows nothing of either."""
 
 import io
+import math
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from models.base.compute import compute_each
 from models.clips.tables import METADATA_COLUMNS
 from models.errors import InputError
 from models.inference.answers import Answer
@@ -81,13 +83,17 @@ class Service:
         The longest recording that is taken.
     max_waiting
         As many answers may wait; `Busy` is raised for further ones.
+    max_wait_seconds
+        For as long askers wait. `Busy` is raised for those who would wait for half of it before their turn.
     """
 
-    def __init__(self, scorer: Scorer, max_seconds: float, max_waiting: int = MOST_WAITING) -> None:
+    def __init__(
+        self, scorer: Scorer, max_seconds: float, max_waiting: int = MOST_WAITING, max_wait_seconds: float = math.inf
+    ) -> None:
         self.scorer = scorer
         self.max_seconds = max_seconds
         self._explainer = Explainer(scorer)
-        self.batcher: Batcher[Question, Result] = Batcher(self._answer, MOST_AT_ONCE, max_waiting)
+        self.batcher: Batcher[Question, Result] = Batcher(self._answer, MOST_AT_ONCE, max_waiting, max_wait_seconds / 2)
 
     def close(self) -> None:
         """End the thread; what waits is not scored."""
@@ -221,9 +227,11 @@ class Service:
                 scores = iter(self.scorer.score_batch(answers).tolist())
         except Exception as error:
             return [error] if len(questions) == 1 else [self._answer([each])[0] for each in questions]
-        return [self._result(question, [next(scores) for _ in question.answers]) for question in questions]
+        scored = [(question, [next(scores) for _ in question.answers]) for question in questions]
+        return compute_each(self._result, scored, self.scorer.device)
 
-    def _result(self, question: Question, scores: Sequence[float]) -> Result | Exception:
+    def _result(self, scored: tuple[Question, list[float]]) -> Result | Exception:
+        question, scores = scored
         best = int(np.argmax(scores))
         answer, notes, localization = question.answers[best], list(question.notes), None
         if question.explained:

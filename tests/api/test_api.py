@@ -116,6 +116,12 @@ def test_of_several_texts_the_one_that_fits_best_counts(client: TestClient) -> N
     assert told["probability"] == max(each["probability"] for each in told["accepted"])
 
 
+def test_who_wants_the_score_alone_gets_no_words(client: TestClient) -> None:
+    told, whole = post(client, words="false").json(), post(client).json()
+    assert (told["words"], told["unit"]) == (None, None)
+    assert told["probability"] == pytest.approx(whole["probability"], abs=1e-5)
+
+
 def test_a_given_pronunciation_is_what_is_expected(client: TestClient, service: Service) -> None:
     told = post(client, text="bow", task="blending", pronunciation="B AW").json()["probability"]
     answers = [

@@ -86,6 +86,18 @@ def test_who_would_wait_too_long_is_sent_away(slow: Slow, batcher: Batcher[int, 
     assert batcher.waiting == 4
 
 
+def test_who_would_wait_beyond_patience_is_sent_away(slow: Slow) -> None:
+    """Told by how long answers have taken so far: 0.1 s each, before any has been measured."""
+    batcher: Batcher[int, int] = Batcher(slow, most_at_once=1, most_waiting=100, most_seconds=0.25)
+    begin(batcher, slow)
+    for _ in range(3):
+        batcher.submit(2)
+    with pytest.raises(Busy):
+        batcher.submit(2)
+    slow.allowed.release(100)
+    batcher.close()
+
+
 def test_the_patient_wait_for_room(slow: Slow, batcher: Batcher[int, int]) -> None:
     begin(batcher, slow)
     for _ in range(4):

@@ -1,0 +1,140 @@
+"""How good a recording is, told beside its score and never changing it: in numbers, and in words for who records.
+
+The thresholds were measured on recordings of children made worse by known amounts (`experiments/signal_gate.py`, and its entry in
+docs/experiments.md, which has how many of them are noticed, and how many good ones are blamed).
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import butter, sosfilt
+
+from models.speech.samples import SAMPLE_RATE_HZ, Waveform
+
+PROBLEMS = {
+    "no speech": "no speech is heard: listen whether the right microphone was on, and record it again",
+    "too quiet": "too quiet: move closer to the microphone",
+    "distorted": "too loud, and distorted by it: move away from the microphone, or turn it down",
+    "noisy": "much noise behind the voice: find a quieter place, or move closer to the microphone",
+    "cut at the start": "begins in the middle of speech: start the recording before the answer",
+    "cut at the end": "ends in the middle of speech: let the recording run on after the answer",
+}
+LEAST_SPEECH_SECONDS = 0.06  # with a voice in it
+LEAST_CHANGE_DB = 1.0  # of the level; hum and tones don't move
+LEAST_LEVEL_DB = -40.0  # of the speech, below full scale
+MOST_AT_PEAK = 5e-4  # share of samples as loud as the loudest
+LEAST_PEAK_RATIO = 1.15  # what one sample in 1000 exceeds, to what one in 100 does; a limit brings them together
+LEAST_SNR_DB = 18.0
+LEAST_SNR_SECONDS = 1.0  # of a recording; in a shorter one there may be no pause to hear the noise in
+MOST_EDGE_DB = -12.0  # of the first and the last 30 ms, beside the speech
+
+_FRAME, _HOP = 400, 160  # samples: 25 and 10 ms
+_VOICE_FRAME, _VOICE_HOP = 640, 320  # 40 and 20 ms
+_VOICE_LAGS = slice(SAMPLE_RATE_HZ // 500, SAMPLE_RATE_HZ // 73)  # of voices from 73 to 500 Hz
+_VOICED = 0.6  # of an autocorrelation that is 1 for what repeats itself
+_SPEECH_RANGE_DB, _VOICE_RANGE_DB = 20.0, 25.0  # below the loudest frames
+_EDGE_FRAMES = 3
+_SILENCE = 1e-10  # -100 dB
+_RUMBLE = butter(2, 100, "highpass", fs=SAMPLE_RATE_HZ, output="sos")  # below it are hum and steps, and no voice
+
+
+@dataclass(frozen=True)
+class SignalQuality:
+    """Levels are in dB of full scale.
+
+    Attributes
+    ----------
+    level_db
+        Of the speech: of all within 20 dB of the loudest.
+    snr_db
+        Between the loudest twentieth of the frames and the softest tenth; None where the recording is too short to tell.
+    speech_seconds
+        With a voice in it.
+    start_db, end_db
+        Of the first and the last 30 ms, beside the speech.
+    problems
+        Keys of PROBLEMS; empty where nothing is wrong.
+    """
+
+    level_db: float
+    snr_db: float | None
+    speech_seconds: float
+    is_distorted: bool
+    start_db: float
+    end_db: float
+    problems: tuple[str, ...]
+
+    def in_words(self) -> list[str]:
+        return [PROBLEMS[problem] for problem in self.problems]
+
+
+def measure_signal(waveform: Waveform) -> SignalQuality:
+    """Of an answer: float32 [shape=(n,)] at 16 kHz, of at least one sample."""
+    heard = sosfilt(_RUMBLE, waveform.astype(np.float64))
+    levels = _levels(_frames(heard, _FRAME, _HOP))
+    loudest = float(np.percentile(levels, 95))
+    speech = levels[levels > loudest - _SPEECH_RANGE_DB]
+    seconds = len(waveform) / SAMPLE_RATE_HZ
+    snr_db = loudest - float(np.percentile(levels, 10)) if seconds >= LEAST_SNR_SECONDS else None
+    measured = SignalQuality(
+        level_db=10 * float(np.log10(np.mean(10 ** (speech / 10)))),
+        snr_db=snr_db,
+        speech_seconds=_voiced_seconds(heard, loudest) if speech.std() >= LEAST_CHANGE_DB else 0.0,
+        is_distorted=_is_distorted(waveform),
+        start_db=float(levels[:_EDGE_FRAMES].mean()) - loudest,
+        end_db=float(levels[-_EDGE_FRAMES:].mean()) - loudest,
+        problems=(),
+    )
+    return _judged(measured)
+
+
+def _judged(found: SignalQuality) -> SignalQuality:
+    """Where there is no speech, nothing else can be said of it; where there is noise, not how it begins and ends."""
+    is_noisy = found.snr_db is not None and found.snr_db < LEAST_SNR_DB
+    wrong = {
+        "too quiet": found.level_db < LEAST_LEVEL_DB,
+        "distorted": found.is_distorted,
+        "noisy": is_noisy,
+        "cut at the start": found.start_db > MOST_EDGE_DB and not is_noisy,
+        "cut at the end": found.end_db > MOST_EDGE_DB and not is_noisy,
+    }
+    problems = [name for name, is_so in wrong.items() if is_so]
+    if found.speech_seconds < LEAST_SPEECH_SECONDS:
+        problems = ["no speech"]
+    return replace(found, problems=tuple(problems))
+
+
+def _frames(waveform: NDArray[np.float64], length: int, hop: int) -> NDArray[np.float64]:
+    """[shape=(frames, length)]; of a waveform that is shorter than one, one."""
+    padded = np.pad(waveform, (0, max(0, length - len(waveform))))
+    return np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]
+
+
+def _levels(frames: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(10 * np.log10((frames**2).mean(axis=1) + _SILENCE))
+
+
+def _voiced_seconds(waveform: NDArray[np.float64], loudest_db: float) -> float:
+    """Of frames that repeat themselves as a voice does, by their autocorrelation over that of the window (Boersma 1993)."""
+    frames, window = _frames(waveform, _VOICE_FRAME, _VOICE_HOP), np.hanning(_VOICE_FRAME)
+    is_loud = _levels(frames) > loudest_db - _VOICE_RANGE_DB
+    own = _autocorrelation(window[None])[0]
+    found = _autocorrelation((frames - frames.mean(axis=1, keepdims=True)) * window)
+    repeats = (found[:, _VOICE_LAGS] / (found[:, :1] + _SILENCE) / (own[_VOICE_LAGS] / own[0])).max(axis=1)
+    return float((is_loud & (repeats > _VOICED)).sum() * _VOICE_HOP / SAMPLE_RATE_HZ)
+
+
+def _autocorrelation(frames: NDArray[np.float64]) -> NDArray[np.float64]:
+    """By the spectrum, padded so that nothing wraps around; [shape=(frames, lags)]."""
+    length = frames.shape[1]
+    return np.asarray(np.fft.irfft(np.abs(np.fft.rfft(frames, 2 * length)) ** 2)[:, :length])
+
+
+def _is_distorted(waveform: Waveform) -> bool:
+    """Whether a limit was met: many samples are as loud as the loudest. Where the recording was resampled since, they are
+    spread, but still lie closer together than those of speech do."""
+    sizes = np.abs(waveform)
+    at_peak = float(np.mean(sizes >= 0.98 * sizes.max()))
+    one_in_100, one_in_1000 = np.quantile(sizes, (0.99, 0.999))
+    return at_peak > MOST_AT_PEAK or bool(one_in_1000 < LEAST_PEAK_RATIO * one_in_100)
