@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from models.report.bootstrap import Counts, estimate, weighted_auc
 from tqdm import tqdm
 
 from experiments.compare import cell, draws_of, mean_loss
@@ -21,6 +20,7 @@ from experiments.held_out_scores import asked_clips, load_column, read_table, sc
 from experiments.worse_recordings import VOICES, WAYS, worsen
 from models.base.cli import positive, run
 from models.base.files import replace_when_done
+from models.ensemble.bootstrap import Counts, estimate, weighted_auc
 from models.ensemble.metrics import Values
 from models.errors import InputError
 from models.speech.audio import Waveform, read_audio

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from models.report.bootstrap import weighted_auc
 
 from experiments import worse_recordings
 from experiments.compare import mean_loss
@@ -20,6 +19,7 @@ from experiments.held_out_scores import Judge, asked_clips, load_column, read_ta
 from experiments.level_changes import speech_level
 from experiments.rooms_and_noise import others_of, report
 from experiments.worse_recordings import WAYS, with_direct_sound, worsen
+from models.ensemble.bootstrap import weighted_auc
 from models.ensemble.checkpoint import load_checkpoint, save_checkpoint
 from models.errors import InputError
 from models.speech.samples import SAMPLE_RATE_HZ, Waveform
