@@ -1,9 +1,9 @@
 """How well do models score worse recordings? Babble, classrooms, clipping, a telephone, MP3, other levels.
 
-A column is a configuration, or the checkpoints of one model, so that two trainings stand side by side. Training children are
-scored by the folds that held them out, and what babbles behind a child are other children whom the same folds held out. Figures
-are AUC and log loss, the difference to the clips as they were recorded, and that of each further column to the first;
-intervals: 95 %, speakers drawn again, together for a difference.
+A column is a configuration, of which the weights count alone, or checkpoints, whose models count alike: two trainings stand side
+by side. Training children are scored by the folds that held them out, and what babbles behind a child are other children whom
+the same folds held out. Figures are AUC and log loss, the difference to the clips as they were recorded, and that of each
+further column to the first; intervals: 95 %, speakers drawn again, together for a difference.
 """
 
 import argparse

@@ -177,7 +177,8 @@ def judge(speakers: str, model: str = "a", answer: float = 0.5, weight: float = 
 
 
 def test_each_clip_is_scored_by_those_who_held_it_out() -> None:
-    judges = [judge("012", answer=0.2), judge("345", answer=0.8), judge("012345", "b", answer=0.5, weight=3.0)]
+    folds = [judge("012", answer=0.2, weight=0.5), judge("345", answer=0.8, weight=0.5)]
+    judges = [*folds, judge("012345", "b", answer=0.5, weight=3.0)]  # of which there are fewer folds
     asked = asked_clips({"blend": judges}, table_of(), "train")
     assert len(asked) == 24
     found = scores(judges, asked, [speech()] * 24, "train")
@@ -186,9 +187,10 @@ def test_each_clip_is_scored_by_those_who_held_it_out() -> None:
 
 
 def test_test_clips_are_scored_by_all() -> None:
-    judges = [judge("", answer=0.2), judge("", answer=0.8)]
-    asked = asked_clips({"model": judges}, table_of(), "test")
-    np.testing.assert_allclose(scores(judges, asked, [speech()] * 24, "test"), 0.5)
+    folds = [judge("", answer=0.2, weight=0.5), judge("", answer=0.8, weight=0.5)]
+    judges = [*folds, judge("", "b", answer=0.9)]
+    asked = asked_clips({"blend": judges}, table_of(), "test")
+    np.testing.assert_allclose(scores(judges, asked, [speech()] * 24, "test"), 0.7)
 
 
 def test_only_clips_that_all_columns_held_out_are_compared() -> None:
