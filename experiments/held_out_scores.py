@@ -10,6 +10,7 @@ import pandas as pd
 
 from models import Answer, Scorer
 from models.clips.tables import read_groups, read_labels, read_metadata
+from models.ensemble.correction import SIMPLEX
 from models.ensemble.metrics import Values
 from models.errors import InputError
 from models.speech.audio import Waveform
@@ -17,7 +18,7 @@ from models.speech.audio import Waveform
 
 @dataclass(frozen=True)
 class Judge:
-    """One fold of one model, and the clips that it was not trained on."""
+    """One fold of one model, its share in the blend, and the clips that it was not trained on."""
 
     scorer: Scorer
     model: str
@@ -30,27 +31,26 @@ class Judge:
 
 
 def load_column(pattern: str, tts_dir: Path | None) -> list[Judge]:
-    """The folds of a configuration, or of checkpoints that are one model's."""
-    files = [Path(name) for name in sorted(glob.glob(pattern))]
-    if not files:
-        raise InputError(f"{pattern}: there is no such file")
-    if files[0].suffix == ".pkl":
-        published = [Scorer.from_config(file, tts_dir).published for file in files]
+    """The folds of a configuration, or of checkpoints, whose models are blended with equal weights.
+
+    What a configuration does beyond weights is left out: it was fitted on the labels of the training children.
+    """
+    if pattern.endswith(".pkl"):
+        published = Scorer.from_config(Path(pattern), tts_dir).published
     else:
-        published = [Scorer.from_checkpoint(file, tts_dir).published for file in files]
-    judges = [
+        files = [Path(name) for name in sorted(glob.glob(pattern))]
+        if not files:
+            raise InputError(f"{pattern}: there is no such file")
+        published = Scorer.from_checkpoints(files, tts_dir).published
+    return [
         Judge(
-            Scorer(replace(one, members=[member])),
+            Scorer(replace(published, members=[member], correction=SIMPLEX)),
             member.checkpoint.recipe.name,
             member.share,
             frozenset(member.checkpoint.oof.filenames),
         )
-        for one in published
-        for member in one.members
+        for member in published.members
     ]
-    if files[0].suffix != ".pkl" and len({judge.model for judge in judges}) > 1:
-        raise InputError(f"{pattern}: checkpoints of several models; make a configuration of them with get_config.py")
-    return judges
 
 
 def read_table(data_dir: Path, part: str) -> pd.DataFrame:
@@ -95,12 +95,15 @@ def _check_apart(judge: Judge, table: pd.DataFrame) -> None:
 
 
 def scores(judges: Sequence[Judge], asked: pd.DataFrame, recordings: Sequence[Waveform], part: str) -> Values:
-    """The weighted mean of those who may be asked about each clip [shape=(clips,)]."""
-    total, weights = np.zeros(len(asked)), np.zeros(len(asked))
+    """Of each model the mean of the folds that may be asked, of the models the weighted mean [shape=(clips,)]."""
     rows = zip(recordings, asked["expected_text"], asked["task"], asked["grade"], strict=True)
-    answers = [Answer(*row) for row in rows]
-    for judge in judges:
-        own = np.flatnonzero(judge.answers_for(part, asked["filename"]))
-        total[own] += judge.weight * judge.scorer.score_batch([answers[place] for place in own])
-        weights[own] += judge.weight
-    return total / weights
+    answers, blend = [Answer(*row) for row in rows], np.zeros(len(asked))
+    for model in dict.fromkeys(judge.model for judge in judges):
+        folds = [judge for judge in judges if judge.model == model]
+        said, times = np.zeros(len(asked)), np.zeros(len(asked))
+        for judge in folds:
+            own = np.flatnonzero(judge.answers_for(part, asked["filename"]))
+            said[own] += judge.scorer.score_batch([answers[place] for place in own])
+            times[own] += 1
+        blend += sum(judge.weight for judge in folds) * said / times
+    return blend / sum(judge.weight for judge in judges)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from models.report.bootstrap import divide, estimate
 from tqdm import tqdm
 
 from experiments.compare import draws_of
@@ -21,6 +20,7 @@ from experiments.held_out_scores import Judge, asked_clips, load_column, read_ta
 from experiments.restarted_answers import KINDS, Restarted, make_restarted
 from models.base.cli import positive, run
 from models.base.compute import resolve_device
+from models.ensemble.bootstrap import divide, estimate
 from models.errors import InputError
 from models.localize.localization import localize
 from models.localize.model import LoadedModel, Speak, load_model

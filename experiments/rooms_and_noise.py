@@ -1,9 +1,9 @@
 """How well do models score worse recordings? Babble, classrooms, clipping, a telephone, MP3, other levels.
 
-A column is a configuration, or the checkpoints of one model, so that two trainings stand side by side. Training children are
-scored by the folds that held them out, and what babbles behind a child are other children whom the same folds held out. Figures
-are AUC and log loss, the difference to the clips as they were recorded, and that of each further column to the first;
-intervals: 95 %, speakers drawn again, together for a difference.
+A column is a configuration, of which the weights count alone, or checkpoints, whose models count alike: two trainings stand side
+by side. Training children are scored by the folds that held them out, and what babbles behind a child are other children whom
+the same folds held out. Figures are AUC and log loss, the difference to the clips as they were recorded, and that of each
+further column to the first; intervals: 95 %, speakers drawn again, together for a difference.
 """
 
 import argparse
@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from models.report.bootstrap import Counts, estimate, weighted_auc
 from tqdm import tqdm
 
 from experiments.compare import cell, draws_of, mean_loss
@@ -21,6 +20,7 @@ from experiments.held_out_scores import asked_clips, load_column, read_table, sc
 from experiments.worse_recordings import VOICES, WAYS, worsen
 from models.base.cli import positive, run
 from models.base.files import replace_when_done
+from models.ensemble.bootstrap import Counts, estimate, weighted_auc
 from models.ensemble.metrics import Values
 from models.errors import InputError
 from models.speech.audio import Waveform, read_audio

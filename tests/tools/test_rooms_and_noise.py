@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from models.report.bootstrap import weighted_auc
 
 from experiments import worse_recordings
 from experiments.compare import mean_loss
@@ -20,6 +19,7 @@ from experiments.held_out_scores import Judge, asked_clips, load_column, read_ta
 from experiments.level_changes import speech_level
 from experiments.rooms_and_noise import others_of, report
 from experiments.worse_recordings import WAYS, with_direct_sound, worsen
+from models.ensemble.bootstrap import weighted_auc
 from models.ensemble.checkpoint import load_checkpoint, save_checkpoint
 from models.errors import InputError
 from models.speech.samples import SAMPLE_RATE_HZ, Waveform
@@ -177,7 +177,8 @@ def judge(speakers: str, model: str = "a", answer: float = 0.5, weight: float = 
 
 
 def test_each_clip_is_scored_by_those_who_held_it_out() -> None:
-    judges = [judge("012", answer=0.2), judge("345", answer=0.8), judge("012345", "b", answer=0.5, weight=3.0)]
+    folds = [judge("012", answer=0.2, weight=0.5), judge("345", answer=0.8, weight=0.5)]
+    judges = [*folds, judge("012345", "b", answer=0.5, weight=3.0)]  # of which there are fewer folds
     asked = asked_clips({"blend": judges}, table_of(), "train")
     assert len(asked) == 24
     found = scores(judges, asked, [speech()] * 24, "train")
@@ -186,9 +187,10 @@ def test_each_clip_is_scored_by_those_who_held_it_out() -> None:
 
 
 def test_test_clips_are_scored_by_all() -> None:
-    judges = [judge("", answer=0.2), judge("", answer=0.8)]
-    asked = asked_clips({"model": judges}, table_of(), "test")
-    np.testing.assert_allclose(scores(judges, asked, [speech()] * 24, "test"), 0.5)
+    folds = [judge("", answer=0.2, weight=0.5), judge("", answer=0.8, weight=0.5)]
+    judges = [*folds, judge("", "b", answer=0.9)]
+    asked = asked_clips({"blend": judges}, table_of(), "test")
+    np.testing.assert_allclose(scores(judges, asked, [speech()] * 24, "test"), 0.7)
 
 
 def test_only_clips_that_all_columns_held_out_are_compared() -> None:
