@@ -18,6 +18,7 @@ from models.cluster.options import ClusterOptions, add_clip_arguments, clip_opti
 from models.errors import InputError
 from models.inference.submission import (
     add_problems,
+    find_poor,
     find_unreadable,
     find_unspoken,
     problems_path,
@@ -25,8 +26,9 @@ from models.inference.submission import (
     write_problems,
     write_submission,
 )
-from models.speech.audio import Waveform, try_answers
+from models.speech.audio import Waveform
 from models.speech.checksums import refuse_older_speech
+from models.speech.examining import Examined, examine_all
 from models.speech.options import add_voice_arguments, trained_voice
 from models.speech.pronunciation_table import given_beside
 from models.speech.speaking import complete_references
@@ -38,7 +40,7 @@ def parse_arguments() -> tuple[argparse.Namespace, ClusterOptions | None]:
         "submission_format.csv. Expected texts without a reference are spoken with the voice that the models were trained with. "
         "A clip that can't be read, of which nothing is heard, or whose expected text can't be spoken, gets the share of right "
         "answers in its task and grade, and is listed in <output>.problems.csv with the reason; so is, with its score, a clip "
-        "that is longer than the models hear.",
+        "that is longer than the models hear, and one that is a poor recording.",
         "python infer.py --folds_per_model 3",
     )
     add_data_arguments(parser)
@@ -98,8 +100,8 @@ class Here:
     num_workers: int
     correction: Any
 
-    def check(self, filenames: Sequence[str]) -> list[float | InputError]:
-        return try_answers(clip_paths(self.data_dir, filenames))
+    def check(self, filenames: Sequence[str]) -> list[Examined | InputError]:
+        return examine_all(clip_paths(self.data_dir, filenames))
 
     def score(self, members: Sequence[Any], table: pd.DataFrame, references: dict[str, Waveform]) -> Any:
         print(f"{len(table)} clips, {len(members)} checkpoints, {self.device} in {self.precision}")
@@ -148,9 +150,10 @@ def main() -> None:
         references, unspoken = make_references(arguments, said, models) if said else ({}, {})
         refused = inference.refused_texts(members, table["expected_text"].tolist())
         problems = find_unspoken(table, unspoken, refused, arguments.data_dir)
-        lengths = place.check(without(table, problems)["filename"].tolist())
-        problems = add_problems(problems, find_unreadable(lengths, arguments.data_dir), len(table))
-        seconds = [found for found in lengths if isinstance(found, float)]
+        examined = place.check(without(table, problems)["filename"].tolist())
+        poor = find_poor(examined, problems, len(table))
+        problems = add_problems(problems, find_unreadable(examined, arguments.data_dir), len(table))
+        seconds = [found.seconds for found in examined if isinstance(found, Examined)]
         unheard = inference.find_unheard_rows(members, without(table, problems), seconds, references)
         listed = add_problems(problems, unheard.answers | unheard.parts, len(table))
         problems = add_problems(problems, unheard.answers, len(table))
@@ -158,13 +161,17 @@ def main() -> None:
         with sole_writer(arguments.output):
             scores = place.score(members, without(table, problems), references)
             scores = with_priors(table, scores, problems, models.priors)
-            write_problems(arguments.output, table, scores, listed)
+            write_problems(arguments.output, table, scores, listed, poor)
             write_submission(arguments.output, table, scores)
     print(f"wrote {arguments.output}: {len(scores)} scores, {scores.mean():.3f} on average")
     if problems:
         print(
             f"{len(problems)} clips could not be read or heard, or their texts not spoken, and got their task's and grade's "
             f"prior: {problems_path(arguments.output)}"
+        )
+    if poor:
+        print(
+            f"{len(poor)} recordings are poor, which changes no score: {problems_path(arguments.output)}, column signal"
         )
     if cut := len(listed) - len(problems):
         print(

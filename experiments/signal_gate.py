@@ -2,9 +2,9 @@
 
     python experiments/signal_gate.py speech/kids
 
-Only the training clips of a folder of the competition's layout are read, whatever their labels. --clips of them are drawn. A row
-of the table is one thing that was done to all of them; its columns are the shares that each problem was told of. The first row, the
-clips as they are, tells how many are blamed for nothing.
+Only the training clips of a folder of the competition's layout are read, whatever their labels; --clips of them are drawn. A row
+of the table is one thing that was done to all of them, and its columns are the shares that each problem was told of. The first
+row, the clips as they are, tells how many are blamed for nothing.
 """
 
 import argparse

@@ -464,6 +464,11 @@ def read_rows(file: Path) -> list[list[str]]:
         return list(csv.reader(stream))
 
 
+def read_reasons(file: Path) -> list[list[str]]:
+    """filename, score, reason of the clips of a `.problems.csv` that have a reason; tones are poor recordings too, and listed."""
+    return [row[:3] for row in read_rows(file)[1:] if row[2]]
+
+
 def write_rows(file: Path, rows: list[list[str]]) -> None:
     with open(file, "w", newline="", encoding="utf-8") as stream:
         csv.writer(stream, lineterminator="\n").writerows(rows)

@@ -9,6 +9,7 @@ from models.service.identity import ModelName
 from models.service.service import Result
 from models.service.thresholds import Verdict
 from models.speech.samples import SAMPLE_RATE_HZ
+from models.speech.signal import PROBLEMS, SignalQuality
 
 
 class Accepted(BaseModel):
@@ -35,6 +36,20 @@ class Heard(BaseModel):
     notes: list[str] = Field(description="sentences: what of it was not heard, or could not be told")
 
 
+class SignalProblem(BaseModel):
+    kind: str = Field(json_schema_extra={"enum": list(PROBLEMS)})
+    advice: str = Field(description="what is wrong and what to do, in words for who records")
+
+
+class Signal(BaseModel):
+    """How good the recording is, which has changed no score. Levels are in dB of full scale."""
+
+    level_db: float = Field(description="of the speech")
+    snr_db: float | None = Field(description="between the speech and the noise; null where it is too short to tell")
+    speech_seconds: float = Field(description="with a voice in it")
+    problems: list[SignalProblem]
+
+
 class Model(BaseModel):
     name: str
     version: str
@@ -48,6 +63,7 @@ class ScoredAnswer(BaseModel):
     unit: Literal["word", "syllable", "phone"] | None = Field(description="what the text was taken apart into")
     words: list[Word] | None = Field(description="null where no model can tell which word went wrong")
     heard: Heard
+    signal: Signal
     model: Model
 
 
@@ -61,8 +77,16 @@ def as_json(result: Result, model: ModelName) -> ScoredAnswer:
         unit=None if found is None else found.unit,  # type: ignore[arg-type]
         words=None if found is None else [_word(unit) for unit in found.units],
         heard=Heard(seconds=round(len(result.response) / SAMPLE_RATE_HZ, 3), notes=list(result.notes)),
+        signal=_signal(result.signal),
         model=Model(name=model.name, version=model.version),
     )
+
+
+def _signal(found: SignalQuality) -> Signal:
+    problems = [SignalProblem(kind=kind, advice=PROBLEMS[kind]) for kind in found.problems]
+    snr_db = None if found.snr_db is None else round(found.snr_db, 1)
+    level_db, seconds = round(found.level_db, 1), round(found.speech_seconds, 2)
+    return Signal(level_db=level_db, snr_db=snr_db, speech_seconds=seconds, problems=problems)
 
 
 def _word(unit: Unit) -> Word:

@@ -15,7 +15,7 @@ from models.base.compute import resolve_device, resolve_precision
 from models.base.files import sha256_of_file
 from models.clips.tables import clip_paths, utterances
 from models.errors import InputError
-from models.speech.audio import answer_length_or_error
+from models.speech.examining import Examined, examine
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ class ClipResult:
 
 
 def check_clips(options: NodeOptions, filenames: Sequence[str]) -> ClipResult:
-    """Decode each clip: its length in seconds, or in words why it can't be read or is no answer."""
+    """Decode each clip: what is to be known of it, or in words why it can't be read or is no answer."""
 
-    def shown(path: Path, name: str) -> float | str:
-        found = answer_length_or_error(path)
+    def shown(path: Path, name: str) -> Examined | str:
+        found = examine(path)
         return str(found).replace(str(path), str(options.shown_dir / name)) if isinstance(found, InputError) else found
 
-    def work() -> list[float | str]:
+    def work() -> list[Examined | str]:
         return [
             shown(path, name) for path, name in zip(clip_paths(options.data_dir, filenames), filenames, strict=True)
         ]

@@ -21,6 +21,7 @@ from models.ensemble.metrics import Values
 from models.errors import InputError
 from models.inference.scoring import Member, chunk_clips
 from models.speech.audio import Waveform
+from models.speech.examining import Examined
 
 CHECKED_CLIPS = 512  # of a task that only decodes: a few seconds of work
 DECODING = {"CPU": 1.0, "GPU": 0.0, "memory": 0.0}  # what such a task asks for
@@ -36,8 +37,8 @@ class ClipCluster:
     node: NodeOptions
     needs: Mapping[str, float]
 
-    def check(self, filenames: Sequence[str]) -> list[float | InputError]:
-        """As `audio.try_answers` of these clips."""
+    def check(self, filenames: Sequence[str]) -> list[Examined | InputError]:
+        """As `examine_all` of these clips."""
         shares = [(filenames[at : at + CHECKED_CLIPS],) for at in range(0, len(filenames), CHECKED_CLIPS)]
         found = self._run(check_clips, shares, DECODING, "checking audio", len(filenames))
         return [InputError(item) if isinstance(item, str) else item for item in found]

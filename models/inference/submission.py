@@ -10,17 +10,18 @@ from numpy.typing import NDArray
 from models.base.files import fitting_name, replace_when_done
 from models.clips.tables import utterances
 from models.errors import InputError
+from models.speech.examining import Examined
 
 Priors = Mapping[str, Mapping[str, float]]
 
 
-def find_unreadable(results: Sequence[float | InputError], data_dir: Path) -> dict[int, str]:
+def find_unreadable(results: Sequence[Examined | InputError], data_dir: Path) -> dict[int, str]:
     """What is wrong with each row whose clip can't be read.
 
     Parameters
     ----------
     results
-        Of `audio.try_answers`.
+        Of `examine_all`.
 
     Raises
     ------
@@ -74,6 +75,19 @@ def add_problems(problems: Mapping[int, str], others: Mapping[int, str], n_rows:
     return dict(sorted({**problems, **{left[row]: reason for row, reason in others.items()}}.items()))
 
 
+def find_poor(results: Sequence[Examined | InputError], problems: Mapping[int, str], n_rows: int) -> dict[int, str]:
+    """What is wrong with the recordings of a table's rows that are scored all the same.
+
+    Parameters
+    ----------
+    results
+        Of `examine_all`, of what is left of the table without the rows that have `problems`.
+    """
+    left = [row for row in range(n_rows) if row not in problems]
+    examined = zip(left, results, strict=True)
+    return {row: "; ".join(found.signal) for row, found in examined if isinstance(found, Examined) and found.signal}
+
+
 def with_priors(
     table: pd.DataFrame, scores: NDArray[np.float64], problems: Mapping[int, str], priors: Priors
 ) -> NDArray[np.float64]:
@@ -88,15 +102,21 @@ def problems_path(submission: Path) -> Path:
 
 
 def write_problems(
-    submission: Path, table: pd.DataFrame, scores: NDArray[np.float64], problems: dict[int, str]
+    submission: Path,
+    table: pd.DataFrame,
+    scores: NDArray[np.float64],
+    problems: Mapping[int, str],
+    poor: Mapping[int, str],
 ) -> None:
-    """filename, score, reason of each clip that could not be scored, or not be heard to its end; without any, no list is left."""
+    """filename, score, reason, signal of each clip that could not be scored, or not be heard to its end, or whose recording is
+    poor (`find_poor`); without any, no list is left."""
     path = problems_path(submission)
-    if not problems:
+    rows = sorted({*problems, *poor})
+    if not rows:
         path.unlink(missing_ok=True)
         return
-    rows = list(problems)
-    listed = table.iloc[rows][["filename"]].assign(score=scores[rows], reason=list(problems.values()))
+    told = {"reason": [problems.get(row, "") for row in rows], "signal": [poor.get(row, "") for row in rows]}
+    listed = table.iloc[rows][["filename"]].assign(score=scores[rows], **told)
     with replace_when_done(path) as temporary:
         listed.to_csv(temporary, index=False)
 

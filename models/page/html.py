@@ -51,7 +51,9 @@ def result_html(
     note
         Why there is no picture.
     """
-    notes = "".join(f'<p class="stc-note">{escape(each)}</p>' for each in (*result.notes, note) if each)
+    notes = "".join(
+        f'<p class="stc-note">{escape(each)}</p>' for each in (*_recording(result), *result.notes, note) if each
+    )
     expected = "" if reference is None else _sound("What was expected", reference)
     return (
         '<section class="stc-box" aria-live="polite" aria-label="Result">'
@@ -90,6 +92,10 @@ def wav_url(waveform: Waveform) -> str:
     content = io.BytesIO()
     soundfile.write(content, np.clip(waveform, -1, 1), SAMPLE_RATE_HZ, subtype="PCM_16", format="WAV")
     return f"data:audio/wav;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def _recording(result: Result) -> list[str]:
+    return [_sentence(f"The recording: {told}") for told in result.signal.in_words()]
 
 
 def _explanation(result: Result, picture_png: bytes | None) -> str:

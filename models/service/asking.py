@@ -10,6 +10,7 @@ from models.inference.texts import find_unheard_rows, heard_utterances, refused_
 from models.service.thresholds import Thresholds
 from models.speech.checksums import refuse_older_speech
 from models.speech.samples import SAMPLE_RATE_HZ, Waveform, check_is_answer
+from models.speech.signal import SignalQuality, measure_signal
 from models.speech.written import normal_text
 
 LONGEST_TEXT = 300  # characters
@@ -24,12 +25,15 @@ class Question:
     ----------
     notes
         What is not heard of it, in sentences.
+    signal
+        How good the recording is.
     """
 
     answers: tuple[Answer, ...]
     thresholds: Thresholds
     explained: bool
     notes: tuple[str, ...]
+    signal: SignalQuality
 
 
 def ask(
@@ -55,7 +59,7 @@ def ask(
     answers = [scorer.with_pronunciation(answer) for answer in answers]
     seconds = len(waveform) / SAMPLE_RATE_HZ
     notes = dict.fromkeys(note for answer in answers if (note := _check_hearing(scorer, answer, seconds)))
-    return Question(tuple(answers), thresholds, explained, tuple(notes))
+    return Question(tuple(answers), thresholds, explained, tuple(notes), measure_signal(waveform))
 
 
 def check_text(text: str) -> str:

@@ -25,6 +25,7 @@ from models.service.batching import Batcher
 from models.service.explain import Explainer
 from models.service.thresholds import Thresholds, Verdict, judge
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_answer
+from models.speech.signal import SignalQuality
 
 MOST_AT_ONCE = (
     16  # answers that are scored together; more gain nothing on a CPU, and the first of them would wait for the last
@@ -55,6 +56,7 @@ class Result:
     accepted: tuple[tuple[str, float], ...]
     response: Waveform
     localization: Localization | None
+    signal: SignalQuality
     notes: tuple[str, ...] = ()
 
 
@@ -187,15 +189,16 @@ class Service:
         thresholds: Thresholds,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> pd.DataFrame:
-        """METADATA_COLUMNS, probability, verdict, problem and note of each row; a row with a problem has no score."""
+        """METADATA_COLUMNS, probability, verdict, problem, note and signal of each row; a row with a problem has no score."""
         rows, told = batch.table.reset_index(drop=True), []
         for row, found in self.score_rows(batch, thresholds, explained=False):
             if isinstance(found, InputError):
-                told.append((np.nan, "", str(found), ""))
+                told.append((np.nan, "", str(found), "", ""))
             else:
-                told.append((found.probability, found.verdict, "", " ".join(found.notes)))
+                signal = "; ".join(found.signal.in_words())
+                told.append((found.probability, found.verdict, "", " ".join(found.notes), signal))
             on_progress(row + 1, len(rows))
-        columns = ["probability", "verdict", "problem", "note"]
+        columns = ["probability", "verdict", "problem", "note", "signal"]
         return rows[list(METADATA_COLUMNS)].join(pd.DataFrame(told, columns=columns, index=rows.index))
 
     def _speak_ahead(self, rows: pd.DataFrame) -> None:
@@ -244,7 +247,7 @@ class Service:
         accepted = tuple((each.text, score) for each, score in zip(question.answers, scores, strict=True))
         verdict = judge(scores[best], question.thresholds)
         response = np.asarray(answer.audio, dtype=np.float32)
-        return Result(scores[best], verdict, answer, accepted, response, localization, tuple(notes))
+        return Result(scores[best], verdict, answer, accepted, response, localization, question.signal, tuple(notes))
 
 
 def to_csv(table: pd.DataFrame) -> bytes:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import soundfile
@@ -16,6 +17,8 @@ from models.base.files import replace_when_done
 from models.errors import InputError
 from models.speech.decoding import Sound, decode
 from models.speech.samples import SAMPLE_RATE_HZ, Waveform, check_is_answer, check_samples, to_mono
+
+Found = TypeVar("Found")
 
 MOST_BYTES = 400_000_000  # of a file: MOST_SAMPLES as float64
 
@@ -88,15 +91,16 @@ def write_wav(path: Path, waveform: Waveform) -> None:
 
 def try_audio_files(paths: Iterable[Path]) -> list[float | InputError]:
     """Decode every file once, in threads: its length in seconds, or what is wrong with it, naming the file."""
-    return _in_threads(length_or_error, paths)
+    return in_threads(length_or_error, paths)
 
 
 def try_answers(paths: Iterable[Path]) -> list[float | InputError]:
     """The same; what is no answer, being silent or too short, is wrong too."""
-    return _in_threads(answer_length_or_error, paths)
+    return in_threads(answer_length_or_error, paths)
 
 
-def _in_threads(measure: Callable[[Path], float | InputError], paths: Iterable[Path]) -> list[float | InputError]:
+def in_threads(measure: Callable[[Path], Found], paths: Iterable[Path]) -> list[Found]:
+    """What is found of each file, in order."""
     paths = list(paths)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         lengths = pool.map(measure, paths)

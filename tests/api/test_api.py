@@ -36,6 +36,7 @@ from models.service.identity import ModelName
 from models.service.service import Service
 from models.service.thresholds import Thresholds
 from models.service.uploads import Uploads
+from models.speech.signal import PROBLEMS
 
 SETTINGS = ApiSettings(Thresholds(), ModelName("tiny", "0123456789ab"), 1_000_000, 3_000_000, 8, 20.0, 10_000)
 ASKED = {"text": "we like to play", "task": "sentence_repetition", "grade": "1"}
@@ -104,6 +105,9 @@ def test_an_answer_is_scored_as_the_scorer_does(client: TestClient, service: Ser
     assert all(0 <= word["score"] <= 1 for word in told["words"])
     assert all(word["start_seconds"] <= word["end_seconds"] <= 0.51 for word in told["words"])
     assert (told["unit"], told["heard"]["seconds"]) == ("word", 0.5)
+    assert [each["kind"] for each in told["signal"]["problems"]] == ["no speech"]  # it is a tone
+    assert told["signal"]["problems"][0]["advice"] == PROBLEMS["no speech"]
+    assert told["signal"]["level_db"] == pytest.approx(-13.5, abs=0.5)
     assert told["model"] == {"name": "tiny", "version": "0123456789ab"}
 
 

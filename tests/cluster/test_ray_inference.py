@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 import soundfile
 from background import Start, add_node, output, ray_cluster, session, starting, wait_for
-from fakes import INFER, ROOT, SAID, made_correction, priors, read_rows, trained_checkpoint, write_part
+from fakes import INFER, ROOT, SAID, made_correction, priors, read_reasons, read_rows, trained_checkpoint, write_part
 
 from models.base.cli import default_workers
 from models.base.files import sha256_of_file
@@ -162,7 +162,7 @@ def test_the_same_bytes_as_without_ray(cluster: Any, folder: Path) -> None:
     """With clips that can't be read, some filling a whole block, several chunks, and models that read three forms."""
     infer(folder, "--ray", cluster.address, "--cpus_per_task", 1, "--output", "ray.csv")
     assert "24 clips could not be read" in output(folder)
-    listed = [reason for *_, reason in read_rows(folder / "plain.csv.problems.csv")[1:]]
+    listed = [reason for *_, reason in read_reasons(folder / "plain.csv.problems.csv")]
     assert (
         len([reason for reason in listed if "only the first" in reason]) == 1
     )  # that of a minute, which has its score

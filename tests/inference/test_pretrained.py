@@ -15,7 +15,18 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-from fakes import INFER, NO_ANSWERS, Script, made_correction, priors, read_rows, set_cell, snapshot, trained_checkpoint
+from fakes import (
+    INFER,
+    NO_ANSWERS,
+    Script,
+    made_correction,
+    priors,
+    read_reasons,
+    read_rows,
+    set_cell,
+    snapshot,
+    trained_checkpoint,
+)
 from safetensors.torch import load_file, save_file
 
 from models.base.files import sha256_of_file
@@ -424,7 +435,7 @@ def test_a_text_that_a_verifier_can_not_read_is_listed(script: Script, work: Pat
     """And has the prior of its task and grade; the other clips are scored."""
     set_cell(work / "data" / "test_metadata.csv", 2, "expected_text", "naïve")
     assert script(INFER).code == 0
-    _, (_, _, reason) = read_rows(work / "submission.csv.problems.csv")
+    ((_, _, reason),) = read_reasons(work / "submission.csv.problems.csv")
     assert "'naïve' holds signs that the model's tokenizer does not know" in reason
 
 

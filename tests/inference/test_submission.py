@@ -10,13 +10,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from fakes import AUDIO_DAMAGE, INFER, NO_ANSWERS, Script, checkpoints, priors, read_rows, set_cell, write_rows
+from fakes import (
+    AUDIO_DAMAGE,
+    INFER,
+    NO_ANSWERS,
+    Script,
+    checkpoints,
+    priors,
+    read_reasons,
+    read_rows,
+    set_cell,
+    write_rows,
+)
 
 from models.clips.tables import GRADES, TASKS, read_test_table
 from models.ensemble.blend import group_priors
 from models.errors import InputError
 from models.inference.submission import check_submission, write_problems, write_submission
 from models.speech.references import read_identity
+from models.speech.signal import PROBLEMS
+from models.speech.voices import EspeakVoice
 
 UNREADABLE = sorted(set(AUDIO_DAMAGE) - {"circle of links"})  # which leads out of the folder, and is refused
 
@@ -31,7 +44,7 @@ def test_what_is_no_answer_gets_its_groups_prior(kind: str, work: Path, script: 
     assert script(INFER).code == 0
     row = read_test_table(work / "data").set_index("filename").loc["test3.wav"]
     assert float(scores_of(work)["test3.wav"]) == pytest.approx(priors()[row["task"]][row["grade"]])
-    _, (name, _, reason) = read_rows(work / "submission.csv.problems.csv")
+    ((name, _, reason),) = read_reasons(work / "submission.csv.problems.csv")
     assert name == "test3.wav"
     assert "record it again" in reason
 
@@ -51,7 +64,7 @@ def test_what_the_reference_leaves_no_room_for_gets_its_groups_prior(
     outcome = script(INFER)
     assert outcome.code == 0, outcome.error
     assert f"{len(rows)} clips could not be read or heard" in outcome.output
-    listed = read_rows(work / "submission.csv.problems.csv")[1:]
+    listed = read_reasons(work / "submission.csv.problems.csv")
     table = read_test_table(work / "data").set_index("filename")
     assert len(listed) == len(rows)
     for name, score, reason in listed:
@@ -70,7 +83,7 @@ def test_what_is_cut_is_scored_and_listed(work: Path, script: Script) -> None:
     outcome = script(INFER, "--strict")  # it is scored
     assert outcome.code == 0
     assert "1 clips are longer than the models hear" in outcome.output
-    _, (name, score, reason) = read_rows(work / "submission.csv.problems.csv")
+    ((name, score, reason),) = read_reasons(work / "submission.csv.problems.csv")
     assert (name, float(score)) == ("test3.wav", float(scores_of(work)["test3.wav"]))
     assert "recording's 5.0 s" in reason
     assert "the reference takes" in reason
@@ -82,7 +95,7 @@ def test_an_unreadable_clip_gets_its_groups_prior(how: str, work: Path, script: 
     """The others' scores stay as they are, and the list says what is wrong."""
     assert script(INFER).code == 0
     before = scores_of(work)
-    assert not (work / "submission.csv.problems.csv").exists()
+    assert not read_reasons(work / "submission.csv.problems.csv")
     (work / "data" / "test3.wav").unlink()
     AUDIO_DAMAGE[how](work / "data" / "test3.wav")
     outcome = script(INFER)
@@ -94,8 +107,8 @@ def test_an_unreadable_clip_gets_its_groups_prior(how: str, work: Path, script: 
     assert float(after.pop("test3.wav")) == pytest.approx(priors()[row["task"]][row["grade"]])
     before.pop("test3.wav")
     np.testing.assert_allclose([float(after[name]) for name in before], [float(x) for x in before.values()], atol=1e-6)
-    header, (name, _, reason) = read_rows(work / "submission.csv.problems.csv")
-    assert header == ["filename", "score", "reason"]
+    ((name, _, reason),) = read_reasons(work / "submission.csv.problems.csv")
+    assert read_rows(work / "submission.csv.problems.csv")[0] == ["filename", "score", "reason", "signal"]
     assert name == "test3.wav"
     assert "test3.wav" in reason
 
@@ -104,10 +117,10 @@ def test_the_list_goes_when_the_clips_are_mended(work: Path, script: Script) -> 
     content = (work / "data" / "test3.wav").read_bytes()
     (work / "data" / "test3.wav").write_bytes(b"broken")
     assert script(INFER).code == 0
-    assert (work / "submission.csv.problems.csv").exists()
+    assert read_reasons(work / "submission.csv.problems.csv")
     (work / "data" / "test3.wav").write_bytes(content)
     assert script(INFER).code == 0
-    assert not (work / "submission.csv.problems.csv").exists()
+    assert not read_reasons(work / "submission.csv.problems.csv")
 
 
 def test_no_readable_clip_at_all_is_an_error(work: Path, refused: Callable[..., str]) -> None:
@@ -158,15 +171,37 @@ def test_other_rows_or_another_order_are_noticed(names: list[str], tmp_path: Pat
 
 def test_the_problems_name_their_scores(tmp_path: Path) -> None:
     table = pd.DataFrame({"filename": ["a", "b", "c"]}, index=[7, 3, 5])
-    write_problems(tmp_path / "s.csv", table, np.array([0.1, 0.2, 0.3]), {2: "broken, so"})
-    assert read_rows(tmp_path / "s.csv.problems.csv")[1] == ["c", "0.3", "broken, so"]
+    write_problems(tmp_path / "s.csv", table, np.array([0.1, 0.2, 0.3]), {2: "broken, so"}, {0: "too quiet"})
+    listed = read_rows(tmp_path / "s.csv.problems.csv")[1:]
+    assert listed == [["a", "0.1", "", "too quiet"], ["c", "0.3", "broken, so", ""]]
+    write_problems(tmp_path / "s.csv", table, np.array([0.1, 0.2, 0.3]), {}, {})
+    assert not (tmp_path / "s.csv.problems.csv").exists()
+
+
+def test_poor_recordings_are_listed_with_the_scores_that_they_have(work: Path, script: Script) -> None:
+    """What was said cleanly is not listed; the same, hardly to be heard, is, and only its own score is another."""
+    spoken = EspeakVoice(1.0).speak("we like to play")
+    clean = np.concatenate([np.zeros(4000), spoken, np.zeros(4000)]).astype(np.float32)
+    noise = 1e-4 * np.random.default_rng(0).standard_normal(len(clean))
+    soundfile.write(work / "data" / "test3.wav", clean + noise, 16000)
+    assert script(INFER).code == 0
+    before = scores_of(work)
+    assert "test3.wav" not in [row[0] for row in read_rows(work / "submission.csv.problems.csv")]
+    soundfile.write(work / "data" / "test3.wav", 0.02 * (clean + noise), 16000)
+    outcome = script(INFER)
+    assert "8 recordings are poor" in outcome.output
+    row = next(row for row in read_rows(work / "submission.csv.problems.csv") if row[0] == "test3.wav")
+    assert row[2:] == ["", PROBLEMS["too quiet"]]
+    assert float(row[1]) == float(scores_of(work)["test3.wav"])
+    del before["test3.wav"]
+    assert before.items() <= scores_of(work).items()
 
 
 # Expected texts that can't be spoken
 
 
 def problems_of(work: Path) -> dict[str, str]:
-    return {name: reason for name, _, reason in read_rows(work / "submission.csv.problems.csv")[1:]}
+    return {name: reason for name, _, reason in read_reasons(work / "submission.csv.problems.csv")}
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import base64
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -16,6 +16,7 @@ from models.localize.result import Alignment, Localization
 from models.page.html import batch_html, message_html, result_html, wav_url, words_html
 from models.service.service import Result
 from models.service.thresholds import Thresholds
+from models.speech.signal import PROBLEMS, measure_signal
 
 ATTACK = """<img src=x onerror="alert(1)">'"`${alert(2)}{{alert(3)}}"""
 REFERENCE = np.sin(np.arange(1_600, dtype=np.float32) / 20)
@@ -52,7 +53,9 @@ def make_result(text: str, units: list[Word] | None = None, probability: float =
     alignment = Alignment(np.zeros((1, 1), np.float32), "reference", 0.1, ())
     found = Localization(text, "blocks", "word", 0.6, tuple(units or ()), (), 0.1, np.zeros((80, 10)), alignment)
     localization = None if units is None else found
-    return Result(probability, "review", answer, ((text, probability),), waveform, localization, (text,))
+    return Result(
+        probability, "review", answer, ((text, probability),), waveform, localization, measure_signal(waveform), (text,)
+    )
 
 
 def shown(result: Result, picture: bytes | None = None, note: str = "") -> str:
@@ -127,3 +130,12 @@ def test_the_download_is_the_whole_table() -> None:
     content = base64.b64decode(str(link["href"]).partition(",")[2])
     pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(content), keep_default_na=False), table, check_dtype=False)
     assert len(re.findall("<tr>", batch_html(table))) == 21
+
+
+def test_a_poor_recording_is_told_in_words() -> None:
+    told = Seen(shown(make_result("x"))).text
+    assert "The recording: no speech is heard" in told  # it is a tone
+    fine = replace(make_result("x"), signal=replace(make_result("x").signal, problems=()))
+    assert "The recording" not in Seen(shown(fine)).text
+    both = replace(fine, signal=replace(fine.signal, problems=("too quiet", "cut at the end")))
+    assert all(f"The recording: {PROBLEMS[name]}." in Seen(shown(both)).text for name in both.signal.problems)
