@@ -44,7 +44,7 @@ def load_column(pattern: str, tts_dir: Path | None) -> list[Judge]:
         published = Scorer.from_checkpoints(files, tts_dir).published
     return [
         Judge(
-            Scorer(replace(published, members=[member], correction=SIMPLEX)),
+            Scorer(replace(published, members=[replace(member, share=1.0)], correction=SIMPLEX)),
             member.checkpoint.recipe.name,
             member.share,
             frozenset(member.checkpoint.oof.filenames),

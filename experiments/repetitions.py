@@ -1,13 +1,14 @@
 """What do models make of repetitions, false starts and self-corrections? Children's right answers, joined from their own clips.
 
 Of each kind: the share that is called right (a probability of at least 0.5), the mean probability, the share of the expected
-words that are called said, and how often the lowest score of all words and places between them is where something was added,
-beside chance. Training children are asked about by the folds that held them out. A kind's last try is right or wrong, as the
-table says: whether a corrected answer counts is for the user to say. Intervals: 95 %, speakers drawn again.
+words (of a single word: of its phones) that are called said, and how often the lowest score of all these and of the places
+between is where something was added, beside chance. Training children are asked about by the folds that held them out. A kind's
+last try is right or wrong, as the table says: whether a corrected answer counts is for the user to say. Intervals: 95 %,
+speakers drawn again.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from models.ensemble.bootstrap import divide, estimate
 from models.errors import InputError
 from models.localize.localization import localize
 from models.localize.model import LoadedModel, Speak, load_model
+from models.localize.result import Localization
 from models.speech.audio import Waveform
 from tools.phone_reader import load_reader
 
@@ -32,14 +34,22 @@ SAID = 0.5
 
 
 def localized(model: LoadedModel, clip: pd.Series, made: Restarted, speak: Speak) -> tuple[float, float, float, float]:
-    """Probability; share of words said; whether the lowest place is one where something was added, and by chance."""
+    """Probability; share of units said; whether the lowest place is one where something was added, and by chance."""
     found = localize(model, clip["expected_text"], clip["task"], clip["grade"], made.waveform, speak)
-    words = np.array([unit.score for unit in found.expected_units])
-    counts = np.zeros(2 * len(words) + 1, bool)
-    counts[[len(words) + gap for gap in made.gaps]] = True
-    lowest = int(np.argmin([*words, *found.gap_scores]))
-    hit, chance = (float(counts[lowest]), float(counts.mean())) if made.gaps else (np.nan, np.nan)
-    return found.probability, float((words >= SAID).mean()), hit, chance
+    units = np.array([unit.score for unit in found.expected_units])
+    counts = np.zeros(2 * len(units) + 1, bool)
+    counts[[len(units) + gap for gap in unit_gaps(found, made.gaps)]] = True
+    lowest = int(np.argmin([*units, *found.gap_scores]))
+    hit, chance = (float(counts[lowest]), float(counts.mean())) if counts.any() else (np.nan, np.nan)
+    return found.probability, float((units >= SAID).mean()), hit, chance
+
+
+def unit_gaps(found: Localization, gaps: Set[int]) -> set[int]:
+    """Places between words as places between units, which are several words, or parts of a single one."""
+    if found.unit != "word":
+        return {gap * len(found.expected_units) for gap in gaps}
+    words = np.cumsum([0, *(len(unit.text.split()) for unit in found.expected_units)]).tolist()
+    return {words.index(gap) for gap in gaps if gap in words}
 
 
 def measure(judges: Sequence[Judge], part: str, asked: pd.DataFrame, answers: Sequence[Restarted]) -> pd.DataFrame:
@@ -64,9 +74,10 @@ def measure(judges: Sequence[Judge], part: str, asked: pd.DataFrame, answers: Se
 
 def interval(rows: pd.DataFrame, column: str, percent: bool = True) -> str:
     """The mean and its interval; empty where the kind has none."""
-    values = rows[column].to_numpy(float)
-    if np.isnan(values).all():
+    rows = rows[rows[column].notna()]
+    if rows.empty:
         return ""
+    values = rows[column].to_numpy(float)
     counts = draws_of(rows["speaker"].to_numpy(str))
     found = estimate(values.mean(), divide(values @ counts, counts.sum(axis=0, dtype=float)))
     form = ".0%" if percent else ".3f"

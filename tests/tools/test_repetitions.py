@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.repetitions import localized, report
+from experiments.repetitions import localized, report, unit_gaps
 from experiments.restarted_answers import KINDS, Restarted, restart
 from models.localize.result import Alignment, Localization, Unit
 from models.speech.audio import SAMPLE_RATE_HZ
@@ -96,6 +96,23 @@ def test_the_lowest_of_words_and_gaps_is_sought(
     assert localized(None, clip, made, lambda _: OTHER) == (0.7, np.mean(np.array(words) >= 0.5), hit, 0.2)  # type: ignore[arg-type]
     whole = localized(None, clip, Restarted("a.wav", "as recorded", OTHER, frozenset()), lambda _: OTHER)  # type: ignore[arg-type]
     assert np.isnan(whole[2:]).all()
+
+
+@pytest.mark.parametrize(
+    ("unit", "texts", "gaps", "expected"),
+    [
+        ("word", ("a", "cat", "sat"), {1, 2}, {1, 2}),
+        ("word", ("a cat", "sat"), {0, 1, 2, 3}, {0, 1, 2}),  # the second stands inside a unit
+        ("phone", ("k", "a", "t"), {0, 1}, {0, 3}),  # of a single word
+    ],
+)
+def test_places_between_words_are_places_between_units(
+    unit: str, texts: tuple[str, ...], gaps: set[int], expected: set[int]
+) -> None:
+    units = tuple(Unit(text, "right", 0.9, 0.0, 1.0) for text in texts)
+    alignment = Alignment(np.zeros((1, 1), np.float32), "reference", 1.0, ())
+    found = Localization("x", "alignment", unit, 0.7, units, (), 1.0, np.zeros((1, 1), np.float32), alignment)
+    assert unit_gaps(found, gaps) == expected
 
 
 def test_the_table_has_a_row_for_each_kind() -> None:
