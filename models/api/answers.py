@@ -27,6 +27,9 @@ class Word(BaseModel):
     )
     start_seconds: float | None
     end_seconds: float | None
+    said_well: float | None = Field(
+        description="how likely it is that people would find it well said, where a model tells"
+    )
 
 
 class Heard(BaseModel):
@@ -90,6 +93,7 @@ def _signal(found: SignalQuality) -> Signal:
 
 
 def _word(unit: Unit) -> Word:
-    times = (None if seconds is None else round(seconds, 3) for seconds in (unit.start_seconds, unit.end_seconds))
-    start, end = times
-    return Word(text=unit.text, kind=unit.kind, score=round(unit.score, 4), start_seconds=start, end_seconds=end)
+    start, end = (None if seconds is None else round(seconds, 3) for seconds in (unit.start_seconds, unit.end_seconds))
+    said_well = None if unit.said_well is None else round(unit.said_well, 4)
+    score = round(unit.score, 4)
+    return Word(text=unit.text, kind=unit.kind, score=score, start_seconds=start, end_seconds=end, said_well=said_well)

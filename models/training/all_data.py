@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.ensemble.blend import gather_blend
-from models.ensemble.checkpoint import Checkpoint, OutOfFold, load_checkpoint
+from models import ensemble
 from models.errors import InputError
 from models.recipe import Recipe
 from models.training.options import TrainingOptions
@@ -24,7 +23,7 @@ def all_data_options(options: TrainingOptions) -> TrainingOptions:
     return replace(options, n_folds=1, output_dir=options.output_dir / ALL_DATA)
 
 
-def read_folds(recipe: Recipe, output_dir: Path, data_fingerprint: str) -> list[Checkpoint]:
+def read_folds(recipe: Recipe, output_dir: Path, data_fingerprint: str) -> "list[ensemble.Checkpoint]":
     """The folds of a run on all clips.
 
     Raises
@@ -32,12 +31,12 @@ def read_folds(recipe: Recipe, output_dir: Path, data_fingerprint: str) -> list[
     InputError
         Where one is missing, or they were trained otherwise than this run is to be.
     """
-    folds = [load_checkpoint(path) for path in sorted(output_dir.parent.glob(f"{recipe.name}_*.pth"))]
+    folds = [ensemble.load_checkpoint(path) for path in sorted(output_dir.parent.glob(f"{recipe.name}_*.pth"))]
     if not folds:
         raise InputError(
             f"{output_dir.parent}: has no fold of {recipe.name}; train all of them first, without --all_data"
         )
-    gather_blend(folds)
+    ensemble.gather_blend(folds)
     for item in folds:
         as_long = replace(item.recipe, epochs=recipe.epochs, schedule_epochs=recipe.schedule_epochs)
         other = [part.name for part in fields(Recipe) if getattr(as_long, part.name) != getattr(recipe, part.name)]
@@ -51,7 +50,7 @@ def read_folds(recipe: Recipe, output_dir: Path, data_fingerprint: str) -> list[
     return folds
 
 
-def with_best_epochs(recipe: Recipe, folds: Sequence[Checkpoint]) -> Recipe:
+def with_best_epochs(recipe: Recipe, folds: "Sequence[ensemble.Checkpoint]") -> Recipe:
     """For as many epochs as were best over the folds, the learning rate as it was in these."""
     losses: dict[int, list[float]] = {}
     for item in folds:
@@ -64,10 +63,10 @@ def with_best_epochs(recipe: Recipe, folds: Sequence[Checkpoint]) -> Recipe:
     return replace(recipe, epochs=best, schedule_epochs=folds[0].recipe.schedule_epochs)
 
 
-def held_out_by(folds: Sequence[Checkpoint]) -> OutOfFold:
+def held_out_by(folds: "Sequence[ensemble.Checkpoint]") -> "ensemble.OutOfFold":
     """What the folds gave for the clips that they held out, all together."""
     oof = [item.oof for item in folds]
-    return OutOfFold(
+    return ensemble.OutOfFold(
         filenames=[name for each in oof for name in each.filenames],
         tasks=[task for each in oof for task in each.tasks],
         grades=[grade for each in oof for grade in each.grades],

@@ -10,7 +10,6 @@ import pandas as pd
 from models import ensemble
 from models.clips.folds import split_fold
 from models.clips.tables import fingerprint, read_groups, read_training_table, read_word_labels, utterances
-from models.ensemble.checkpoint import OutOfFold
 from models.errors import InputError
 from models.recipe import Recipe
 from models.speech.checksums import differing_texts, name_texts
@@ -45,7 +44,7 @@ class TrainingJob:
     data_fingerprint: str
     grouping: str
     options: TrainingOptions
-    of_folds: OutOfFold | None = None
+    of_folds: "ensemble.OutOfFold | None" = None
 
     @property
     def word_labels(self) -> str:

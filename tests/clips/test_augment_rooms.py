@@ -1,6 +1,6 @@
 """Answers as a classroom would have them: babble, rooms, clipping, bands and levels, each against what it says it does.
 
-Run: .venv/bin/python -m pytest tests/clips/test_rooms.py
+Run: .venv/bin/python -m pytest tests/clips/test_augment_rooms.py
 """
 
 import pickle
