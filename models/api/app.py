@@ -40,20 +40,16 @@ def build_api(service: Service, uploads: Uploads, settings: ApiSettings, keys: K
     app = FastAPIOffline(title=_TITLE, version=models.__version__, redoc_url=None, lifespan=sweeping(uploads))
     problems.answer_with_problems(app)
     bearer = [Depends(HTTPBearer(auto_error=False))] if keys else []  # for the documentation; the gate looks at keys
-    _add_scoring(app, service, uploads, settings, counted, bearer)
+    _add_score(app, service, settings, counted, bearer)
+    _add_batch(app, service, uploads, settings, counted, bearer)
     _add_state(app, service, settings, counted, bearer)
     if host in LOCAL_HOSTS:  # another name for this address is a trick to read it from a stranger's page
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL_HOSTS, "testserver"])
     return Gate(app, settings, keys, counted)
 
 
-def _add_scoring(
-    app: FastAPI,
-    service: Service,
-    uploads: Uploads,
-    settings: ApiSettings,
-    counted: metrics.Metrics,
-    bearer: list[Any],
+def _add_score(
+    app: FastAPI, service: Service, settings: ApiSettings, counted: metrics.Metrics, bearer: list[Any]
 ) -> None:
     @app.post(SCORE, response_model=ScoredAnswer, responses=_PROBLEMS, dependencies=bearer)
     async def score(
@@ -78,6 +74,15 @@ def _add_scoring(
         counted.count_answer(result.verdict)
         return as_json(result, settings.model)
 
+
+def _add_batch(
+    app: FastAPI,
+    service: Service,
+    uploads: Uploads,
+    settings: ApiSettings,
+    counted: metrics.Metrics,
+    bearer: list[Any],
+) -> None:
     @app.post(BATCH, responses=_LINES, dependencies=bearer)
     async def batch(
         files: Annotated[

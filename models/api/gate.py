@@ -24,7 +24,7 @@ _KEYED = (SCORE, BATCH, "/v1/models", "/metrics")
 _KNOWN = (*_KEYED, "/healthz", "/docs", "/openapi.json")
 _RECEIVED_SECONDS = {SCORE: 30.0, BATCH: 600.0}  # until all of a request must have come
 _MOST_BATCHES = 2  # at a time, which lie on disk while they are scored
-_DRAINED = 5  # times what may be sent: who is cut off while sending does not read why
+_DRAINED = 5  # times what may be sent
 _HUNG_UP = 499  # in the log; nobody reads it
 
 
@@ -62,15 +62,22 @@ class Gate:
 
     async def _pass(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
         headers = {name.lower(): value for name, value in scope["headers"]}
+        body = _Body(receive, self._most_bytes.get(path, 0), _RECEIVED_SECONDS.get(path, 10.0))
+        try:
+            self._check_asker(path, headers.get(b"authorization", b""))
+        except Problem:
+            await body.drain()
+            raise
+        await body.check_length(headers.get(b"content-length", b"0"))
+        await self._app(scope, body.receive, send)
+
+    def _check_asker(self, path: str, authorization: bytes) -> None:
         if path in _KEYED:
-            self._check_key(headers.get(b"authorization", b""))
+            self._check_key(authorization)
         if self._inside[path] > self._most_inside.get(path, self._inside[path]):
             raise Problem(
                 429, "busy", f"{self._inside[path] - 1} such requests are being answered", {"Retry-After": "5"}
             )
-        body = _Body(receive, self._most_bytes.get(path, 0), _RECEIVED_SECONDS.get(path, 10.0))
-        await body.check_length(headers.get(b"content-length", b"0"))
-        await self._app(scope, body.receive, send)
 
     def _check_key(self, authorization: bytes) -> None:
         name: str | None = "everybody"
@@ -117,10 +124,13 @@ class _Body:
         self._done = message["type"] != "http.request" or not message.get("more_body", False)
         return message
 
-    async def _refuse(self) -> None:
-        """Takes what is still being sent, within bounds: who is cut off while sending does not read why."""
+    async def drain(self) -> None:
+        """Take what is still being sent, within bounds: who is cut off while sending does not read why."""
         while not self._done and self._n_bytes <= _DRAINED * self._most_bytes:
             await self._next()
+
+    async def _refuse(self) -> None:
+        await self.drain()
         told = f"More than {self._most_bytes / 1e6:g} MB were sent; send less"
         raise Problem(413, "too-large", told, {"Connection": "close"})
 

@@ -375,6 +375,17 @@ def test_tables_that_are_refused(
     assert [path.name for path in uploads.folder.iterdir()] == [".lock"]
 
 
+def test_only_so_many_tables_are_scored_at_a_time(service: Service, uploads: Uploads, monkeypatch: Any) -> None:
+    files = {"a.csv": table_of(["a.wav"])}
+    with client_of(service, uploads) as client:
+        assert send_table(client, files).status_code == 200
+    monkeypatch.setattr(gate, "_MOST_BATCHES", 0)
+    with client_of(service, uploads) as client:
+        reply = send_table(client, files)
+    assert is_problem(reply, 429, "busy")
+    assert reply.headers["retry-after"] == "5"
+
+
 # Who may ask, and what else is told
 
 

@@ -84,6 +84,7 @@ def test_keys_limits_and_an_orderly_end(start: Start, tmp_path: Path) -> None:
     right = {"authorization": f"Bearer {'k' * 24}"}
     assert 0 < post(address, sound(), headers=right).json()["probability"] < 1
     assert post(address, sound()).status_code == 401
+    assert post(address, bytes(900_000)).status_code == 401
     assert post(address, bytes(4_000_000), headers=right).status_code == 413  # and the reason is read
     running.send_signal(signal.SIGTERM)
     assert running.wait(WAIT) in (0, -signal.SIGTERM)
@@ -103,6 +104,16 @@ def test_who_hangs_up_is_noticed(start: Start) -> None:
         with socket.create_connection((host, int(port))) as connection:
             connection.sendall(f"POST /v1/score HTTP/1.1\r\n{head}\r\n".encode() + request.read())
     wait_until(lambda: 'path="/v1/score",status="499"' in httpx.get(f"{address}/metrics").text)
+    assert post(address, sound()).status_code == 200
+
+
+def test_who_hangs_up_while_a_table_is_scored_leaves_nothing(start: Start, tmp_path: Path) -> None:
+    _, address = start()
+    assert len(lines(address, table(60), 0, stop_after=2)) == 2
+    wait_until(lambda: not list((tmp_path / "temporary").glob("speech-text-comparison-*/*.wav")))
+    counted = httpx.get(f"{address}/metrics").text
+    scored = sum(float(line.split()[1]) for line in counted.splitlines() if line.startswith("answers_total{"))
+    assert scored < 60
     assert post(address, sound()).status_code == 200
 
 

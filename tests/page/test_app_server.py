@@ -188,11 +188,10 @@ def test_a_port_that_is_taken_is_told() -> None:
             free_socket("127.0.0.1", taken.getsockname()[1])
 
 
-def test_without_a_model_the_way_out_is_told(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_is_not_there_is_told(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for arguments in ((), ("--config", "nowhere.pkl")):
-        outcome = script("app.py", *arguments)
-        assert outcome.code == 1
-        assert "make demo" in outcome.error
+    outcome = script("app.py", "--config", "nowhere.pkl")
+    assert outcome.code == 1
+    assert "nowhere.pkl: no such file" in outcome.error
     assert script("app.py", "--model", "./nowhere").code == 1
     assert "multiples of 0.05" in script("app.py", "--review_from", 0.33).error
