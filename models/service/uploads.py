@@ -32,9 +32,12 @@ class Uploads:
 
     def __init__(self, max_bytes: int) -> None:
         _delete_orphans()
-        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
+        made = Path(tempfile.mkdtemp(prefix=f"new-{_PREFIX}")).resolve()
+        self._lock = take_lock(made / _LOCK, 0.0, f"{made}: another page has it")
+        self.folder = made.rename(
+            made.with_name(made.name.removeprefix("new-"))
+        )  # locked before others look for orphans
         self.max_bytes = max_bytes
-        self._lock = take_lock(self.folder / _LOCK, 0.0, f"{self.folder}: another page has it")
 
     def new_path(self, client_name: str = "") -> Path:
         """A name for a file. Of the client's name only the kind of file is taken, and only if it is one of a fixed list."""

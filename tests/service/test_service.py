@@ -431,3 +431,15 @@ def test_each_network_is_built_once(work: Path, monkeypatch: pytest.MonkeyPatch)
         "models.inference.networks model2s_1.pth",
         "models.localize.model model2s_0.pth",
     ]
+
+
+def test_pages_that_begin_at_once_leave_each_other_s_folders(tmp_path: Path) -> None:
+    """Each looks for the folders of dead pages while others are being made."""
+    code = "import time; from models.service.uploads import Uploads\nfor _ in range(60):\n    made = Uploads(1)\n    "
+    code += (
+        "made.new_path().write_bytes(b'x')\n    time.sleep(0.002)\n    assert made.folder.is_dir()\n    made.close()"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    running = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment) for _ in range(3)]
+    assert [one.wait() for one in running] == [0, 0, 0]
+    assert not list(tmp_path.iterdir())
