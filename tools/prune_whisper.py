@@ -81,11 +81,9 @@ def prune(source: Path, folder: Path, n_tokens: int) -> int:
             model = WhisperForConditionalGeneration.from_pretrained(source)
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(how_to_get(str(source), error)) from error
-    content = json.loads(file.read_text(encoding="utf-8"))
-    tokenizer = TextTokenizer(
-        file.read_text(encoding="utf-8"), model.config.vocab_size, model.config.max_target_positions
-    )
-    kept, rows = prune_tokenizer(content, tokenizer.prompt, n_tokens)
+    text = file.read_text(encoding="utf-8")
+    tokenizer = TextTokenizer(text, model.config.vocab_size, model.config.max_target_positions)
+    kept, rows = prune_tokenizer(json.loads(text), tokenizer.prompt, n_tokens)
     embedding = nn.Embedding(len(rows), model.config.d_model, padding_idx=len(rows) - len(tokenizer.prompt) - 1)
     embedding.weight.data.copy_(model.get_input_embeddings().weight[torch.tensor(rows)])
     model.set_input_embeddings(embedding)

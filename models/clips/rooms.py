@@ -7,6 +7,7 @@ on the magnitudes (`augment.py`).
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,9 +125,14 @@ class OtherRecordings:
     """
 
     def __init__(self, texts: Sequence[str], seed: int, n_clips: int = OTHER_RECORDINGS) -> None:
-        self._texts = texts
-        self._rows = np.random.default_rng(seed).permutation(len(texts))[:n_clips].tolist()
+        self._texts, self._seed, self._n_clips = texts, seed, n_clips
         self._read: dict[int, Waveform] = {}
+
+    @cached_property
+    def _rows(self) -> list[int]:
+        """Drawn when they are first asked for: most data sets never ask."""
+        rows: list[int] = np.random.default_rng(self._seed).permutation(len(self._texts))[: self._n_clips].tolist()
+        return rows
 
     def draw(self, row: int, read: Callable[[int], Waveform], rng: np.random.Generator) -> Waveform:
         """One of them; silence where all were asked for the text of `row`. `read` gives a row's recording."""

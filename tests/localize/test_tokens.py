@@ -16,7 +16,7 @@ from models.ensemble.checkpoint import save_checkpoint
 from models.ensemble.config import ModelEntry, read_config, write_config
 from models.errors import InputError
 from models.inference.scoring import Member
-from models.localize.by_tokens import Listener, _units
+from models.localize.by_tokens import Listener, _units, table_of
 from models.localize.choice import choose_member
 from models.localize.localization import localize, needed_utterances
 from models.localize.looks import following_heads, word_spans
@@ -270,6 +270,14 @@ def test_a_word_that_nobody_would_write_down_was_said_badly() -> None:
     assert good.shape == (n,)
     assert (good > 0.9).all()
     assert bad[1] < min(bad[0], bad[2]) - 0.1
+
+
+def test_coefficients_are_those_of_the_network_s_size(verifier: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = verifier.network
+    assert isinstance(network, VerifierNetwork)
+    assert table_of(network) == "word, tokens, width 512"  # of this small one there are none
+    monkeypatch.setattr(network.decoder.config, "d_model", 384)
+    assert table_of(network) == "word, tokens, width 384"
 
 
 def test_how_well_a_word_was_said_is_told_of_words_that_were_said(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from fakes import checkpoints
+from fakes import checkpoints, load
 from huggingface_hub import ModelCard
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import roc_auc_score
@@ -164,3 +164,18 @@ def test_groups_of_one_kind_have_no_auc(folds: list[Checkpoint]) -> None:
     overall = published.figures["overall"][0]
     assert (overall["auc"], overall["false_acceptances"]) == (None, None)
     assert "roc_auc" not in model_card(published, CHOICES).split("\n---\n")[0]
+
+
+def test_a_card_of_verifiers_speaks_of_no_voice(folds: list[Checkpoint], weights: dict[str, float]) -> None:
+    published = publish(folds, weights)
+    verifier = load("verifytiny")
+    read = [
+        replace(
+            member, checkpoint=replace(member.checkpoint, recipe=replace(verifier, name=member.checkpoint.recipe.name))
+        )
+        for member in published.members
+    ]
+    heard, unheard = (model_card(replace(published, members=members), CHOICES) for members in (published.members, read))
+    assert "Another voice is refused" in heard
+    assert "Another voice is refused" not in unheard
+    assert "text-to-speech" not in unheard

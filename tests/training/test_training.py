@@ -22,12 +22,22 @@ from models.errors import InputError
 from models.speech.options import VoiceOptions
 from models.speech.references import References
 from models.speech.speaking import speak_references
-from models.training.fold import train_fold
+from models.training.fold import prepare, train_fold
 from models.training.job import TrainingJob
 from models.training.trainer import FoldTrainer, schedule_steps
 
 
 @pytest.mark.slow
+def test_a_verifier_needs_no_references(make_job: Callable[..., TrainingJob]) -> None:
+    job, other = make_job("verifytiny"), make_job("model2s")
+    for reference in job.options.tts_dir.glob("*.wav"):
+        reference.unlink()
+    assert job.utterances == []
+    assert len(prepare(job, restart=False).clip_seconds) == len(job.train)
+    with pytest.raises(InputError, match="no reference"):
+        prepare(other, restart=False)
+
+
 def test_checkpoint_holds_what_the_rest_needs(make_job: Callable[..., TrainingJob]) -> None:
     job = make_job("model3mapd", epochs=3)
     found = load_checkpoint(train_fold(job))
