@@ -30,11 +30,8 @@ def parse_arguments() -> argparse.Namespace:
         action="store_true",
         help="leave the references out, as where the expected texts are not yours to give away; they are spoken on demand then",
     )
-    parser.add_argument(
-        "--folds_per_model",
-        type=positive,
-        help="how many folds of each model to publish, spread evenly (default: all)",
-    )
+    of_each = "how many folds of each model to publish, spread evenly (default: all)"
+    parser.add_argument("--folds_per_model", type=positive, help=of_each)
     parser.add_argument(
         "--storage",
         choices=("float16", "int8"),

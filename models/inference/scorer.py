@@ -203,8 +203,7 @@ class Scorer:
         table = as_table([self.with_pronunciation(answer) for answer in answers])
         said = heard_utterances(self.published.members, table)
         refuse_older_speech(zip(table["expected_text"], said, strict=False), self.published.trained_with)
-        sources, seconds = as_sources([answer.audio for answer in answers])
-        references = self.references(said)
+        (sources, seconds), references = as_sources([answer.audio for answer in answers]), self.references(said)
         tell_unheard(find_unheard(self.recipes, seconds, said, references))
         return score_clips(
             self.published.members,

@@ -78,3 +78,9 @@ def test_any_length_is_measured(length: int) -> None:
         found = measure_signal(clip)
         assert np.isfinite([found.level_db, found.speech_seconds, found.start_db, found.end_db]).all()
         assert (found.snr_db is None) == (length < 16_000)
+
+
+@pytest.mark.parametrize(("level_db", "problems"), [(-38.0, ()), (-42.0, ("too quiet",))])
+def test_too_quiet_begins_where_it_was_measured(spoken: Waveform, level_db: float, problems: tuple[str, ...]) -> None:
+    gain_db = level_db - measure_signal(spoken).level_db
+    assert measure_signal(spoken * np.float32(10 ** (gain_db / 20))).problems == problems
