@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,14 +20,32 @@ class Counterparts:
     Attributes
     ----------
     of_words
-        In the place of each expected word; empty where it was left out. More than one word where those beside it have no other
-        counterpart.
+        In the place of each expected word; empty where it was left out.
     of_gaps
-        Before each expected word and behind the last, where the words on both sides are as expected.
+        Before each expected word and behind the last; empty where nothing is, else one word or more.
+    as_expected
+        Of each expected word, whether it stands there itself.
     """
 
     of_words: tuple[str, ...]
     of_gaps: tuple[str, ...]
+    as_expected: tuple[bool, ...]
+
+    def instead_of(self, place: int, apart: Container[int]) -> str:
+        """What stands for an expected word, with what is beside it and has no other counterpart: `eight a` for *ate*.
+
+        Parameters
+        ----------
+        apart
+            Gaps whose words stand for themselves.
+        """
+        own = self.of_words[place]
+        if not own or self.as_expected[place]:
+            return own
+        is_others = place in apart or (place > 0 and not self.as_expected[place - 1])
+        before = "" if is_others else self.of_gaps[place]
+        after = "" if place + 1 in apart else self.of_gaps[place + 1]
+        return " ".join(filter(None, (before, own, after)))
 
 
 def words_of(transcript: str) -> list[str]:
@@ -36,28 +54,22 @@ def words_of(transcript: str) -> list[str]:
     return [word for word in words if _key(word)]
 
 
-def same_words(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether they differ in signs at most."""
-    return "".join(map(_key, one)) == "".join(map(_key, other))
+def same_word(one: str, other: str) -> bool:
+    """Whether two words, or several in the place of one, differ in signs at most."""
+    return _key(one) == _key(other)
 
 
 def find_counterparts(expected: Sequence[str], heard: Sequence[str]) -> Counterparts:
     """By the cheapest edits; a word that is spelled alike costs less."""
     of_words, of_gaps = [""] * len(expected), [""] * (len(expected) + 1)
-    pairs = _align(expected, heard)
-    matched = {i for i, j in pairs if i is not None and j is not None and _key(expected[i]) == _key(heard[j])}
     place = 0  # the expected word that comes next
-    for i, j in pairs:
+    for i, j in _align(expected, heard):
         if i is not None:
-            place = i + 1
-            of_words[i] = _joined(of_words[i], "" if j is None else heard[j])
+            of_words[i], place = "" if j is None else heard[j], i + 1
         elif j is not None:
-            beside = [word for word in (place - 1, place) if 0 <= word < len(expected) and word not in matched]
-            if beside:
-                of_words[beside[0]] = _joined(of_words[beside[0]], heard[j])
-            else:
-                of_gaps[place] = _joined(of_gaps[place], heard[j])
-    return Counterparts(tuple(of_words), tuple(of_gaps))
+            of_gaps[place] = f"{of_gaps[place]} {heard[j]}".strip()
+    as_expected = tuple(same_word(*pair) for pair in zip(expected, of_words, strict=True))
+    return Counterparts(tuple(of_words), tuple(of_gaps), as_expected)
 
 
 def _align(expected: Sequence[str], heard: Sequence[str]) -> list[tuple[int | None, int | None]]:
@@ -89,7 +101,7 @@ def _align(expected: Sequence[str], heard: Sequence[str]) -> list[tuple[int | No
 @lru_cache(maxsize=4096)
 def _difference(one: str, other: str) -> float:
     """0 for the same word, near 1 for words that share nothing."""
-    if _key(one) == _key(other):
+    if same_word(one, other):
         return 0.0
     return 1 - 0.5 * difflib.SequenceMatcher(None, one, other, autojunk=False).ratio()
 
@@ -97,7 +109,3 @@ def _difference(one: str, other: str) -> float:
 def _key(word: str) -> str:
     """Letters and digits alone: `don't` and `dont` are one word to a listener."""
     return _SIGNS.sub("", word)
-
-
-def _joined(one: str, other: str) -> str:
-    return f"{one} {other}".strip()
