@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers.models.whisper.modeling_whisper import WhisperDecoder, WhisperEncoder
 
 from models.clips.tokens import TextTokenizer
 from models.network.comparison import ComparisonNetwork
 from models.network.decoder import decode, lower_decoder_precision
 from models.network.encoder import encode, encoder_lengths, frame_mask
 from models.network.layers import as_weights
+from models.network.whisper import WhisperDecoder, WhisperEncoder
 from models.recipe import Recipe
 
 _NATS = 3.0  # of a log-probability that count as one: near its standard deviation before training
@@ -109,8 +109,6 @@ class VerifierNetwork(ComparisonNetwork):
         self.n_prompt = len(tokenizer.prompt)
         self.token_loss, self.drawn_loss = recipe.token_loss, recipe.drawn_loss
         self.transcription_loss = recipe.transcription_loss
-        decoder.embed_tokens.weight.requires_grad_(False)
-        decoder.embed_positions.weight.requires_grad_(False)
         self.register_buffer("logit_mean", torch.zeros(()))
         self.register_buffer("logit_std", torch.ones(()))
         self._start_head()

@@ -10,8 +10,8 @@ from fakes import load
 
 from models.network.beam_search import search
 from models.network.build import make_network
-from models.network.decoder import decode, load_decoder
-from models.network.encoder import load_encoder
+from models.network.decoder import decode
+from models.network.pretrained import load_decoder, load_encoder
 from models.network.verifier import VerifierNetwork
 
 

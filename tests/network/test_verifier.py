@@ -13,10 +13,11 @@ from transformers import WhisperForConditionalGeneration
 from models.clips.batches import Clip, collate_text
 from models.clips.tokens import TextTokenizer, _as_written
 from models.errors import InputError
-from models.network.build import make_network, pretrained_network
+from models.network.build import make_network
 from models.network.comparison import parameter_groups
-from models.network.decoder import cross_attention, decode, load_decoder
-from models.network.encoder import encode, load_encoder
+from models.network.decoder import cross_attention, decode
+from models.network.encoder import encode
+from models.network.pretrained import load_decoder, load_encoder, pretrained_network
 from models.network.verifier import TokenPooling, VerifierNetwork, mean_token_loss, transcription_loss
 
 PLAIN = replace(load("verifytiny"), token_loss=0.0, drawn_texts=0, drawn_loss=0.0, transcription_loss=0.0)
