@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -15,7 +16,8 @@ from models.speech.written import normal_text
 _SAME_IN_BOTH = ("task", "expected_text", "grade")
 # In the order in which they are written; those from the third on tell whose answer it was, and are checked where they are there.
 CORRECTION_COLUMNS = ("filename", "score", *_SAME_IN_BOTH, "child", "probability", "sha256")
-SCORES = {"right": "1", "wrong": "0", "skipped": ""}  # how a column `score` tells what a person said
+Judgement = Literal["right", "wrong", "skipped"]
+SCORES: dict[Judgement, str] = {"right": "1", "wrong": "0", "skipped": ""}  # how the column `score` tells it
 
 
 @dataclass(frozen=True)
