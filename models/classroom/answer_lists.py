@@ -13,6 +13,7 @@ from pathlib import Path
 from models.base.files import sha256_of_file
 from models.classroom.answers import HeardAnswer, by_worth
 from models.classroom.judgements import Judgements
+from models.clips.corrections import Judgement
 from models.errors import InputError
 from models.service.answer_tables import MOST_CLIPS
 from models.service.service import AnswerTable, Service
@@ -48,6 +49,13 @@ class AnswerList:
         if not source.is_file():
             raise InputError("the recording is not here any more; send the table again")
         return as_wav(service.hear(source))
+
+    def judge(self, row: int, judgement: Judgement | None) -> dict[int, Judgement]:
+        """Save what a person says of an answer; returns all that has been said. Raises InputError as of `Judgements.save`."""
+        source = self.sources[row]
+        if isinstance(source, InputError) and judgement in ("right", "wrong"):
+            raise InputError(f"can't be judged: {source}")
+        return self.judgements.save(row, judgement)
 
 
 class AnswerLists:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from models.clips.tables import METADATA_COLUMNS
 from models.errors import InputError
-from models.localize.fluency import Fluency, measure_fluency
+from models.localize.fluency import Fluency, measure_fluency, trim_to_sounds
 from models.localize.result import Unit
 from models.service.answer_tables import MOST_CLIPS
 from models.service.service import AnswerTable, Result, Service
@@ -31,7 +31,7 @@ class HeardAnswer:
     notes, signal
         What is not heard of it, and what is wrong with the recording, in sentences.
     units
-        What became of each word, of single words of each phone; empty where that is not known.
+        What became of each word, of single words of each phone, with times without pauses; empty where that is not known.
     seconds
         Of the recording; None where it could not be scored.
     fluency
@@ -105,7 +105,7 @@ def _heard(asked: tuple[str, ...], found: Result | InputError) -> HeardAnswer:
         verdict=found.verdict,
         notes=found.notes,
         signal=tuple(found.signal.in_words()),
-        units=() if localization is None else localization.units,
+        units=() if localization is None else trim_to_sounds(localization.units, found.response),
         seconds=len(found.response) / SAMPLE_RATE_HZ,
         fluency=None if localization is None else measure_fluency(localization, found.response),
     )

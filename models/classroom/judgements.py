@@ -7,10 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
+
 from models.base.files import replace_when_done, sole_writer
 from models.classroom.answers import HeardAnswer
-from models.clips.corrections import CORRECTION_COLUMNS, SCORES, Judgement, read_corrections
+from models.clips.corrections import CORRECTION_COLUMNS, SAME_IN_BOTH, SCORES, Judgement, read_corrections
+from models.clips.csv_files import refuse
 from models.errors import InputError
+from models.speech.written import normal_text
 
 _WAIT_SECONDS = 10.0  # for another program that is writing
 _BY_SCORE = {score: judgement for judgement, score in SCORES.items()}
@@ -46,12 +50,18 @@ class Judgements:
         if not self.file.exists():
             return {}
         found = read_corrections(self.file)
-        unknown = [name for name in found["filename"] if name not in self._places]
-        if unknown:
-            raise InputError(f"{self.file}: {unknown[0]!r} is not in this table; move the file away, or mend it")
+        self._refuse_others(found)
         return {
             self._places[name]: _BY_SCORE[score] for name, score in zip(found["filename"], found["score"], strict=True)
         }
+
+    def _refuse_others(self, found: pd.DataFrame) -> None:
+        """What is not of this table: a file may have been put in this one's place."""
+        way_out = "is not this table's; mend the file, or move it away"
+        refuse(self.file, found, "filename", ~found["filename"].isin(list(self._places)), way_out)
+        for place, column in enumerate(name for name in SAME_IN_BOTH if name in found):
+            own = found["filename"].map(lambda name, place=place: self._rows[name][place])
+            refuse(self.file, found, column, found[column].map(normal_text) != own, way_out)
 
     def save(self, row: int, judgement: Judgement | None) -> dict[int, Judgement]:
         """Add or replace what is said of a row, or with None take it back; returns all that has been said.
@@ -66,8 +76,11 @@ class Judgements:
             said.pop(row, None)
             if judgement is not None:
                 said[row] = judgement
-            with replace_when_done(self.file) as temporary:
-                temporary.write_bytes(self.as_csv(said))
+            if said:
+                with replace_when_done(self.file) as temporary:
+                    temporary.write_bytes(self.as_csv(said))
+            else:
+                self.file.unlink(missing_ok=True)  # a table without rows is none
         return said
 
     def check(self) -> None:

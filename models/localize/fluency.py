@@ -1,7 +1,7 @@
 """How fluently a text of several words was said: words correct per minute, and pauses."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from models.localize.result import Localization, Seconds, Unit
@@ -60,6 +60,27 @@ def measure_fluency(localization: Localization, response: Waveform) -> Fluency |
     pauses = tuple(gap for gap in gaps if start <= gap[0] and gap[1] <= end)
     right = sum(unit.kind == "right" for unit in units)
     return Fluency(len(units), right, end - start, pauses)
+
+
+def trim_to_sounds(units: Sequence[Unit], response: Waveform) -> tuple[Unit, ...]:
+    """The units without the pauses that their times take in: a verifier's words follow each other without a gap.
+
+    Parameters
+    ----------
+    response : float32 [shape=(n,)]
+        The answer, at 16 kHz.
+    """
+    sounds = find_sounds(response)
+    return tuple(_trimmed(unit, sounds) for unit in units)
+
+
+def _trimmed(unit: Unit, sounds: Sequence[Seconds]) -> Unit:
+    """Cut to the stretch of sound that it has most of; as it is where it has none."""
+    if unit.start_seconds is None or unit.end_seconds is None:
+        return unit
+    parts = [(max(unit.start_seconds, start), min(unit.end_seconds, end)) for start, end in sounds]
+    start, end = max(parts, key=lambda part: part[1] - part[0], default=(0.0, 0.0))
+    return replace(unit, start_seconds=start, end_seconds=end) if start < end else unit
 
 
 def _said(units: Sequence[Unit]) -> Seconds | None:

@@ -125,7 +125,7 @@ class _ClassPages:
 
         def save(found: AnswerList) -> Response:
             with told_in_words(_UNWRITABLE):
-                return JSONResponse(found.judgements.save(_row(found, row), said))
+                return JSONResponse(found.judge(_row(found, row), said))
 
         return self._of_list(name, save)
 

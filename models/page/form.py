@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from models.classroom.answer_lists import KEEP_SECONDS as KEEP_LISTS_SECONDS
 from models.classroom.answer_lists import AnswerLists
 from models.classroom.answers import score_answers, scores_table
 from models.clips.tables import GRADES, METADATA_COLUMNS, TASKS
@@ -29,7 +30,10 @@ _PROGRESS = gr.Progress()
 _BATCH_HELP = (
     f"<p>Send a CSV table with the columns {', '.join(f'<code>{name}</code>' for name in METADATA_COLUMNS)} together with the "
     f"recordings that it names, or all of them in one zip file. Tasks: {', '.join(TASKS)}; grades: {', '.join(GRADES)}. "
-    f"The result is a table to download. A folder of the competition's layout has its table as {TABLE_FILE}.</p>"
+    "A column <code>child</code>, of any names or numbers that you choose, makes a summary by child. You then listen to the "
+    "answers, correct the scores, and save a table; the recordings stay on the computer that runs this page until you close the "
+    f"list, or nobody has used it for {KEEP_LISTS_SECONDS / 3600:.0f} hours. A folder of the competition's layout has its table "
+    f"as {TABLE_FILE}.</p>"
 )
 _TASK_CHOICES = [(task.replace("_", " "), task) for task in TASKS]
 _GRADE_CHOICES = [("Kindergarten" if grade == "KG" else grade, grade) for grade in GRADES]
@@ -98,7 +102,8 @@ def _introduction(service: Service) -> str:
     return (
         f"<h1>{TITLE}</h1><p>Record or upload a child's answer, type what was expected, and see how likely the answer was right. "
         "A score is a hint for a person who listens, not a grade. Recordings are scored on the computer that runs this page, "
-        f"{service.max_seconds:g} s at most each, and not kept. Scored by: {escape(service.scorer.published.blending)}.</p>"
+        f"{service.max_seconds:g} s at most each, and a single one is not kept. "
+        f"Scored by: {escape(service.scorer.published.blending)}.</p>"
     )
 
 
