@@ -51,7 +51,7 @@ def textgrid(answer: HeardAnswer, said: Judgement | None) -> str:
         told.append(f"person: {said}")
     tiers = [
         _interval_tier("words", [(*span, unit.text or "+") for span, unit in spans], answer.seconds),
-        _interval_tier("scores", [(*span, f"{unit.score:.3f} {unit.kind}") for span, unit in spans], answer.seconds),
+        _interval_tier("scores", [(*span, _told(unit)) for span, unit in spans], answer.seconds),
         _point_tier("departures", others, answer.seconds),
         _interval_tier("answer", [(0.0, answer.seconds, "; ".join(told))], answer.seconds),
     ]
@@ -60,6 +60,11 @@ def textgrid(answer: HeardAnswer, said: Judgement | None) -> str:
     for place, tier in enumerate(tiers, 1):
         lines += [f"    item [{place}]:", *(f"        {line}" for line in tier)]
     return "\n".join(lines) + "\n"
+
+
+def _told(unit: Unit) -> str:
+    heard = f", heard: {unit.heard}" if unit.heard else ""
+    return f"{unit.score:.3f} {unit.kind}{heard}"
 
 
 def _in_turn(units: Iterable[Unit], seconds: float) -> list[tuple[tuple[float, float], Unit]]:

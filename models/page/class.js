@@ -133,7 +133,7 @@ function word(unit) {
   button.type = "button";
   button.disabled = unit.start === null;
   button.style.background = `hsl(${Math.round(120 * Math.min(Math.max(unit.score, 0), 1))}, 75%, 80%)`;
-  if (unit.kind !== "right") button.append(make("small", "", say(unit.kind)));
+  if (unit.kind !== "right") button.append(make("small", "", unit.heard ? `${say(unit.kind)}: ${unit.heard}` : say(unit.kind)));
   button.addEventListener("click", () => {
     byId("sound").currentTime = Math.max(0, unit.start - PLAYED_MARGIN_SECONDS);
     byId("sound").play().catch(() => {});
@@ -149,7 +149,7 @@ function keepInView() {
   const item = document.querySelector("#list .current");
   const list = byId("list");
   if (item && list.scrollHeight > list.clientHeight) {
-    list.scrollTop = item.offsetTop - list.offsetTop - list.clientHeight / 3;
+    list.scrollTop += item.getBoundingClientRect().top - list.getBoundingClientRect().top - list.clientHeight / 3;
   }
 }
 

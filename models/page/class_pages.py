@@ -178,7 +178,10 @@ def _as_json(answer: HeardAnswer, source: Path | InputError) -> dict[str, Any]:
         "signal": answer.signal,
         "playable": isinstance(source, Path),
         "units": [
-            {"text": unit.text, "kind": unit.kind, "score": unit.score, "start": unit.start_seconds}
+            {
+                **{"text": unit.text, "kind": unit.kind, "score": unit.score},
+                **{"start": unit.start_seconds, "heard": unit.heard},
+            }
             for unit in answer.units
         ],
     }
