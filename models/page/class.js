@@ -6,6 +6,7 @@ const KEYS = { " ": play, f: () => judge("wrong"), j: () => judge("right"), s: (
 const SIGNS = { right: "✓", wrong: "✗", skipped: "–" };
 const PLAYED_MARGIN_SECONDS = 0.05; // before a word that is pressed
 const KEPT_SOUNDS = 8;
+const LEAST_SHOWN_MS = 300; // a key that is pressed sooner was meant for the answer before
 
 let phrases = {};
 let answers = [];
@@ -14,7 +15,9 @@ let order = []; // rows, as they are shown
 let said = {}; // what people said, by row
 let row = -1; // the answer that is shown
 let saving = false;
+let shownAt = 0;
 const sounds = new Map(); // addresses of recordings, by row
+const buttons = new Map(); // of the list, by row
 
 function say(name, values = {}) {
   return phrases[name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
@@ -63,7 +66,7 @@ function fillList() {
     const item = make("li", "");
     const button = make("button", "");
     button.type = "button";
-    button.dataset.row = place;
+    buttons.set(place, button);
     button.addEventListener("click", () => show(place, byId("at-once").checked));
     item.append(button);
     return item;
@@ -73,7 +76,7 @@ function fillList() {
 
 function fillItem(place) {
   const answer = answers[place];
-  const button = document.querySelector(`#list button[data-row="${place}"]`);
+  const button = buttons.get(place);
   const state = said[place];
   const sign = make("span", `sign ${state || "open"}`, SIGNS[state] || "·");
   sign.title = say(state || "open");
@@ -105,6 +108,7 @@ function fillProgress() {
 
 function show(place, aloud) {
   const before = row;
+  if (place !== before) shownAt = performance.now();
   row = place;
   if (before >= 0) fillItem(before);
   fillItem(row);
@@ -146,7 +150,7 @@ function remarks(answer) {
 }
 
 function keepInView() {
-  const item = document.querySelector("#list .current");
+  const item = buttons.get(row);
   const list = byId("list");
   if (item && list.scrollHeight > list.clientHeight) {
     list.scrollTop += item.getBoundingClientRect().top - list.getBoundingClientRect().top - list.clientHeight / 3;
@@ -220,7 +224,7 @@ function nextOpen() {
 async function judge(judgement) {
   const place = row;
   const again = said[place] === judgement; // pressed a second time: taken back
-  if (saving || byId(judgement).disabled) return;
+  if (saving || byId(judgement).disabled || performance.now() - shownAt < LEAST_SHOWN_MS) return;
   saving = true;
   try {
     const what = again ? ["", { method: "DELETE" }] : [`?said=${judgement}`, { method: "PUT" }];
@@ -242,8 +246,9 @@ async function judge(judgement) {
 }
 
 function take(found) {
+  const before = said;
   said = found;
-  answers.forEach((_, place) => fillItem(place));
+  answers.forEach((_, place) => before[place] !== said[place] && fillItem(place));
   fillProgress();
 }
 
@@ -259,8 +264,10 @@ async function lookAgain() { // another tab may have gone on
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || !byId("keys").checked) return;
   const target = event.target;
-  if (target.closest("select, input, audio, textarea")) return;
-  if (event.key === " " && target.closest("button, a, summary")) return; // it presses that
+  if (target.closest("select")) return;
+  if (event.key === " " && target.closest("button, a, summary, input")) return; // it presses that
+  const isLetter = event.key.length === 1 && event.key !== " ";
+  if (!isLetter && target.closest("audio")) return; // a player has keys of its own
   const act = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!act || event.repeat) return;
   event.preventDefault();

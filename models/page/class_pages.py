@@ -193,7 +193,11 @@ def _page(template: str, request: Request, status: int = 200, **content: Any) ->
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": partial(_number, language), "percent": partial(_percent, language)}
+    environment.filters |= {
+        "number": partial(_number, language),
+        "percent": partial(_percent, language),
+        "chance": partial(_chance, language),
+    }
     shown = environment.get_template(template).render(
         say=phrases.__getitem__,
         phrases=phrases,
@@ -212,6 +216,11 @@ def _number(language: str, value: float | None, digits: int = 1) -> str:
 
 def _percent(language: str, value: float | None) -> str:
     return "" if value is None else f"{_number(language, 100 * value, 0)} %"
+
+
+def _chance(language: str, probability: float | None) -> str:
+    """Never 0 or 100 % for what is only nearly so."""
+    return "" if probability is None else _percent(language, min(max(probability, 0.01), 0.99))
 
 
 def _file(file: str) -> Response:

@@ -148,6 +148,7 @@ def shown(page: Any) -> str:
 def press(page: Any, key: str, told: str) -> str:
     """Press a key, and wait for what the page says of it; returns the text of the answer that was judged."""
     text = shown(page)
+    page.wait_for_timeout(400)  # what is pressed sooner was meant for the answer before
     page.evaluate("document.getElementById('saved').textContent = ''")
     page.keyboard.press(key)
     until(page, f"document.getElementById('saved').textContent === {told!r}")
@@ -230,6 +231,7 @@ def test_playing_a_missing_recording_and_keys_that_are_off(context: Any, server:
     assert page.locator("#right").is_disabled()
     assert "No such recording" in page.locator("#remarks").inner_text().capitalize()
     before = server.saved()
+    page.wait_for_timeout(400)
     page.keyboard.press("j")
     page.locator("#list button", has_text=TEXTS["a.wav"]).click()
     page.get_by_label("Keyboard keys").uncheck()
