@@ -66,8 +66,14 @@ def result_html(
     )
 
 
-def batch_html(table: pd.DataFrame) -> str:
-    """A summary of many answers, the first of them, and the whole as a file to download."""
+def batch_html(table: pd.DataFrame, list_address: str) -> str:
+    """A summary of many answers, the first of them, and the whole as a file to download.
+
+    Parameters
+    ----------
+    list_address
+        Where a person works through them; empty where there are too many.
+    """
     counts = table["verdict"].value_counts()
     told = [f"{int(counts.get(verdict, 0))} {words.lower()}" for verdict, words in WORDS.items()]
     problems = int((table["problem"] != "").sum())
@@ -75,11 +81,17 @@ def batch_html(table: pd.DataFrame) -> str:
     return (
         '<section class="stc-box" aria-live="polite" aria-label="Results">'
         f"<p><strong>{len(table)} answers:</strong> {escape('; '.join(told))}; {problems} could not be scored.</p>"
+        f"{_list_link(list_address)}"
         f'<a class="stc-download" download="scores.csv" href="data:text/csv;base64,{encoded}">Download scores.csv</a>'
         f"{_rows(table.head(SHOWN_ROWS))}"
         f"{f'<p>The first {SHOWN_ROWS} of {len(table)}.</p>' if len(table) > SHOWN_ROWS else ''}"
         "</section>"
     )
+
+
+def _list_link(address: str) -> str:
+    link = f'<a class="stc-download" href="{escape(address)}" target="_blank">Listen and correct</a> '
+    return link if address else ""
 
 
 def words_html(units: Sequence[Unit]) -> str:

@@ -31,6 +31,7 @@ LEAST_SNR_SECONDS = 1.0  # of a recording; in a shorter one there may be no paus
 MOST_EDGE_DB = -12.0  # of the first and the last 30 ms, beside the speech
 
 _FRAME, _HOP = 400, 160  # samples: 25 and 10 ms
+HOP_SECONDS = _HOP / SAMPLE_RATE_HZ
 _VOICE_FRAME, _VOICE_HOP = 640, 320  # 40 and 20 ms
 _VOICE_LAGS = slice(SAMPLE_RATE_HZ // 500, SAMPLE_RATE_HZ // 73)  # of voices from 73 to 500 Hz
 _VOICED = 0.6  # of an autocorrelation that is 1 for what repeats itself
@@ -88,6 +89,11 @@ def measure_signal(waveform: Waveform) -> SignalQuality:
         problems=(),
     )
     return _judged(measured)
+
+
+def frame_levels(waveform: Waveform) -> NDArray[np.float64]:
+    """Levels of 25 ms every 10 ms, in dB of full scale, without what lies below 100 Hz: [shape=(frames,)]."""
+    return _levels(_frames(sosfilt(_RUMBLE, waveform.astype(np.float64)), _FRAME, _HOP))
 
 
 def _judged(found: SignalQuality) -> SignalQuality:

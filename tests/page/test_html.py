@@ -70,7 +70,7 @@ def test_nothing_that_a_visitor_types_becomes_markup() -> None:
     pages = [
         shown(make_result(ATTACK), note=ATTACK),
         shown(make_result("x", units), b"png"),
-        batch_html(table),
+        batch_html(table, ""),
         message_html(ATTACK),
     ]
     for html in pages:
@@ -125,11 +125,11 @@ def test_loud_sounds_are_clipped_not_wrapped() -> None:
 def test_the_download_is_the_whole_table() -> None:
     rows = [(f"{index}.wav", "blending", "Größe, „cat“", "KG", 0.5, "review", "") for index in range(50)]
     table = pd.DataFrame(rows, columns="filename task expected_text grade probability verdict problem".split())
-    link = next(attributes for tag, attributes in Seen(batch_html(table)).tags if tag == "a")
+    link = next(attributes for tag, attributes in Seen(batch_html(table, "")).tags if tag == "a")
     assert link["download"] == "scores.csv"
     content = base64.b64decode(str(link["href"]).partition(",")[2])
     pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(content), keep_default_na=False), table, check_dtype=False)
-    assert len(re.findall("<tr>", batch_html(table))) == 21
+    assert len(re.findall("<tr>", batch_html(table, ""))) == 21
 
 
 def test_a_poor_recording_is_told_in_words() -> None:
