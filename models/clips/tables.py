@@ -1,18 +1,15 @@
 """The CSV files of the competition's layout, checked as they are read: a wrong value is named with its file and row."""
 
-import csv
 import hashlib
-import io
 import math
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.base.files import read_whole
+from models.clips.csv_files import check_filenames, read_csv, refuse
 from models.errors import InputError
 from models.speech.pronunciation import utterance_of
 from models.speech.pronunciation_table import NOTHING_GIVEN, Given, first_choice, from_cell, to_cell
@@ -23,29 +20,30 @@ GRADES = ("KG", "1", "2", "3")  # in the order of the grade scalar
 METADATA_COLUMNS = ("filename", "task", "expected_text", "grade")
 SCORE_COLUMNS = ("filename", "score")
 TEST_TABLES = ("test_metadata.csv", "submission_format.csv")
-MOST_TABLE_BYTES = 200_000_000  # of a CSV file: millions of rows
 
 
-def read_metadata(file: Path, given: Given = NOTHING_GIVEN) -> pd.DataFrame:
+def read_metadata(file: Path, given: Given = NOTHING_GIVEN, also: Iterable[str] = ()) -> pd.DataFrame:
     """`train_metadata.csv` or `test_metadata.csv`: filename, task, expected_text, grade, all text; perhaps pronunciation.
 
     Parameters
     ----------
     given
         Pronunciations of texts whose row has none of its own.
+    also
+        Further columns to read where the file has them.
 
     Returns
     -------
     pd.DataFrame
-        METADATA_COLUMNS and, where pronunciations are given, `pronunciation`, phones or "" of each row; the index is the row in
-        the file, the header being row 1.
+        METADATA_COLUMNS, `also`, and, where pronunciations are given, `pronunciation`, phones or "" of each row; the index is the
+        row in the file, the header being row 1.
     """
-    table = _read_csv(file, METADATA_COLUMNS, optional=("pronunciation",))
+    table = read_csv(file, METADATA_COLUMNS, optional=("pronunciation", *also))
     table = table.assign(expected_text=table["expected_text"].map(normal_text))
-    _check_filenames(file, table)
-    _refuse(file, table, "task", ~table["task"].isin(TASKS), f"must be one of {', '.join(TASKS)}")
-    _refuse(file, table, "grade", ~table["grade"].isin(GRADES), f"must be one of {', '.join(GRADES)}")
-    _refuse(file, table, "expected_text", table["expected_text"].str.strip() == "", "must not be empty")
+    check_filenames(file, table)
+    refuse(file, table, "task", ~table["task"].isin(TASKS), f"must be one of {', '.join(TASKS)}")
+    refuse(file, table, "grade", ~table["grade"].isin(GRADES), f"must be one of {', '.join(GRADES)}")
+    refuse(file, table, "expected_text", table["expected_text"].str.strip() == "", "must not be empty")
     return _with_pronunciations(file, table, given)
 
 
@@ -58,10 +56,10 @@ def utterances(table: pd.DataFrame) -> list[str]:
 
 def read_labels(file: Path) -> pd.DataFrame:
     """`train_labels.csv`: filename and score, 0.0 or 1.0; the index is the row in the file."""
-    table = _read_csv(file, SCORE_COLUMNS)
-    _check_filenames(file, table)
+    table = read_csv(file, SCORE_COLUMNS)
+    check_filenames(file, table)
     scores = pd.to_numeric(table["score"], errors="coerce")
-    _refuse(file, table, "score", ~scores.isin([0.0, 1.0]), "must be 0 or 1")
+    refuse(file, table, "score", ~scores.isin([0.0, 1.0]), "must be 0 or 1")
     return table.assign(score=scores.astype(float))
 
 
@@ -76,17 +74,17 @@ def read_training_table(data_dir: Path, given: Given = NOTHING_GIVEN) -> pd.Data
 def read_test_table(data_dir: Path, given: Given = NOTHING_GIVEN) -> pd.DataFrame:
     """`test_metadata.csv` in the order of `submission_format.csv`."""
     metadata_file, format_file = (data_dir / name for name in TEST_TABLES)
-    metadata, order = read_metadata(metadata_file, given), _read_csv(format_file, ("filename",))
-    _check_filenames(format_file, order)
+    metadata, order = read_metadata(metadata_file, given), read_csv(format_file, ("filename",))
+    check_filenames(format_file, order)
     _refuse_difference(format_file, order, metadata_file, metadata)
     return order.merge(metadata, on="filename", how="left", validate="one_to_one")
 
 
 def read_groups(file: Path, column: str, filenames: Iterable[str]) -> list[str]:
     """The group of each file, such as its speaker, from `column` of a CSV with the columns filename and `column`."""
-    table = _read_csv(file, ("filename", column))
-    _check_filenames(file, table)
-    _refuse(file, table, column, table[column].str.strip() == "", "must not be empty")
+    table = read_csv(file, ("filename", column))
+    check_filenames(file, table)
+    refuse(file, table, column, table[column].str.strip() == "", "must not be empty")
     groups, filenames = dict(zip(table["filename"], table[column], strict=True)), list(filenames)
     missing = [name for name in filenames if name not in groups]
     if missing:
@@ -110,14 +108,14 @@ def read_word_labels(file: Path, table: pd.DataFrame) -> pd.Series:
     InputError
         Naming file, row and value of what is wrong; also a clip that is not in `table`.
     """
-    labels = _read_csv(file, ("filename", "index", "right"))
+    labels = read_csv(file, ("filename", "index", "right"))
     texts = dict(zip(table["filename"], table["expected_text"], strict=True))
     found = {name: [math.nan] * (len(text.split()) + 1) for name, text in texts.items()}
-    _refuse(file, labels, "filename", ~labels["filename"].isin(texts), "must be a training clip's")
-    _refuse(file, labels, "right", ~labels["right"].isin(["0", "1"]), "must be 0 or 1")
+    refuse(file, labels, "filename", ~labels["filename"].isin(texts), "must be a training clip's")
+    refuse(file, labels, "right", ~labels["right"].isin(["0", "1"]), "must be 0 or 1")
     places = [len(found[name]) for name in labels["filename"]]
     inside = [index.isdecimal() and int(index) < n for index, n in zip(labels["index"], places, strict=True)]
-    _refuse(
+    refuse(
         file,
         labels,
         "index",
@@ -185,88 +183,8 @@ def _is_inside(path: Path, root: Path) -> bool:
         return False
 
 
-def _read_csv(file: Path, columns: Iterable[str], optional: Iterable[str] = ()) -> pd.DataFrame:
-    """`columns` of a CSV, and of the `optional` ones those that it has; all cells as text: 'null' and 'nan' stay what they are.
-
-    pandas' own reader would shift or drop cells where a row is longer than the header, without a word.
-    """
-    if not file.is_file():
-        raise InputError(f"{file}: no such file")
-    numbered = list(_read_rows(file))
-    header = numbered[0][1] if numbered else []
-    columns = list(dict.fromkeys([*columns, *(column for column in optional if column in header)]))
-    _check_header(file, header, columns)
-    numbers, rows = [number for number, _ in numbered[1:]], [row for _, row in numbered[1:]]
-    if not rows:
-        raise InputError(f"{file}: has no rows")
-    return pd.DataFrame(rows, index=numbers, columns=header, dtype=str)[columns]
-
-
-def _check_header(file: Path, header: list[str], columns: list[str]) -> None:
-    for column in columns:
-        if header.count(column) != 1:
-            problem = "is there twice" if column in header else "is missing"
-            raise InputError(f"{file}: the column {column!r} {problem}; found: {', '.join(header)}")
-
-
-def _read_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not blank, each with its number as in a spreadsheet: the header is row 1, a blank line counts."""
-    number, width = 0, 0
-    try:
-        for number, row in enumerate(csv.reader(io.StringIO(_read_text(file), newline=""), strict=True), 1):
-            width = width or len(row)
-            if row:
-                _check_width(file, number, row, width)
-                yield number, row
-    except csv.Error as error:
-        raise InputError(
-            f"{file}, row {number + 1}: not readable as CSV ({error}); a text between double quotes must end with one, "
-            "and a double quote inside it is written twice"
-        ) from error
-
-
-def _check_width(file: Path, number: int, row: list[str], width: int) -> None:
-    if len(row) != width:
-        raise InputError(
-            f"{file}, row {number}: {','.join(row)[:200]!r} has {len(row)} fields where the header has {width}; "
-            "a text that holds a comma must stand between double quotes"
-        )
-
-
-def _read_text(file: Path) -> str:
-    content = read_whole(file, MOST_TABLE_BYTES)
-    try:
-        text = content.decode("utf-8-sig")
-        if "\0" not in text:
-            return text
-        before, what = text.partition("\0")[0], "a NUL"
-    except UnicodeDecodeError as error:
-        before = error.object[: error.start].decode()
-        what = f"the byte {error.object[error.start]:#04x}, which is not UTF-8"
-    line = before.rpartition("\n")[2]
-    raise InputError(
-        f"{file}, line {before.count(chr(10)) + 1}: after {line[-100:]!r} comes {what}; save the file as CSV in UTF-8"
-    )
-
-
-def _check_filenames(file: Path, table: pd.DataFrame) -> None:
-    names = table["filename"]
-    _refuse(file, table, "filename", names.str.strip() == "", "must not be empty")
-    _refuse(file, table, "filename", names.map(os.path.normpath).duplicated(), "is there twice; keep one of the rows")
-    outside = names.map(lambda name: Path(name).is_absolute() or ".." in Path(name).parts)
-    _refuse(file, table, "filename", outside.astype(bool), "leads out of the data folder; clips must lie inside it")
-
-
-def _refuse(file: Path, table: pd.DataFrame, column: str, wrong: "pd.Series[bool]", rule: str) -> None:
-    """Name the first wrong cell; `table` is indexed by the rows of the file."""
-    if wrong.any():
-        others = f" ({int(wrong.sum())} such rows)" if wrong.sum() > 1 else ""
-        first = table[wrong.to_numpy()]
-        raise InputError(f"{file}, row {first.index[0]}: {column} {first[column].iloc[0]!r} {rule}{others}")
-
-
 def _refuse_difference(file: Path, table: pd.DataFrame, other_file: Path, other: pd.DataFrame) -> None:
     """Both files must name the same clips."""
     for here, rows, there, names in ((file, table, other_file, other), (other_file, other, file, table)):
         alone = ~rows["filename"].isin(names["filename"])
-        _refuse(here, rows, "filename", alone, f"is not in {there}; make the two files agree")
+        refuse(here, rows, "filename", alone, f"is not in {there}; make the two files agree")

@@ -64,8 +64,8 @@ class FoldTask:
     ----------
     options
         As where the run was started; relative paths are as from there.
-    fingerprint, references, word_labels
-        Of the data, of each text's reference and of what is known of words, where the run was started.
+    fingerprint, references, word_labels, corrections
+        Of the data, of each text's reference, of what is known of words and of people's labels, where the run was started.
     cpus
         Of the task; all but one load audio where `options` do not say otherwise.
     """
@@ -78,6 +78,7 @@ class FoldTask:
     home: Home
     cpus: int
     word_labels: str = ""
+    corrections: str = ""
 
     @property
     def name(self) -> str:
@@ -123,6 +124,8 @@ def _train(task: FoldTask) -> Files:
         raise InputError(f"{options.data_dir}: other training data than on {home.host}; copy the same to every node")
     if job.word_labels != task.word_labels:
         raise InputError(f"{options.word_labels}: other word labels than on {home.host}; copy the same to every node")
+    if job.corrections.checksum != task.corrections:
+        raise InputError(f"{options.corrections}: other corrections than on {home.host}; copy the same to every node")
     if other := differing_texts(References(options.tts_dir).checksums(task.references), task.references):
         raise InputError(
             f"{options.tts_dir}: another reference of {name_texts(other)} than on {home.host}; copy that folder to every node"
@@ -144,6 +147,7 @@ def _on_this_node(task: FoldTask) -> TrainingOptions:
         tts_dir=home.directory / options.tts_dir,
         groups=options.groups and home.directory / options.groups,
         word_labels=options.word_labels and home.directory / options.word_labels,
+        corrections=options.corrections and home.directory / options.corrections,
         output_dir=home.output_dir if home.is_here else home.away,
         num_workers=options.num_workers if "num_workers" in options.given else task.cpus - 1,
     )

@@ -48,7 +48,12 @@ def train_on_ray(
         check_room(ray, needs, "fold")
         shared = (references, home, cluster.cpus)
         tasks = [
-            FoldTask(job.recipe, job.fold, options, job.data_fingerprint, *shared, job.word_labels) for job in jobs
+            FoldTask(
+                *(job.recipe, job.fold, options, job.data_fingerprint, *shared),
+                word_labels=job.word_labels,
+                corrections=job.corrections.checksum,
+            )
+            for job in jobs
         ]
         ended = run_tasks(ray, train_here, [(task,) for task in tasks], needs, "fold", max_calls=1)
         for place, result in stack.enter_context(closing(ended)):

@@ -24,7 +24,8 @@ from models.speech.checksums import check_checksums
 from models.speech.identity import Identity, check_identity
 
 CHECKPOINT_FORMAT = "speech-text-comparison checkpoint 1"
-_NUMBERS, _TEXTS, _LISTS = ("fold", "n_folds"), ("data_fingerprint", "grouping", "word_labels"), ("history", "tries")
+_NUMBERS, _LISTS = ("fold", "n_folds"), ("history", "tries")
+_TEXTS = ("data_fingerprint", "grouping", "word_labels", "corrections")
 _DICTS = ("weights", "encoder", "options", "versions")
 
 
@@ -61,6 +62,8 @@ class Checkpoint:
         The checksum of each reference that it was trained with, by text; empty where that is not known.
     grouping, word_labels
         As of a TrainingJob; a grouping is empty also where it is not known.
+    corrections
+        The checksum of the labels by people who listened, which replaced those of the data; empty where there were none.
     """
 
     recipe: Recipe
@@ -78,6 +81,7 @@ class Checkpoint:
     references: dict[str, str] = field(default_factory=dict)
     grouping: str = ""
     word_labels: str = ""
+    corrections: str = ""
 
     @property
     def file_name(self) -> str:

@@ -84,10 +84,11 @@ def check_alike(checkpoints: Mapping[Path, Checkpoint]) -> None:
     """
     first_path, first = next(iter(checkpoints.items()))
     for path, item in checkpoints.items():
-        alike = (item.n_folds, item.data_fingerprint) == (first.n_folds, first.data_fingerprint)
-        if not alike or not same_voice(item.voice, first.voice):
+        pairs = [(each.n_folds, each.data_fingerprint, each.corrections) for each in (item, first)]
+        if pairs[0] != pairs[1] or not same_voice(item.voice, first.voice):
             raise InputError(
-                f"{path} and {first_path}: trained on other data, with other n_folds or another voice; see check_models.py"
+                f"{path} and {first_path}: trained on other data, with other corrections, n_folds or another voice; "
+                "see check_models.py"
             )
     gather_references(checkpoints)
 

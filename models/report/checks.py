@@ -192,6 +192,7 @@ def _setting(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "n_folds": checkpoint.n_folds,
         "set of training data": checkpoint.data_fingerprint,
+        "set of corrections": checkpoint.corrections,
         "grouping": checkpoint.options.get("group_by"),
         "voice": voice_key(checkpoint.voice),
     }

@@ -23,7 +23,9 @@ def all_data_options(options: TrainingOptions) -> TrainingOptions:
     return replace(options, n_folds=1, output_dir=options.output_dir / ALL_DATA)
 
 
-def read_folds(recipe: Recipe, output_dir: Path, data_fingerprint: str) -> "list[ensemble.Checkpoint]":
+def read_folds(
+    recipe: Recipe, output_dir: Path, data_fingerprint: str, corrections: str = ""
+) -> "list[ensemble.Checkpoint]":
     """The folds of a run on all clips.
 
     Raises
@@ -42,6 +44,8 @@ def read_folds(recipe: Recipe, output_dir: Path, data_fingerprint: str) -> "list
         other = [part.name for part in fields(Recipe) if getattr(as_long, part.name) != getattr(recipe, part.name)]
         if item.data_fingerprint != data_fingerprint:
             other.append("training data")
+        if item.corrections != corrections:
+            other.append("set of corrections")
         if other:
             raise InputError(
                 f"{output_dir.parent / item.file_name}: trained with another {', '.join(other)} than asked for; give the "

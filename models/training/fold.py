@@ -108,6 +108,8 @@ def train_fold(job: TrainingJob, restart: bool = False) -> Path:
         The checkpoint's.
     """
     ready = prepare(job, restart)
+    if job.options.corrections is not None and ready.is_first_process:
+        print(f"{job.options.corrections}: {job.corrections.in_words()}", flush=True)
     with _sole_run(ready, restart):
         finish(ready, fit(ready))
     return job.checkpoint_path
@@ -181,6 +183,7 @@ def finish(ready: ReadyFold, fitted: FittedFold) -> None:
         references={} if job.recipe.layout == "text" else trained_with(job.run_dir),  # a verifier hears none
         grouping=job.grouping,
         word_labels=job.word_labels,
+        corrections=job.corrections.checksum,
     )
     save_checkpoint(job.checkpoint_path, checkpoint)
     forget_states(job.run_dir)

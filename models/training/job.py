@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from models import ensemble
+from models.clips.corrections import NO_CORRECTIONS, AppliedCorrections, correct_labels
 from models.clips.folds import split_fold
 from models.clips.tables import fingerprint, read_groups, read_training_table, read_word_labels, utterances
 from models.errors import InputError
@@ -35,6 +36,8 @@ class TrainingJob:
         A checksum of each training clip's group; empty where folds are not cut by group.
     of_folds
         Of a run on all clips, which holds nothing out: what its folds gave for theirs. Else None.
+    corrections
+        What people's corrections have changed; the rows hold them already, `data_fingerprint` is of the data without them.
     """
 
     recipe: Recipe
@@ -45,6 +48,7 @@ class TrainingJob:
     grouping: str
     options: TrainingOptions
     of_folds: "ensemble.OutOfFold | None" = None
+    corrections: AppliedCorrections = NO_CORRECTIONS
 
     @property
     def word_labels(self) -> str:
@@ -91,18 +95,21 @@ def make_job(recipe: Recipe, fold: int, options: TrainingOptions) -> TrainingJob
     _check_output_dir(options.output_dir)
     table = read_training_table(options.data_dir, given_beside(options.tts_dir))
     table, data_fingerprint = _with_word_labels(recipe, options, table), fingerprint(table)
+    corrections = NO_CORRECTIONS
+    if options.corrections is not None:
+        table, corrections = correct_labels(table, options.corrections, options.data_dir)
     of_folds = None
     if options.n_folds == 1:
         if options.output_dir.name != ALL_DATA:
             raise InputError("--n_folds 1: must be at least 2 (train.py --all_data holds nothing out)")
-        folds = read_folds(recipe, options.output_dir, data_fingerprint)
+        folds = read_folds(recipe, options.output_dir, data_fingerprint, corrections.checksum)
         recipe, of_folds = with_best_epochs(recipe, folds), held_out_by(folds)
     groups = _groups(options, table)
     train, validation = split_fold(table, fold, options.n_folds, recipe.data_seed, groups)
     if len(train) < recipe.batch_size:
         raise InputError(f"--batch_size {recipe.batch_size}: more than the {len(train)} training clips of fold {fold}")
     grouping = "" if groups is None else _checksum(table["filename"].tolist(), groups)
-    return TrainingJob(recipe, fold, train, validation, data_fingerprint, grouping, options, of_folds)
+    return TrainingJob(recipe, fold, train, validation, data_fingerprint, grouping, options, of_folds, corrections)
 
 
 def is_finished(job: TrainingJob) -> bool:
@@ -123,6 +130,7 @@ def is_finished(job: TrainingJob) -> bool:
         "n_folds": (job.options.n_folds, found.n_folds),
         "training data": (job.data_fingerprint, found.data_fingerprint),
         "set of word labels": (job.word_labels, found.word_labels),
+        "set of corrections": (job.corrections.checksum, found.corrections),
         "choice of held-out clips": (job.held_out, set(found.oof.filenames)),
     }
     differences = [name for name, (ours, theirs) in pairs.items() if ours != theirs]

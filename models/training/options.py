@@ -27,6 +27,8 @@ class TrainingOptions:
         A column that keeps clips together in a fold, and the CSV that holds it (None: the training metadata).
     word_labels
         A CSV of `read_word_labels`.
+    corrections
+        A CSV of `read_corrections`, whose labels take the place of the training table's.
     recipe
         Settings that replace the recipe's own, by name.
     given
@@ -40,6 +42,7 @@ class TrainingOptions:
     group_by: str | None = None
     groups: Path | None = None
     word_labels: Path | None = None
+    corrections: Path | None = None
     overwrite: bool = False
     device: str = "auto"
     precision: str = "auto"
@@ -76,6 +79,14 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="of verifiers with a --token_loss: CSV with the columns filename, index (of a word of the expected text, from 0, "
         "or the number of its words for the end) and right (0 or 1; the end: 0 where more was said)",
+    )
+    parser.add_argument(
+        "--corrections",
+        type=Path,
+        metavar="FILE",
+        help="labels by people who listened, as the page saves them: CSV with the columns filename and score (0, 1, or empty "
+        "where they did not decide), which replace the clips' own; where it has task, expected_text, grade or sha256 (of "
+        "the recording), these must be the training clip's",
     )
     parser.add_argument("--overwrite", action="store_true", help="train again what is finished already")
     add_device_arguments(parser)

@@ -59,6 +59,7 @@ def _description(job: TrainingJob, references: References) -> str:
             "voice": references.voice,
             "references": references.checksums(job.utterances),
             "word_labels": job.word_labels,
+            **({"corrections": job.corrections.checksum} if job.corrections.clips else {}),  # older runs tell of none
             "held_out": hashlib.sha256("\n".join(sorted(job.validation["filename"])).encode()).hexdigest(),
         },
         indent=2,

@@ -187,7 +187,9 @@ def task(folder: Path, tmp_path: Path) -> FoldTask:
     return FoldTask(load("model2s"), 0, options, fingerprint(table), references, home, cpus=1)
 
 
-@pytest.mark.parametrize("missing", ["train_metadata.csv", "other data", "other words", "other reference", "tts_data"])
+@pytest.mark.parametrize(
+    "missing", ["train_metadata.csv", "other data", "other words", "other corrections", "other reference", "tts_data"]
+)
 def test_a_node_without_the_data_says_so(
     missing: str, task: FoldTask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -196,6 +198,11 @@ def test_a_node_without_the_data_says_so(
         task = replace(task, home=replace(task.home, directory=tmp_path / "nowhere"))
     elif missing == "other data":
         task = replace(task, fingerprint="another")
+    elif missing == "other corrections":
+        file = task.home.directory / "corrections.csv"
+        name = read_training_table(task.home.directory / "data")["filename"][0]
+        file.write_text(f"filename,score\n{name},1\n")
+        task = replace(task, options=replace(task.options, corrections=file), corrections="another")
     elif missing == "other words":
         words = task.home.directory / "words.csv"
         words.write_text(
@@ -213,6 +220,7 @@ def test_a_node_without_the_data_says_so(
     assert result.error is not None
     told = {
         "other data": "other training data",
+        "other corrections": "other corrections than",
         "other words": "other word labels than on headnode",
         "other reference": "another reference of",
         "tts_data": "no_references",
