@@ -1,4 +1,4 @@
-"""Write the checkpoints of simulated models, ten × six folds at the size of the real training set, to time what follows training.
+"""Write the checkpoints of simulated models, sixty folds at the size of the real training set, to time what follows training.
 
     python benchmarks/simulate_ensemble.py /tmp/assets --metadata ../shared/goodnight_moon
     time python get_config.py --assets_dir /tmp/assets --data_dir ../shared/goodnight_moon --output /tmp/model_configs.pkl

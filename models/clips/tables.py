@@ -175,6 +175,10 @@ def _with_pronunciations(file: Path, table: pd.DataFrame, given: Given) -> pd.Da
 def _is_inside(path: Path, root: Path) -> bool:
     try:
         return path.resolve().is_relative_to(root)
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{path.name!r}: this system takes file names in {error.encoding} alone; set LC_ALL=C.UTF-8 or PYTHONUTF8=1"
+        ) from error
     except (OSError, RuntimeError, ValueError):  # links in a circle, a name that no file can have
         return False
 

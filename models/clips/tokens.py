@@ -128,9 +128,17 @@ def tokenizer_from_dict(values: Mapping[str, Any] | None) -> TextTokenizer | Non
 
 def _as_written(text: str) -> str:
     """As a sentence stands in Whisper's transcripts, which it judges better than bare lower case."""
-    sentence = without_capitals(text.strip()) if text.isupper() else text.strip()
+    sentence = text.strip()
+    if text.isupper() or _is_title(text):
+        sentence = without_capitals(sentence.upper())
     stop = "." if sentence[-1].isalnum() else ""
     return f" {sentence[:1].upper()}{sentence[1:]}{stop}"
+
+
+def _is_title(text: str) -> bool:
+    """Whether no word begins with a small letter; two may be somebody's name."""
+    words = text.split()
+    return len(words) > 2 and not any(word[0].islower() for word in words)
 
 
 def _word_at(text: str, place: int) -> int:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from models import training
 from models.base.cli import explain
 from models.base.files import sole_writer
+from models.clips.left_out import left_out_checksum
 from models.errors import InputError
 from models.recipe import Recipe
 from models.speech.checksums import differing_texts, name_texts
@@ -64,8 +65,9 @@ class FoldTask:
     ----------
     options
         As where the run was started; relative paths are as from there.
-    fingerprint, references, word_labels, corrections
-        Of the data, of each text's reference, of what is known of words and of people's labels, where the run was started.
+    fingerprint, references, word_labels, corrections, left_out
+        Of the data, of each text's reference, of what is known of words, of people's labels and of clips left out, where the run
+        was started.
     cpus
         Of the task; all but one load audio where `options` do not say otherwise.
     """
@@ -79,6 +81,7 @@ class FoldTask:
     cpus: int
     word_labels: str = ""
     corrections: str = ""
+    left_out: str = ""
 
     @property
     def name(self) -> str:
@@ -126,6 +129,8 @@ def _train(task: FoldTask) -> Files:
         raise InputError(f"{options.word_labels}: other word labels than on {home.host}; copy the same to every node")
     if job.corrections.checksum != task.corrections:
         raise InputError(f"{options.corrections}: other corrections than on {home.host}; copy the same to every node")
+    if left_out_checksum(job.left_out) != task.left_out:
+        raise InputError(f"{options.leave_out}: another list than on {home.host}; copy the same to every node")
     if other := differing_texts(References(options.tts_dir).checksums(task.references), task.references):
         raise InputError(
             f"{options.tts_dir}: another reference of {name_texts(other)} than on {home.host}; copy that folder to every node"
@@ -148,6 +153,7 @@ def _on_this_node(task: FoldTask) -> TrainingOptions:
         groups=options.groups and home.directory / options.groups,
         word_labels=options.word_labels and home.directory / options.word_labels,
         corrections=options.corrections and home.directory / options.corrections,
+        leave_out=options.leave_out and home.directory / options.leave_out,
         output_dir=home.output_dir if home.is_here else home.away,
         num_workers=options.num_workers if "num_workers" in options.given else task.cpus - 1,
     )

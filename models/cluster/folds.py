@@ -14,6 +14,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from models.base.files import replace_when_done, sole_writer
+from models.clips.left_out import left_out_checksum
 from models.cluster.connection import check_room, connection, import_ray, run_tasks, task_needs
 from models.cluster.fold_task import FoldResult, FoldTask, Home, train_here
 from models.cluster.options import ClusterOptions
@@ -52,6 +53,7 @@ def train_on_ray(
                 *(job.recipe, job.fold, options, job.data_fingerprint, *shared),
                 word_labels=job.word_labels,
                 corrections=job.corrections.checksum,
+                left_out=left_out_checksum(job.left_out),
             )
             for job in jobs
         ]

@@ -25,7 +25,7 @@ from models.speech.identity import Identity, check_identity
 
 CHECKPOINT_FORMAT = "speech-text-comparison checkpoint 1"
 _NUMBERS, _LISTS = ("fold", "n_folds"), ("history", "tries")
-_TEXTS = ("data_fingerprint", "grouping", "word_labels", "corrections")
+_TEXTS = ("data_fingerprint", "grouping", "word_labels", "corrections", "left_out")
 _DICTS = ("weights", "encoder", "options", "versions")
 
 
@@ -64,6 +64,8 @@ class Checkpoint:
         As of a TrainingJob; a grouping is empty also where it is not known.
     corrections
         The checksum of the labels by people who listened, which replaced those of the data; empty where there were none.
+    left_out
+        The checksum of the clips that were not trained on, held out or not; empty where there were none.
     """
 
     recipe: Recipe
@@ -82,6 +84,7 @@ class Checkpoint:
     grouping: str = ""
     word_labels: str = ""
     corrections: str = ""
+    left_out: str = ""
 
     @property
     def file_name(self) -> str:

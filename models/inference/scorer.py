@@ -61,14 +61,14 @@ class Scorer:
         published: Published,
         device: str = "auto",
         precision: str = "auto",
-        cache_dir: Path | None = None,
+        cache_dir: str | Path | None = None,
         voice: VoiceOptions | None = None,
     ) -> None:
         self.published = published
         self.device = resolve_device(device)
         self.precision = resolve_precision(precision, self.device)
         self._networks = KeptNetworks(self.device, self.precision)
-        self._cache = cache_dir or default_cache() / _folder_name(voice_key(published.voice))
+        self._cache = _path(cache_dir) or default_cache() / _folder_name(voice_key(published.voice))
         self._voice = voice or VoiceOptions(published.voice["source"], published.voice["speed"])
         self._given = NOTHING_GIVEN if published.references is None else given_beside(published.references)
 
@@ -80,7 +80,7 @@ class Scorer:
         revision: str | None = None,
         device: str = "auto",
         precision: str = "auto",
-        cache_dir: Path | None = None,
+        cache_dir: str | Path | None = None,
         voice: VoiceOptions | None = None,
     ) -> "Scorer":
         """A folder written by `save_pretrained` or publish.py, or a Hugging Face hub id (`revision`: its branch or commit).
@@ -97,28 +97,28 @@ class Scorer:
     @classmethod
     def from_config(
         cls,
-        config_file: Path,
-        tts_dir: Path | None = None,
+        config_file: str | Path,
+        tts_dir: str | Path | None = None,
         *,
         folds_per_model: int | None = None,
         device: str = "auto",
         precision: str = "auto",
-        cache_dir: Path | None = None,
+        cache_dir: str | Path | None = None,
         voice: VoiceOptions | None = None,
     ) -> "Scorer":
         """The ensemble of get_config.py, from its checkpoints; `tts_dir` holds references that are there already."""
-        source = EnsembleSource(config_file)
-        return cls(read_ensemble(source, tts_dir, folds_per_model), device, precision, cache_dir, voice)
+        source = EnsembleSource(Path(config_file))
+        return cls(read_ensemble(source, _path(tts_dir), folds_per_model), device, precision, cache_dir, voice)
 
     @classmethod
     def from_checkpoints(
         cls,
-        files: Sequence[Path],
-        tts_dir: Path | None = None,
+        files: Sequence[str | Path],
+        tts_dir: str | Path | None = None,
         *,
         device: str = "auto",
         precision: str = "auto",
-        cache_dir: Path | None = None,
+        cache_dir: str | Path | None = None,
         voice: VoiceOptions | None = None,
     ) -> "Scorer":
         """Trained folds, one or several, blended with equal weights; `tts_dir` as of `from_config`.
@@ -131,7 +131,7 @@ class Scorer:
         if not files:
             raise InputError("no checkpoints: give the .pth file of at least one trained fold")
         source = EnsembleSource(Path(), tuple(map(Path, files)))
-        return cls(read_ensemble(source, tts_dir), device, precision, cache_dir, voice)
+        return cls(read_ensemble(source, _path(tts_dir)), device, precision, cache_dir, voice)
 
     def save_pretrained(self, folder: Path, card: str = "") -> None:
         """Write the folder that `from_pretrained` reads; it appears whole or not at all.
@@ -281,6 +281,10 @@ def default_cache() -> Path:
     if CACHE_VARIABLE in os.environ:
         return Path(os.environ[CACHE_VARIABLE])
     return cache_folder() / "speech-text-comparison"
+
+
+def _path(folder: str | Path | None) -> Path | None:
+    return None if folder is None else Path(folder)
 
 
 def _folder_name(key: str) -> str:

@@ -193,6 +193,7 @@ def _setting(checkpoint: Checkpoint) -> dict[str, Any]:
         "n_folds": checkpoint.n_folds,
         "set of training data": checkpoint.data_fingerprint,
         "set of corrections": checkpoint.corrections,
+        "list of clips left out": checkpoint.left_out,
         "grouping": checkpoint.options.get("group_by"),
         "voice": voice_key(checkpoint.voice),
     }

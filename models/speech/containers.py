@@ -19,7 +19,7 @@ _W64 = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"  # how its identifier
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """How chunks lie in a file.
 
     Attributes
@@ -50,22 +50,22 @@ class _Layout:
         return len(self.sound[0]) + struct.calcsize(self.size)
 
 
-_RIFF = _Layout(12, (b"data",), "<I")
-_LAYOUTS = {
+_RIFF = Layout(12, (b"data",), "<I")
+LAYOUTS = {
     b"RIFF": _RIFF,
     b"RF64": _RIFF,
     b"BW64": _RIFF,
-    b"RIFX": _Layout(12, (b"data",), ">I"),
-    b"FORM": _Layout(12, (b"SSND", b"BODY"), ">I"),
-    b"caff": _Layout(8, (b"data",), ">q", alignment=1, outer=None),
-    b"riff": _Layout(40, (b"data" + _W64,), "<Q", counts_header=True, alignment=8, outer=(16, 0)),
+    b"RIFX": Layout(12, (b"data",), ">I"),
+    b"FORM": Layout(12, (b"SSND", b"BODY"), ">I"),
+    b"caff": Layout(8, (b"data",), ">q", alignment=1, outer=None),
+    b"riff": Layout(40, (b"data" + _W64,), "<Q", counts_header=True, alignment=8, outer=(16, 0)),
 }
 _AU = {b".snd": ">I", b"dns.": "<I"}
-_NIST_SIZES = re.compile(rb"^(?:sample_count|channel_count|sample_n_bytes) -i (\d+)", re.MULTILINE)
+_NIST_SIZES = re.compile(rb"^(?:sample_count|channel_count|sample_n_bytes) -(?:i|s\d+) (\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class _Chunk:
+class Chunk:
     """Its samples begin at `start`; `claimed` is how many bytes they are said to be."""
 
     identifier: bytes
@@ -86,10 +86,10 @@ def with_true_sizes(content: bytes) -> bytes:
         return _au_with_true_size(content, _AU[magic])
     if magic == b"NIST":
         _check_nist(content)
-    if magic not in _LAYOUTS:
+    if magic not in LAYOUTS:
         return content
-    layout = _LAYOUTS[magic]
-    found = next((chunk for chunk in _chunks(content, layout) if chunk.identifier in layout.sound), None)
+    layout = LAYOUTS[magic]
+    found = next((chunk for chunk in chunks(content, layout) if chunk.identifier in layout.sound), None)
     if found is None:
         return content
     claimed = _large_size(content) if magic in (b"RF64", b"BW64") and found.claimed >= UNKNOWN_SIZE else found.claimed
@@ -97,12 +97,12 @@ def with_true_sizes(content: bytes) -> bytes:
     return _resized(content, layout, found.start, end)
 
 
-def _chunks(content: bytes, layout: _Layout, at: int | None = None) -> Iterator[_Chunk]:
+def chunks(content: bytes, layout: Layout, at: int | None = None) -> Iterator[Chunk]:
     at, length = layout.first if at is None else at, len(layout.sound[0])
     while at + layout.header <= len(content):
         (size,) = struct.unpack_from(layout.size, content, at + length)
         claimed = size - layout.header if layout.counts_header else size
-        yield _Chunk(content[at : at + length], at + layout.header, claimed)
+        yield Chunk(content[at : at + length], at + layout.header, claimed)
         if claimed < 0:
             return
         at += layout.header + claimed
@@ -114,7 +114,7 @@ def _large_size(content: bytes) -> int:
     return int(struct.unpack_from("<Q", content, 28)[0]) if content[12:16] == b"ds64" and len(content) >= 36 else -1
 
 
-def _true_end(content: bytes, layout: _Layout, start: int, claimed: int) -> int:
+def _true_end(content: bytes, layout: Layout, start: int, claimed: int) -> int:
     if not 0 <= claimed < UNKNOWN_SIZE:
         return len(content)
     _check_is_whole(claimed, len(content) - start)
@@ -132,20 +132,20 @@ def _check_is_whole(claimed: int, available: int) -> None:
         )
 
 
-def _holds_chunks(content: bytes, layout: _Layout, at: int) -> bool:
+def _holds_chunks(content: bytes, layout: Layout, at: int) -> bool:
     """Whether what follows the samples is not sound: other chunks, zeros, or nothing."""
     if not content[at:].strip(b"\0"):
         return True
-    for chunk in _chunks(content, layout, at):
+    for chunk in chunks(content, layout, at):
         name = chunk.identifier[:4]
-        if name in _LAYOUTS and name != b"FORM":
+        if name in LAYOUTS and name != b"FORM":
             raise InputError("several files in one; convert them to a WAV or FLAC file")
         if not (name.isascii() and name.decode("ascii").isprintable()) or chunk.start + chunk.claimed > len(content):
             return False
     return True
 
 
-def _resized(content: bytes, layout: _Layout, start: int, end: int) -> bytes:
+def _resized(content: bytes, layout: Layout, start: int, end: int) -> bytes:
     inner = end - start + (layout.header if layout.counts_header else 0)
     fields = {start - struct.calcsize(layout.size): struct.pack(layout.size, inner)}
     if layout.outer is not None:
@@ -153,10 +153,10 @@ def _resized(content: bytes, layout: _Layout, start: int, end: int) -> bytes:
         fields[at] = struct.pack(layout.size, len(content) - less)
     if content[12:16] == b"ds64":  # sizes of 64 bits, which are not needed
         fields |= {0: b"RIFF", 12: b"JUNK"}
-    return _changed(content, fields)
+    return changed(content, fields)
 
 
-def _changed(content: bytes, fields: dict[int, bytes]) -> bytes:
+def changed(content: bytes, fields: dict[int, bytes]) -> bytes:
     """With other bytes at these places; the same object, and no copy, where they are the same."""
     if all(content.startswith(field, at) for at, field in fields.items()):
         return content
@@ -171,7 +171,7 @@ def _au_with_true_size(content: bytes, size: str) -> bytes:
     available = max(len(content) - start, 0)
     if claimed < UNKNOWN_SIZE:
         _check_is_whole(claimed, available)
-    return _changed(content, {8: struct.pack(size, available)})
+    return changed(content, {8: struct.pack(size, available)})
 
 
 def _check_nist(content: bytes) -> None:

@@ -12,10 +12,13 @@ from models.speech.containers import with_true_sizes
 from models.speech.mpeg import is_mpeg, with_true_length
 from models.speech.ogg import flac_links, ogg_links
 from models.speech.recorders import CAF, decode_recorded, kind_of_recorder
+from models.speech.wave_formats import mp3_inside, with_plain_format
 
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
 LONGEST_SECONDS = 600  # far beyond any answer
 MOST_SAMPLES = 50_000_000  # of all channels, 200 MB: ten minutes of stereo at 41 kHz
+# Of other formats that libsndfile reads nothing tells where the sound ends, or what many a file begins with is taken for them.
+_FORMATS = frozenset("WAV WAVEX RF64 W64 AIFF CAF AU SVX NIST HTK FLAC OGG MP3".split())
 _BLOCK_FRAMES = 1 << 20  # more than most answers: one block, and nothing to join
 _UNKNOWN_FRAMES = 1 << 62  # of a FLAC file that was written through a pipe
 _LOST_SECONDS = 0.05  # of what codecs count otherwise at their ends
@@ -83,7 +86,11 @@ def _parts(content: bytes) -> list[bytes]:
         return ogg_links(content)
     if content[:4] == b"fLaC":
         return flac_links(content)
-    return [with_true_length(content) if is_mpeg(content) else with_true_sizes(content)]
+    if is_mpeg(content):
+        return [with_true_length(content)]
+    content = with_plain_format(with_true_sizes(content))
+    mp3 = mp3_inside(content)
+    return [content if mp3 is None else with_true_length(mp3)]
 
 
 def _tag_bytes(content: bytes) -> int:
@@ -99,6 +106,10 @@ def _tag_bytes(content: bytes) -> int:
 
 def _decode_part(content: bytes, max_seconds: float | None) -> Sound:
     with _Forward(io.BytesIO(content)) as file:
+        if file.format not in _FORMATS:
+            raise InputError(
+                f"a file of the kind {file.format}, which may break off unnoticed; convert it to WAV or FLAC"
+            )
         rate_hz, channels, told = file.samplerate, file.channels, file.frames
         wanted = told if max_seconds is None else min(told, int(np.ceil(max_seconds * rate_hz)))
         if told >= _UNKNOWN_FRAMES:

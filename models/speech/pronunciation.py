@@ -40,6 +40,7 @@ _CONTRACTIONS = {
     ).split()
 }
 _CAPITALS = re.compile(r"(?<![^\W_])[^\W\d_a-z]+(?:'(?:s|[^\W\d_a-z]+))?(?![^\W_])")
+_AFTER_NUMBERS = re.compile(r"(?<=\d)(?:ST|ND|RD|TH|S)(?![^\W_])")
 _TITLES = {"dr": "doctor"}  # the lexicon's first reading is "drive"
 
 
@@ -170,7 +171,7 @@ def without_capitals(text: str) -> str:
         letters = small.removesuffix("'s")
         return word[0] if letters != "a" and (len(letters) == 1 or _is_spelled_out(letters)) else small
 
-    return _CAPITALS.sub(usual, text)
+    return _AFTER_NUMBERS.sub(lambda ending: ending[0].lower(), _CAPITALS.sub(usual, text))
 
 
 def _own_phones(words: Sequence[SpokenWord], told: Sequence[Phones | None]) -> list[Phones]:
@@ -215,8 +216,8 @@ def _in_small_letters(capitals: re.Match[str]) -> str:
 
 def _is_spelled_out(key: str) -> bool:
     """Whether it is usually said letter by letter, as TV."""
-    letters = [look_up(f"{letter}.") for letter in key]
-    return all(letters) and look_up(key)[0] == tuple(_chain(names[0] for names in letters))
+    letters, found = [look_up(f"{letter}.") for letter in key], look_up(key)
+    return bool(found) and all(letters) and found[0] == tuple(_chain(names[0] for names in letters))
 
 
 def _in_lexicon(key: str) -> tuple[Phones, ...]:

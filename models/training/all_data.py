@@ -24,7 +24,7 @@ def all_data_options(options: TrainingOptions) -> TrainingOptions:
 
 
 def read_folds(
-    recipe: Recipe, output_dir: Path, data_fingerprint: str, corrections: str = ""
+    recipe: Recipe, output_dir: Path, data_fingerprint: str, corrections: str = "", left_out: str = ""
 ) -> "list[ensemble.Checkpoint]":
     """The folds of a run on all clips.
 
@@ -46,6 +46,8 @@ def read_folds(
             other.append("training data")
         if item.corrections != corrections:
             other.append("set of corrections")
+        if item.left_out != left_out:
+            other.append("list of clips left out")
         if other:
             raise InputError(
                 f"{output_dir.parent / item.file_name}: trained with another {', '.join(other)} than asked for; give the "

@@ -20,6 +20,7 @@ from transformers import TrainingArguments, set_seed
 from models.base.compute import resolve_device
 from models.base.files import sole_writer
 from models.base.processes import first_decides, wait_for_all
+from models.clips.left_out import left_out_checksum
 from models.ensemble.checkpoint import Checkpoint, OutOfFold, save_checkpoint
 from models.ensemble.metrics import Values, log_loss, sigmoid
 from models.errors import InputError
@@ -111,6 +112,8 @@ def train_fold(job: TrainingJob, restart: bool = False) -> Path:
     ready = prepare(job, restart)
     if job.options.corrections is not None and ready.is_first_process:
         print(f"{job.options.corrections}: {job.corrections.in_words()}", flush=True)
+    if job.left_out and ready.is_first_process:
+        print(f"{job.options.leave_out}: {len(job.left_out)} clips are not trained on", flush=True)
     with _sole_run(ready, restart):
         finish(ready, fit(ready))
     return job.checkpoint_path
@@ -185,6 +188,7 @@ def finish(ready: ReadyFold, fitted: FittedFold) -> None:
         grouping=job.grouping,
         word_labels=job.word_labels,
         corrections=job.corrections.checksum,
+        left_out=left_out_checksum(job.left_out),
     )
     save_checkpoint(job.checkpoint_path, checkpoint)
     forget_states(job.run_dir)

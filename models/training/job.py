@@ -10,6 +10,7 @@ import pandas as pd
 from models import ensemble
 from models.clips.corrections import NO_CORRECTIONS, AppliedCorrections, correct_labels
 from models.clips.folds import split_fold
+from models.clips.left_out import left_out_checksum, read_left_out
 from models.clips.tables import fingerprint, read_groups, read_training_table, read_word_labels, utterances
 from models.errors import InputError
 from models.recipe import Recipe
@@ -38,6 +39,8 @@ class TrainingJob:
         Of a run on all clips, which holds nothing out: what its folds gave for theirs. Else None.
     corrections
         What people's corrections have changed; the rows hold them already, `data_fingerprint` is of the data without them.
+    left_out
+        The clips that no fold is trained on; they are held out as others are.
     """
 
     recipe: Recipe
@@ -49,6 +52,7 @@ class TrainingJob:
     options: TrainingOptions
     of_folds: "ensemble.OutOfFold | None" = None
     corrections: AppliedCorrections = NO_CORRECTIONS
+    left_out: frozenset[str] = frozenset()
 
     @property
     def word_labels(self) -> str:
@@ -56,6 +60,7 @@ class TrainingJob:
         if "word_labels" not in self.train:
             return ""
         rows = pd.concat([self.train, self.validation])
+        rows = rows[~rows["filename"].isin(self.left_out)]
         return _checksum(rows["filename"].tolist(), [str(labels) for labels in rows["word_labels"]])
 
     @property
@@ -98,18 +103,22 @@ def make_job(recipe: Recipe, fold: int, options: TrainingOptions) -> TrainingJob
     corrections = NO_CORRECTIONS
     if options.corrections is not None:
         table, corrections = correct_labels(table, options.corrections, options.data_dir)
+    left_out = frozenset[str]() if options.leave_out is None else read_left_out(options.leave_out, table)
     of_folds = None
     if options.n_folds == 1:
         if options.output_dir.name != ALL_DATA:
             raise InputError("--n_folds 1: must be at least 2 (train.py --all_data holds nothing out)")
-        folds = read_folds(recipe, options.output_dir, data_fingerprint, corrections.checksum)
+        same = (data_fingerprint, corrections.checksum, left_out_checksum(left_out))
+        folds = read_folds(recipe, options.output_dir, *same)
         recipe, of_folds = with_best_epochs(recipe, folds), held_out_by(folds)
     groups = _groups(options, table)
     train, validation = split_fold(table, fold, options.n_folds, recipe.data_seed, groups)
+    train = train[~train["filename"].isin(left_out)].reset_index(drop=True)
     if len(train) < recipe.batch_size:
         raise InputError(f"--batch_size {recipe.batch_size}: more than the {len(train)} training clips of fold {fold}")
     grouping = "" if groups is None else _checksum(table["filename"].tolist(), groups)
-    return TrainingJob(recipe, fold, train, validation, data_fingerprint, grouping, options, of_folds, corrections)
+    known = (data_fingerprint, grouping, options, of_folds, corrections, left_out)
+    return TrainingJob(recipe, fold, train, validation, *known)
 
 
 def is_finished(job: TrainingJob) -> bool:
@@ -131,6 +140,7 @@ def is_finished(job: TrainingJob) -> bool:
         "training data": (job.data_fingerprint, found.data_fingerprint),
         "set of word labels": (job.word_labels, found.word_labels),
         "set of corrections": (job.corrections.checksum, found.corrections),
+        "list of clips left out": (left_out_checksum(job.left_out), found.left_out),
         "choice of held-out clips": (job.held_out, set(found.oof.filenames)),
     }
     differences = [name for name, (ours, theirs) in pairs.items() if ours != theirs]

@@ -29,6 +29,8 @@ class TrainingOptions:
         A CSV of `read_word_labels`.
     corrections
         A CSV of `read_corrections`, whose labels take the place of the training table's.
+    leave_out
+        A CSV of `read_left_out`, whose clips no fold is trained on.
     recipe
         Settings that replace the recipe's own, by name.
     given
@@ -43,6 +45,7 @@ class TrainingOptions:
     groups: Path | None = None
     word_labels: Path | None = None
     corrections: Path | None = None
+    leave_out: Path | None = None
     overwrite: bool = False
     device: str = "auto"
     precision: str = "auto"
@@ -87,6 +90,13 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         help="labels by people who listened, as the page saves them: CSV with the columns filename and score (0, 1, or empty "
         "where they did not decide), which replace the clips' own; where it has task, expected_text, grade or sha256 (of "
         "the recording), these must be the training clip's",
+    )
+    parser.add_argument(
+        "--leave_out",
+        type=Path,
+        metavar="FILE",
+        help="CSV with the column filename: clips that are not trained on, such as those whose label is doubted "
+        "(tools/list_contradicted.py); the fold that holds them out scores them all the same",
     )
     parser.add_argument("--overwrite", action="store_true", help="train again what is finished already")
     add_device_arguments(parser)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models.base.files import replace_when_done
+from models.clips.left_out import left_out_checksum
 from models.speech.references import References
 from models.training.job import TrainingJob
 
@@ -59,6 +60,7 @@ def _description(job: TrainingJob, references: References) -> str:
             "voice": references.voice,
             "references": references.checksums(job.utterances),
             "word_labels": job.word_labels,
+            **({"left_out": left_out_checksum(job.left_out)} if job.left_out else {}),
             **({"corrections": job.corrections.checksum} if job.corrections.clips else {}),  # older runs tell of none
             "held_out": hashlib.sha256("\n".join(sorted(job.validation["filename"])).encode()).hexdigest(),
         },

@@ -22,6 +22,11 @@ def main():
     print("done")
 run(main)
 """
+FIND = """
+from pathlib import Path
+from models.clips.tables import clip_paths
+clip_paths(Path("."), ["n\\xe9.wav"])
+"""
 NOT_UTF_8 = os.fsdecode(b"it\x92s")
 
 
@@ -54,3 +59,15 @@ def test_an_argument_that_is_not_utf_8_is_named(
     message = refused(name, *arguments)
     assert "\\ud" in message.encode("ascii", "backslashreplace").decode()
     assert "Traceback" not in message
+
+
+def test_a_name_that_the_system_can_not_write_is_named() -> None:
+    told = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(ROOT)}
+    if (
+        subprocess.run([sys.executable, "-c", "open('\xe9')"], env=told, capture_output=True).stderr.count(b"Encode")
+        == 0
+    ):
+        pytest.skip("this system takes any name")
+    done = subprocess.run([sys.executable, "-c", FIND], env=told, capture_output=True, text=True, timeout=300)
+    assert "InputError" in done.stderr
+    assert "ascii alone" in done.stderr

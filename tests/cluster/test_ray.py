@@ -188,7 +188,11 @@ def task(folder: Path, tmp_path: Path) -> FoldTask:
 
 
 @pytest.mark.parametrize(
-    "missing", ["train_metadata.csv", "other data", "other words", "other corrections", "other reference", "tts_data"]
+    "missing",
+    [
+        *("train_metadata.csv", "other data", "other words", "other corrections", "other list", "other reference"),
+        "tts_data",
+    ],
 )
 def test_a_node_without_the_data_says_so(
     missing: str, task: FoldTask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -203,6 +207,10 @@ def test_a_node_without_the_data_says_so(
         name = read_training_table(task.home.directory / "data")["filename"][0]
         file.write_text(f"filename,score\n{name},1\n")
         task = replace(task, options=replace(task.options, corrections=file), corrections="another")
+    elif missing == "other list":
+        file = task.home.directory / "left_out.csv"
+        file.write_text(f"filename\n{read_training_table(task.home.directory / 'data')['filename'][0]}\n")
+        task = replace(task, options=replace(task.options, leave_out=file), left_out="another")
     elif missing == "other words":
         words = task.home.directory / "words.csv"
         words.write_text(
@@ -221,6 +229,7 @@ def test_a_node_without_the_data_says_so(
     told = {
         "other data": "other training data",
         "other corrections": "other corrections than",
+        "other list": "another list than",
         "other words": "other word labels than on headnode",
         "other reference": "another reference of",
         "tts_data": "no_references",

@@ -76,7 +76,7 @@ def work(blended: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 @pytest.fixture(scope="session")
 def pristine(blended: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pristine") / "published"
-    scorer = Scorer.from_config(blended / "model_configs.pkl", blended / "tts_data", device="cpu")
+    scorer = Scorer.from_config(str(blended / "model_configs.pkl"), str(blended / "tts_data"), device="cpu")
     scorer.save_pretrained(folder)
     return folder
 

@@ -181,6 +181,13 @@ def test_a_text_is_fed_with_start_and_end(encoder_dir: Path) -> None:
             ("U.S.", " U.S."),
             ("I", " I."),
         ),
+        *(("GLORP", " Glorp."), ("SEE ZIB", " See zib."), ("PE", " Pe.")),
+        *(
+            ("Give It To Us", " Give it to us."),
+            ("She'S On The TV", " She's on the TV."),
+            ("Mary Had 3 Lambs", " Mary had 3 lambs."),
+        ),
+        *(("THE 2ND OF THE 80S", " The 2nd of the 80s."), ("R2D2 IS ON", " R2D2 is on."), ("I'M Six.", " I'M Six.")),
     ],
 )
 def test_a_text_is_written_as_in_transcripts(text: str, fed: str) -> None:

@@ -24,7 +24,14 @@ from models.speech.checksums import refuse_older_speech
 from models.speech.letters import for_reader, in_letters
 from models.speech.lexicon import look_up, pronunciations
 from models.speech.options import VoiceOptions
-from models.speech.pronunciation import NONWORDS, accepted_utterances, pronounce_text, spoken_words, utterance_of
+from models.speech.pronunciation import (
+    NONWORDS,
+    accepted_utterances,
+    pronounce_text,
+    spoken_words,
+    utterance_of,
+    without_capitals,
+)
 from models.speech.pronunciation_table import from_cell, given_beside, leave_beside, read_given, write_pronunciations
 from models.speech.reading import read_words
 from models.speech.respelling import read_respelling, write_respelling
@@ -288,6 +295,21 @@ def test_a_text_in_capitals_is_said_as_one_in_small_letters(text: str) -> None:
 )
 def test_capitals_that_are_meant_stay(text: str) -> None:
     assert utterance_of(SENTENCES, text) == text
+
+
+@pytest.mark.parametrize(
+    ("capitals", "usual"),
+    [
+        ("GLORP", "glorp"),
+        ("THE TV AND THE ZIB", "the TV and the zib"),
+        ("I DON'T, I'LL SAY", "I don't, I'll say"),
+        ("NAÏVE ŻÓŁW", "naïve żółw"),
+        ("SOOFAB'S", "soofab's"),
+    ],
+)
+def test_capitals_that_say_nothing_are_small_letters(capitals: str, usual: str) -> None:
+    """Of words that the lexicon lacks too: nonwords, names."""
+    assert without_capitals(capitals) == usual
 
 
 def test_possessives_and_plurals_are_made_of_their_nouns() -> None:

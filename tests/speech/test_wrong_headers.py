@@ -239,6 +239,13 @@ def test_kin_of_wav_that_breaks_off(file_format: str, tmp_path: Path) -> None:
     assert "breaks off" in refusal(whole[: len(whole) // 2], tmp_path)
 
 
+@pytest.mark.parametrize("subtype", ["ULAW", "ALAW", "PCM_24"])
+def test_nist_that_breaks_off(subtype: str, tmp_path: Path) -> None:
+    """Some write the bytes of a sample as a number, some as a word."""
+    whole = encoded("NIST", subtype)
+    assert "breaks off" in refusal(whole[: len(whole) // 2], tmp_path)
+
+
 @pytest.mark.parametrize("more", [8, 36, 44])
 def test_a_header_that_counts_itself(more: int, tmp_path: Path) -> None:
     whole = encoded("WAV", "PCM_16")
@@ -264,7 +271,46 @@ def test_several_wav_files_in_one_are_refused(tmp_path: Path) -> None:
     assert "several" in refusal(2 * encoded("WAV", "PCM_16"), tmp_path)
 
 
+# What is in WAV and W64 files
+
+
+def in_wav(mp3: bytes, claimed: int | None = None) -> bytes:
+    """As ffmpeg puts MP3 into a WAV file: without its header."""
+    layout = struct.pack("<HHIIHHH4HI", 0x55, 1, SAMPLE_RATE_HZ, 0, 1152, 0, 12, 1, 2, 0, 1152, 1)[:30]
+    sound = b"data" + struct.pack("<I", len(mp3) if claimed is None else claimed) + mp3
+    chunks = b"WAVEfmt " + struct.pack("<I", len(layout)) + layout + sound
+    return b"RIFF" + struct.pack("<I", len(chunks)) + chunks
+
+
+@pytest.mark.parametrize("claimed", [None, 0, 0xFFFFFFFF])
+def test_mp3_in_a_wav_is_read_to_its_end(claimed: int | None, tmp_path: Path) -> None:
+    mp3 = without_header(encoded("MP3"))
+    np.testing.assert_array_equal(read(in_wav(mp3, claimed), tmp_path), read(mp3, tmp_path))
+
+
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
+def test_floats_in_a_w64_whose_format_is_told_in_full(subtype: str, tmp_path: Path) -> None:
+    """As ffmpeg writes it; libsndfile takes them for integers."""
+    whole = bytearray(encoded("W64", subtype))
+    at = whole.index(b"fmt \xf3") + 16
+    layout, (size,) = bytes(whole[at + 8 : at + 24]), struct.unpack_from("<Q", whole, at)
+    (bits,) = struct.unpack_from("<H", layout, 14)
+    told = struct.pack("<HHIH", 22, bits, 0, 3) + bytes.fromhex("000000001000800000aa00389b71")
+    full = struct.pack("<Q", 64) + b"\xfe\xff" + layout[2:] + told
+    content = bytes(whole[:at]) + full + bytes(whole[at + -(-size // 8) * 8 - 16 :])
+    np.testing.assert_array_equal(read(content, tmp_path), read(bytes(whole), tmp_path))
+
+
 # What files are called, and what libraries throw
+
+
+@pytest.mark.parametrize("file_format", ["AVR", "IRCAM", "MAT5", "MPC2K", "PAF", "PVF", "VOC", "WVE", "XI"])
+def test_files_that_do_not_say_where_they_end_are_refused(file_format: str, tmp_path: Path) -> None:
+    """Cut anywhere they would be an answer, and what these formats begin with other files begin with too."""
+    if file_format not in soundfile.available_formats():
+        pytest.skip(f"this libsndfile has no {file_format}")
+    content = encoded(file_format, soundfile.default_subtype(file_format), rate_hz=8000)
+    assert "convert" in refusal(content, tmp_path)
 
 
 @pytest.mark.parametrize("suffix", ["raw", "RAW", "pcm", "gsm", "vox", "sd2", "mp3", "au", "txt", ""])
