@@ -93,7 +93,7 @@ def measure_signal(waveform: Waveform) -> SignalQuality:
 
 def frame_levels(waveform: Waveform) -> NDArray[np.float64]:
     """Levels of 25 ms every 10 ms, in dB of full scale, without what lies below 100 Hz: [shape=(frames,)]."""
-    return _levels(_frames(sosfilt(_RUMBLE, waveform.astype(np.float64)), _FRAME, _HOP))
+    return _levels(_frames(scipy.signal.sosfilt(_rumble_filter(), waveform.astype(np.float64)), _FRAME, _HOP))
 
 
 def _judged(found: SignalQuality) -> SignalQuality:
