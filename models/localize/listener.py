@@ -53,17 +53,20 @@ class Listener:
         first = self._network.n_prompt
         return weights[:, first:-1], self._network.tokenizer.words(text)[first:-1]
 
-    def write_down(self, seconds: float) -> list[Hypothesis] | None:
-        """The likeliest transcripts of a response of so many seconds, the likeliest first.
-
-        None where they are not to be told: of networks that have not learnt to write down right answers, and where the network
-        does not find its own best text right when it reads it, as of another language, of song or of noise.
-        """
-        network = self._network
-        if not network.transcription_loss:
-            return None
+    def hypotheses(self, seconds: float) -> list[Hypothesis]:
+        """The likeliest transcripts of a response of so many seconds, the likeliest first."""
         most = _MORE_TOKENS + round(_TOKENS_PER_SECOND * seconds)
-        found = search(network, self._heard, self._mask, _BEAMS, most)
+        return search(self._network, self._heard, self._mask, _BEAMS, most)
+
+    def write_down(self, seconds: float) -> list[Hypothesis] | None:
+        """As `hypotheses`; None where they are not to be told.
+
+        That is of networks that have not learnt to write down right answers, and where the network does not find its own best
+        text right when it reads it, as of another language, of song or of noise.
+        """
+        if not self._network.transcription_loss:
+            return None
+        found = self.hypotheses(seconds)
         try:
             (best,) = self.read([found[0].text])
         except (IndexError, InputError):  # nothing is written down, or what can't be read

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 
@@ -12,7 +13,7 @@ import pytest
 import soundfile
 
 from models.inference.answers import Answer
-from models.localize.result import Alignment, Localization
+from models.localize.result import Alignment, Alternative, Localization
 from models.page.html import batch_html, message_html, result_html, wav_url, words_html
 from models.service.service import Result
 from models.service.thresholds import Thresholds
@@ -29,6 +30,7 @@ class Word:
     score: float
     start_seconds: float | None = 0.1
     end_seconds: float | None = 0.4
+    heard: str | None = None
 
 
 class Seen(HTMLParser):
@@ -108,6 +110,30 @@ def test_the_result_holds_both_sounds_and_the_words() -> None:
     assert "likemissing" in seen.text  # said in words, not by colour alone
     colours = re.findall(r"hsl\((\d+)", words_html(units))
     assert [int(colour) for colour in colours] == [114, 12, 24]
+
+
+@pytest.fixture
+def of_a_transcript() -> Callable[..., str]:
+    """The text of a page whose model wrote down words with probabilities."""
+
+    def told(*words: tuple[str, float]) -> str:
+        result = make_result("me", [Word("me", "different", 0.1, heard="<i>time</i>")])
+        written = tuple(Alternative(*word) for word in words) if words else None
+        localization = replace(result.localization, transcript=written)
+        return Seen(result_html(replace(result, localization=localization), Thresholds(0.3, 0.7), None, None)).text
+
+    return told
+
+
+def test_what_was_heard_is_told_and_what_is_not_sure_is_left_out(of_a_transcript: Callable[..., str]) -> None:
+    text = of_a_transcript(("give", 0.9), ("<b>time</b>", 0.5), ("maybe", 0.3))
+    assert "What was heard: give <b>time</b> …" in text
+    assert "different: “<i>time</i>”" in text
+
+
+def test_nothing_is_told_where_nothing_is_sure(of_a_transcript: Callable[..., str]) -> None:
+    assert "What was heard" not in of_a_transcript()
+    assert "What was heard" not in of_a_transcript(("maybe", 0.3))
 
 
 @pytest.mark.parametrize(
