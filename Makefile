@@ -7,7 +7,7 @@ RUNTIME := .venv-runtime
 RUNTIME_PYTHON ?= $(firstword $(foreach python,python3.12 python3.11,$(shell $(python) -c 'print("$(python)")' 2>/dev/null)))
 PYTEST := $(BIN)/python -m pytest -n 2
 EXTRAS := dev,page,serve,piper,ray
-OPTIONAL := tests/cluster tests/api tests/page/test_app_server.py tests/page/test_app_browser.py tests/speech/test_recorders.py
+OPTIONAL := tests/cluster tests/api tests/page tests/speech/test_recorders.py
 
 .PHONY: demo quick test hardening lint constraints bench fuzz kill runtime clean
 

@@ -15,7 +15,8 @@ from models.service.options import add_service_arguments, check_service_argument
 def parse_arguments() -> argparse.Namespace:
     parser = make_parser(
         "Serve a page on this computer: record or upload an answer, type the expected text, and see the probability that it was "
-        "right, or score a table of answers. Works without network. Recordings are not kept.",
+        "right, or score a table of answers. Works without network. A recording is not kept; those of a table are "
+        "until it has been worked through, and what is said of them stays.",
         "python app.py",
     )
     add_service_arguments(parser, port=7860)
@@ -24,12 +25,20 @@ def parse_arguments() -> argparse.Namespace:
         type=Path,
         help="let visitors score folders on this computer that lie below it (default: they can't)",
     )
+    parser.add_argument(
+        "--corrections_dir",
+        type=Path,
+        default=Path("corrections"),
+        help="where is saved what people say of a table's answers, for train.py --corrections (default: %(default)s, here)",
+    )
     return parser.parse_args()
 
 
 def main() -> None:
     arguments = parse_arguments()
-    settings = page.PageSettings(check_service_arguments(arguments), arguments.folder_root)
+    settings = page.PageSettings(check_service_arguments(arguments), arguments.folder_root, arguments.corrections_dir)
+    if arguments.corrections_dir.exists() and not arguments.corrections_dir.is_dir():
+        raise InputError(f"--corrections_dir {arguments.corrections_dir}: is a file; give a folder, new or old")
     if arguments.folder_root and not arguments.folder_root.is_dir():
         raise InputError(f"--folder_root {arguments.folder_root}: no such folder")
     try:

@@ -89,6 +89,15 @@ def read_clips(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     ]
 
 
+def in_words(unit: Any) -> str:
+    """A line of what is printed of a single clip."""
+    if unit.kind not in ("different", "inserted"):
+        return f"{unit.kind:10}{unit.score:6.2f}  {unit.text}"
+    others = ", ".join(f"{each.text or '(nothing)'} {each.probability:.2f}" for each in unit.alternatives)
+    told = f" -> {unit.heard or '?'}  ({others})" if others else ""
+    return f"{unit.kind:10}{unit.score:6.2f}  {unit.text}{told}"
+
+
 def write_result(output_dir: Path, clip: str, found: Any, picture: bool) -> str:
     """Writes a clip's files; why the picture, which comes last, could not be drawn, or nothing."""
     with replace_when_done(room.result_path(output_dir, clip, ".json")) as temporary:
@@ -147,7 +156,7 @@ def localize_clips(
         if failed or cut:
             yield clip["name"], "; ".join(filter(None, (cut, failed))), False
         if arguments.csv is None:
-            print("\n".join(f"{unit.kind:10}{unit.score:6.2f}  {unit.text}" for unit in found.units))
+            print("\n".join(map(in_words, found.units)))
 
 
 def main() -> None:

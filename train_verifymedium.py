@@ -18,6 +18,7 @@ recipe = Recipe(
     token_loss=0.5,
     drawn_texts=3,
     drawn_loss=0.5,
+    transcription_loss=0.2,
     seed=2026,
     data_seed=2026,
 )

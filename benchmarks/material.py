@@ -23,6 +23,7 @@ from models.inference.scoring import Member
 from models.network.build import make_network, network_settings
 from models.network.comparison import half_weights
 from models.network.encoder import build_encoder
+from models.network.whisper import WhisperEncoder
 from models.recipe import Recipe
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, write_wav
 from models.speech.references import References
@@ -113,13 +114,23 @@ def architecture_of(size: str) -> dict[str, Any]:
 def member_of(size: str, recipe: Recipe, seed: int = 0) -> Member:
     """A checkpoint of random weights, as a member of an ensemble."""
     torch.manual_seed(seed)
-    network = make_network(build_encoder(architecture_of(size)), recipe)
+    network = make_network(_draw(build_encoder(architecture_of(size))), recipe)
     empty = OutOfFold([], [], [], np.zeros(0), np.zeros(0))
     checkpoint = Checkpoint(
         recipe=recipe, fold=0, n_folds=1, weights=half_weights(network), encoder=network_settings(network), oof=empty,
         voice={}, data_fingerprint="", options={}, history=[], versions={},
     )  # fmt: skip
     return Member(checkpoint, recipe.batch_size, 1.0)
+
+
+def _draw(encoder: WhisperEncoder) -> WhisperEncoder:
+    """Small random weights, as a Whisper starts with; torch's own are so large that roundings grow through the layers."""
+    for name, weight in encoder.named_parameters():
+        if weight.ndim > 1:
+            torch.nn.init.normal_(weight, std=0.02)
+        elif name.endswith("bias"):
+            torch.nn.init.zeros_(weight)
+    return encoder
 
 
 def in_turn(ours: Callable[[], object], plain: Callable[[], object], turns: int) -> tuple[float, float]:

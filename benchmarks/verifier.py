@@ -25,8 +25,8 @@ from models.base.compute import resolve_device, resolve_precision
 from models.clips.dataset import ComparisonDataset
 from models.clips.features import frames_for_seconds
 from models.clips.tables import clip_paths
-from models.network.build import pretrained_network
 from models.network.comparison import parameter_groups
+from models.network.pretrained import pretrained_network
 from models.network.verifier import VerifierNetwork
 from models.recipe import Recipe
 from models.speech.audio import SAMPLE_RATE_HZ, read_audio

@@ -11,7 +11,7 @@ from models.base.files import replace_when_done
 from models.localize.localization import localize
 from models.localize.model import LoadedModel
 from models.localize.picture import as_png, draw
-from models.network.build import pretrained_network
+from models.network.pretrained import pretrained_network
 from models.recipe import Recipe
 from models.speech.audio import Waveform, resample
 from models.speech.espeak import SAMPLE_RATE_HZ, Espeak

@@ -63,6 +63,13 @@ def wait_for_page(server: subprocess.Popen[str]) -> None:
     raise InputError(f"app.py ended with {server.wait()}; see above")
 
 
+def find_chromium() -> str:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        raise InputError("no Chromium on the PATH; install one (apt install chromium)")
+    return chromium
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
@@ -82,9 +89,7 @@ def main() -> None:
         from playwright.sync_api import sync_playwright
     except ImportError as error:
         raise InputError(f"a package is missing ({error}): pip install playwright") from error
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        raise InputError("no Chromium on the PATH; install one (apt install chromium)")
+    chromium = find_chromium()
     with tempfile.TemporaryDirectory() as name:
         answer, report = Path(name) / "answer.wav", Path(name) / "report.html"
         write_answer(answer)

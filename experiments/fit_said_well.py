@@ -26,7 +26,7 @@ from experiments.trained_folds import load_folds
 from experiments.word_labels import RIGHT_FROM
 from models.base.cli import run
 from models.base.compute import resolve_device
-from models.localize.by_tokens import Listener
+from models.localize.listener import Listener
 from models.localize.model import LoadedModel, clip_scalars
 from models.localize.said_well import TABLE, pronunciation_features
 from models.localize.unit_scores import WEIGHTS_FILE

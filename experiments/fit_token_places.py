@@ -26,7 +26,8 @@ from experiments.word_labels import judged_words
 from models.base.cli import positive, run
 from models.base.compute import resolve_device
 from models.ensemble.metrics import Values
-from models.localize.by_tokens import Listener, find_evidence, table_name
+from models.localize.by_tokens import find_evidence, table_name
+from models.localize.listener import Listener
 from models.localize.model import LoadedModel, clip_scalars
 from models.localize.unit_scores import WEIGHTS_FILE, Evidence
 from models.speech.audio import read_audio

@@ -31,9 +31,9 @@ from models.localize.localization import localize
 from models.localize.methods import METHODS
 from models.localize.model import LoadedModel, load_model
 from models.network.aligned import AlignedNetwork
-from models.network.build import pretrained_network
 from models.network.phone_fit import align_phones
 from models.network.phones import PAUSE
+from models.network.pretrained import pretrained_network
 from models.recipe import Recipe
 from models.speech.audio import Waveform, read_audio
 from models.speech.pronunciation import accepted_utterances

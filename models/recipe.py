@@ -76,6 +76,11 @@ class Recipe:
     drawn_loss: float = _setting(
         "weight of a third loss: a right answer fits its own text better than drawn ones", default=0.0
     )
+    transcription_loss: float = _setting(
+        "weight of a fourth loss: the next token of the text of a right answer, which teaches to write down what was heard "
+        "(tokens only)",
+        default=0.0,
+    )
     max_grad_norm: float = _setting("gradient clipping: the largest total norm", default=1.0)
     augment: Literal["both", "response", "rooms", "none"] = _setting(
         "which segments are augmented in training; rooms: the response, and as if recorded among other voices, with "
@@ -95,7 +100,15 @@ class Recipe:
         head_width(self.head, 1)
         for name in ("batch_size", "epochs", "schedule_epochs", "learning_rate", "schedule_cycles", "max_grad_norm"):
             _require(0 < getattr(self, name) < math.inf, name, getattr(self, name), "must be greater than 0 and finite")
-        for name in ("weight_decay", "seed", "data_seed", "token_loss", "drawn_texts", "drawn_loss"):
+        for name in (
+            "weight_decay",
+            "seed",
+            "data_seed",
+            "token_loss",
+            "drawn_texts",
+            "drawn_loss",
+            "transcription_loss",
+        ):
             _require(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "must be at least 0 and finite")
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "must lie in [0, 1)")
         _require(0.1 <= self.max_seconds <= 30, "max_seconds", self.max_seconds, "must lie in [0.1, 30], as in Whisper")
@@ -113,7 +126,7 @@ class Recipe:
             is_joint or self.padding != "fixed", "padding", self.padding, f"is for joint inputs, not {self.pooling}"
         )
         is_text = self.layout == "text"
-        for name in ("token_loss", "drawn_texts"):
+        for name in ("token_loss", "drawn_texts", "transcription_loss"):
             _require(is_text or not getattr(self, name), name, getattr(self, name), "is for pooled tokens")
         _require(self.drawn_texts > 0 or not self.drawn_loss, "drawn_loss", self.drawn_loss, "needs drawn_texts")
         _require(not is_text or self.head == "linear", "head", self.head, "must be linear where tokens are pooled")

@@ -27,8 +27,7 @@ from models.ensemble.items import fit_items, item_keys
 from models.ensemble.stack import Stack
 from models.network.build import make_network, network_settings
 from models.network.comparison import half_weights
-from models.network.decoder import load_decoder
-from models.network.encoder import load_encoder
+from models.network.pretrained import load_decoder, load_encoder
 from models.recipe import Recipe
 from models.speech.options import VoiceOptions
 from models.speech.pronunciation import utterance_of

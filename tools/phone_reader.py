@@ -6,8 +6,8 @@ from torch import Tensor
 from models.clips.features import FRAMES_PER_SECOND, log_mel, magnitude_spectrogram
 from models.errors import InputError
 from models.network.aligned import AlignedNetwork
-from models.network.build import pretrained_network
 from models.network.phones import PHONE_CLASSES
+from models.network.pretrained import pretrained_network
 from models.recipe import Recipe
 from models.speech.arpabet import espeak_class
 from models.speech.audio import Waveform

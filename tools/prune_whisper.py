@@ -19,8 +19,7 @@ from transformers import GenerationConfig, WhisperForConditionalGeneration
 from models.base.cli import positive, run
 from models.clips.tokens import END, START, TextTokenizer
 from models.errors import InputError
-from models.network.decoder import TOKENIZER_FILE
-from models.network.encoder import how_to_get, quiet
+from models.network.pretrained import TOKENIZER_FILE, how_to_get, quiet
 
 LEAST_TOKENS = 512  # the bytes, and a few of the commonest pieces
 

@@ -1,10 +1,11 @@
 """Scored answers as JSON."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from models.localize.result import Kind, Unit
+from models.localize.result import Alternative, Kind, Unit
 from models.service.identity import ModelName
 from models.service.service import Result
 from models.service.thresholds import Verdict
@@ -14,6 +15,11 @@ from models.speech.signal import PROBLEMS, SignalQuality
 
 class Accepted(BaseModel):
     text: str
+    probability: float
+
+
+class MaybeSaid(BaseModel):
+    text: str = Field(description="one word or more; empty: nothing was said")
     probability: float
 
 
@@ -30,12 +36,20 @@ class Word(BaseModel):
     said_well: float | None = Field(
         description="how likely it is that people would find it well said, where a model tells"
     )
+    heard: str | None = Field(
+        description="what was said instead, or in addition; null where that is not known or not sure"
+    )
+    alternatives: list[MaybeSaid] = Field(description="all that may have been said there, the likeliest first")
 
 
 class Heard(BaseModel):
     """What the models had to judge by."""
 
     seconds: float = Field(description="length of the recording")
+    transcript: list[MaybeSaid] | None = Field(
+        description="the words that a model would write down, without regard to the expected text; null where it can't, or is "
+        "not sure of what it hears"
+    )
     notes: list[str] = Field(description="sentences: what of it was not heard, or could not be told")
 
 
@@ -79,7 +93,11 @@ def as_json(result: Result, model: ModelName) -> ScoredAnswer:
         accepted=[Accepted(text=text, probability=round(score, 6)) for text, score in result.accepted],
         unit=None if found is None else found.unit,  # type: ignore[arg-type]
         words=None if found is None else [_word(unit) for unit in found.units],
-        heard=Heard(seconds=round(len(result.response) / SAMPLE_RATE_HZ, 3), notes=list(result.notes)),
+        heard=Heard(
+            seconds=round(len(result.response) / SAMPLE_RATE_HZ, 3),
+            transcript=None if found is None or found.transcript is None else _maybe_said(found.transcript),
+            notes=list(result.notes),
+        ),
         signal=_signal(result.signal),
         model=Model(name=model.name, version=model.version),
     )
@@ -95,5 +113,17 @@ def _signal(found: SignalQuality) -> Signal:
 def _word(unit: Unit) -> Word:
     start, end = (None if seconds is None else round(seconds, 3) for seconds in (unit.start_seconds, unit.end_seconds))
     said_well = None if unit.said_well is None else round(unit.said_well, 4)
-    score = round(unit.score, 4)
-    return Word(text=unit.text, kind=unit.kind, score=score, start_seconds=start, end_seconds=end, said_well=said_well)
+    return Word(
+        text=unit.text,
+        kind=unit.kind,
+        score=round(unit.score, 4),
+        start_seconds=start,
+        end_seconds=end,
+        said_well=said_well,
+        heard=unit.heard,
+        alternatives=_maybe_said(unit.alternatives),
+    )
+
+
+def _maybe_said(alternatives: Iterable[Alternative]) -> list[MaybeSaid]:
+    return [MaybeSaid(text=each.text, probability=round(each.probability, 4)) for each in alternatives]

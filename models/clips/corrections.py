@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -12,10 +13,11 @@ from models.clips.csv_files import check_filenames, read_csv, refuse
 from models.clips.tables import clip_paths
 from models.speech.written import normal_text
 
-_SAME_IN_BOTH = ("task", "expected_text", "grade")
+SAME_IN_BOTH = ("task", "expected_text", "grade")
 # In the order in which they are written; those from the third on tell whose answer it was, and are checked where they are there.
-CORRECTION_COLUMNS = ("filename", "score", *_SAME_IN_BOTH, "child", "probability", "sha256")
-SCORES = {"right": "1", "wrong": "0", "skipped": ""}  # how a column `score` tells what a person said
+CORRECTION_COLUMNS = ("filename", "score", *SAME_IN_BOTH, "child", "probability", "sha256")
+Judgement = Literal["right", "wrong", "skipped"]
+SCORES: dict[Judgement, str] = {"right": "1", "wrong": "0", "skipped": ""}  # how the column `score` tells it
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def correct_labels(table: pd.DataFrame, file: Path, data_dir: Path) -> tuple[pd.
         file, found, "filename", ~found["filename"].isin(known.index), "is no training clip; is it of another table?"
     )
     own = known.loc[found["filename"]].set_index(found.index)
-    for column in (name for name in _SAME_IN_BOTH if name in found):
+    for column in (name for name in SAME_IN_BOTH if name in found):
         rule = f"is not what the training clip has; are the corrections of another table? (no column {column}: not checked)"
         refuse(file, found, column, found[column].map(normal_text) != own[column], rule)
     judged = found[found["score"] != ""]

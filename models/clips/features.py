@@ -4,10 +4,12 @@ Equal to the Hugging Face `WhisperFeatureExtractor`, but computed over the audio
 compute over the padding is one constant, the floor, and `pad_frames` fills it in.
 """
 
+import math
 from functools import lru_cache
 
+import numpy as np
 import torch
-from librosa.filters import mel
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models.speech.audio import SAMPLE_RATE_HZ
@@ -19,6 +21,8 @@ ENCODER_STRIDE = 2  # the encoder's second convolution halves the frames: 50 per
 N_FREQUENCIES = N_FFT // 2 + 1
 
 _SMALLEST_POWER = 1e-10
+_MELS_AT_1000_HZ = 15.0
+_MELS_PER_E = 27 / math.log(6.4)  # mels in which the frequency grows e-fold
 _DYNAMIC_RANGE = 8.0  # log10 units below the loudest point: 80 dB
 
 
@@ -82,5 +86,23 @@ def _hann_window() -> Tensor:
 
 @lru_cache(maxsize=4)
 def _mel_filters(n_mels: int) -> Tensor:
-    """Slaney mel filters [shape=(n_mels, 201)], as Whisper's."""
-    return torch.from_numpy(mel(sr=SAMPLE_RATE_HZ, n_fft=N_FFT, n_mels=n_mels))
+    """Triangles on the mel scale, each of unit area in Hz: float32 [shape=(n_mels, 201)], as Whisper's and librosa's.
+
+    Computed here since librosa takes most of a second to import.
+    """
+    frequencies = np.linspace(0, SAMPLE_RATE_HZ / 2, N_FREQUENCIES)
+    corners = _mel_to_hz(np.linspace(0, _hz_to_mel(SAMPLE_RATE_HZ / 2), n_mels + 2))
+    low, middle, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
+    rising, falling = (frequencies - low) / (middle - low), (high - frequencies) / (high - middle)
+    return torch.from_numpy((np.minimum(rising, falling).clip(min=0) * 2 / (high - low)).astype(np.float32))
+
+
+def _hz_to_mel(frequency_hz: float) -> float:
+    """Slaney's scale (1998, Auditory Toolbox) above 1 kHz."""
+    return _MELS_AT_1000_HZ + _MELS_PER_E * math.log(frequency_hz / 1000)
+
+
+def _mel_to_hz(mels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Linear up to 1 kHz, logarithmic above."""
+    above = 1000 * np.exp((mels - _MELS_AT_1000_HZ) / _MELS_PER_E)
+    return np.where(mels < _MELS_AT_1000_HZ, mels * 1000 / _MELS_AT_1000_HZ, above)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import scipy  # its parts are imported at their first use
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
 
 from models.clips.augment import LEAST_DB, check_range
 from models.speech.samples import SAMPLE_RATE_HZ, Waveform
@@ -62,7 +62,7 @@ class Reverberation:
         check_range("direct-to-reverberant ratio in dB", self.min_direct_db, self.max_direct_db, LEAST_DB)
 
     def __call__(self, waveform: Waveform, others: Recordings, rng: np.random.Generator) -> Waveform:
-        heard = fftconvolve(waveform, self.response(rng))[: len(waveform)]
+        heard = scipy.signal.fftconvolve(waveform, self.response(rng))[: len(waveform)]
         return (heard * math.sqrt(_power(waveform) / _power(heard))).astype(np.float32)
 
     def response(self, rng: np.random.Generator) -> Waveform:

@@ -1,6 +1,6 @@
 """Expected texts as Whisper's tokens, written as it writes: a capital first, a full stop last."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
@@ -40,6 +40,20 @@ class TextTokenizer:
             names[1:1] = [LANGUAGE, "<|transcribe|>"]
         return [self._special(name) for name in names]
 
+    @property
+    def end(self) -> int:
+        """The token that ends a text."""
+        return self._special(END)
+
+    @property
+    def marks(self) -> frozenset[int]:
+        """The tokens that stand for no text, the end among them."""
+        return _marks(self.content)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, without blanks around it."""
+        return str(_read(self.content).decode(list(tokens))).strip()
+
     def encode(self, text: str) -> list[int]:
         """All the decoder is fed.
 
@@ -54,11 +68,11 @@ class TextTokenizer:
             raise InputError(f"the text {text[:60]!r} has no word that could be said")
         tokenizer, fed = _read(self.content), _as_written(text)
         found = tokenizer.encode(fed, add_special_tokens=False).ids
-        if tokenizer.decode(found).strip() != fed.strip() or not _marks(self.content).isdisjoint(found):
+        if tokenizer.decode(found).strip() != fed.strip() or not self.marks.isdisjoint(found):
             raise InputError(
                 f"the text {text[:60]!r} holds signs that the model's tokenizer does not know, or its own marks"
             )
-        tokens = [*self.prompt, *found, self._special(END)]
+        tokens = [*self.prompt, *found, self.end]
         if len(tokens) > self.most_tokens:
             raise InputError(
                 f"the text {text[:60]!r}… takes {len(tokens)} tokens with the start and end, and the model reads "

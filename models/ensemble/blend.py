@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
+import scipy  # its parts are imported at their first use
 
 from models.clips.tables import GRADES, TASKS
 from models.ensemble.checkpoint import Checkpoint, load_checkpoint
@@ -148,7 +148,7 @@ def fit_weights(labels: Values, predictions: Values) -> Values:
     n_models = right.shape[1]
     weights = np.full(n_models, 1.0 / n_models)
     for _ in range(5):  # a restart from where the solver stopped gains its last digits
-        solution = minimize(
+        solution = scipy.optimize.minimize(
             lambda w: -np.log(right @ w).mean(),
             weights,
             jac=lambda w: -_mean_ratio(right, w),

@@ -7,7 +7,7 @@ whatever was said. All of it is fitted together; models that fit a small trainin
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
+import scipy  # its parts are imported at their first use
 from scipy.special import expit, logit
 
 from models.clips.tables import TASKS
@@ -47,7 +47,7 @@ def fit_calibration(
     n = len(TASKS) if by_task else 1
     start = np.concatenate([np.ones(n), np.zeros(n), [min(max(0.001, floors[0]), floors[1])]])
     bounds = [_SLOPES] * n + [_INTERCEPTS] * n + [floors]
-    found = minimize(_loss, start, (labels, odds, places, n), "L-BFGS-B", jac=True, bounds=bounds).x
+    found = scipy.optimize.minimize(_loss, start, (labels, odds, places, n), "L-BFGS-B", jac=True, bounds=bounds).x
     slopes, intercepts = (np.broadcast_to(found[part], len(TASKS)).tolist() for part in (slice(n), slice(n, 2 * n)))
     return Calibration(
         dict(zip(TASKS, slopes, strict=True)), dict(zip(TASKS, intercepts, strict=True)), float(found[-1])

@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import scipy  # its parts are imported at their first use
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import betaln, logit
 
 from models.clips.tables import fingerprint, read_training_table
@@ -171,7 +171,9 @@ def _strength(rights: Values, clips: Values, above: Values) -> float:
         return -float((betaln(rights + right, wrongs + wrong) - betaln(right, wrong)).sum())
 
     bounds = tuple(np.log(_STRENGTHS))
-    return float(np.exp(minimize_scalar(surprise, bounds=bounds, method="bounded", options={"xatol": 0.01}).x))
+    return float(
+        np.exp(scipy.optimize.minimize_scalar(surprise, bounds=bounds, method="bounded", options={"xatol": 0.01}).x)
+    )
 
 
 def _deviations(overall: float, fitted: Sequence[_Level], codes: Codes) -> Values:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 Values = NDArray[np.float64]
 
@@ -66,6 +65,8 @@ class Figures:
 
 
 def figures(labels: Values, probabilities: Values) -> Figures:
+    from sklearn.metrics import roc_auc_score  # a second to import, and scoring needs none
+
     both = len(np.unique(labels)) == 2
     return Figures(
         clips=len(labels),

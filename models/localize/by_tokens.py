@@ -9,11 +9,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from models.clips.features import FRAMES_PER_SECOND
 from models.ensemble.metrics import Values, sigmoid
+from models.localize.heard import transcript, weigh, with_heard
+from models.localize.listener import SUREST, Listener
 from models.localize.looks import following_heads, word_spans
 from models.localize.model import LoadedModel, clip_scalars
 from models.localize.read_text import ReadText
@@ -21,57 +21,11 @@ from models.localize.result import Alignment, Array, Localization, Seconds, Unit
 from models.localize.said_well import said_well
 from models.localize.spans import loud_frames, within
 from models.localize.unit_scores import UNLIKELY, Evidence, Probabilities, has_table, likeliest_kind, score_evidence
-from models.network.decoder import cross_attention
 from models.network.phones import FRAME_SECONDS
 from models.network.verifier import VerifierNetwork
 from models.speech.audio import Waveform
 
 _USUAL_WIDTH = 512  # whisper-base's; networks of another size answer on other scales
-_SUREST = 12.0  # logits beyond it say no more
-_TEXTS_AT_ONCE = 16  # of a long text there are many
-
-
-class Listener:
-    """One response, heard once, of which any text can be asked."""
-
-    @torch.inference_mode()
-    def __init__(self, network: VerifierNetwork, log_mel: Tensor, scalars: Tensor) -> None:
-        self._network, self._scalars = network, scalars
-        self._heard, self._mask = network.hear(log_mel[None], torch.tensor([log_mel.shape[1]], device=log_mel.device))
-
-    def read(self, texts: Sequence[str]) -> list[ReadText]:
-        parts = (texts[start : start + _TEXTS_AT_ONCE] for start in range(0, len(texts), _TEXTS_AT_ONCE))
-        return [found for part in parts for found in self._read_some(part)]
-
-    @torch.inference_mode()
-    def _read_some(self, texts: Sequence[str]) -> list[ReadText]:
-        network, device = self._network, self._heard.device
-        encoded = [torch.tensor(network.tokenizer.encode(text)) for text in texts]
-        tokens = nn.utils.rnn.pad_sequence(encoded, batch_first=True).to(device)
-        counts = torch.tensor([len(one) for one in encoded], device=device)
-        rows = torch.zeros(len(texts), dtype=torch.int64, device=device)
-        logits, judged = network.judge(self._heard, self._mask, tokens, counts, rows)
-        whole = network.answer(network.pooling(logits, judged), self._scalars.expand(len(texts), -1), None)["logits"]
-        of_tokens = logits.double().cpu().numpy().clip(-_SUREST, _SUREST)
-        return [self._of_words(*each) for each in zip(texts, whole.tolist(), of_tokens, strict=True)]
-
-    @torch.inference_mode()
-    def look(self, text: str) -> tuple[Array, list[int]]:
-        """Where each token of the text looks, by each head [shape=(heads, tokens, frames)], and which word it belongs to."""
-        tokens = torch.tensor([self._network.tokenizer.encode(text)], device=self._heard.device)
-        weights = cross_attention(self._network.decoder, tokens, self._heard, self._mask)[0].cpu().numpy()
-        first = self._network.n_prompt
-        return weights[:, first:-1], self._network.tokenizer.words(text)[first:-1]
-
-    def _of_words(self, text: str, whole: float, of_tokens: Values) -> ReadText:
-        words = np.array(self._network.tokenizer.words(text))
-        n = len(text.split())
-        said, gaps, likely = of_tokens[: len(words)].T
-        least = np.array([said[words == word].min() for word in range(n)])
-        of_words = [likely[words == word] for word in range(n + 1)]
-        least_likely, means = (np.array([take(word) for word in of_words]) for take in (np.min, np.mean))
-        firsts = [int(np.argmax(words == word)) for word in range(n + 1)]
-        return ReadText(whole, least, least_likely, means, gaps[firsts], float(said[firsts[-1]]))
 
 
 def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, response: Waveform) -> Localization:
@@ -101,21 +55,22 @@ def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, res
     looks = following_heads(every_look)
     end = spectrum.shape[1] / FRAMES_PER_SECOND
     spans = within(word_spans(looks, owners, len(words)), loud_frames(spectrum))
+    units = _units(
+        words, probabilities, said_well(found), [(_seconds(start, end), _seconds(stop, end)) for start, stop in spans]
+    )
+    written = listener.write_down(end)
+    heard = None if written is None else weigh(written, task)
     return Localization(
         expected_text=text,
         method="tokens",
         unit="word",
         probability=whole,
-        units=_units(
-            words,
-            probabilities,
-            said_well(found),
-            [(_seconds(start, end), _seconds(stop, end)) for start, stop in spans],
-        ),
+        units=units if heard is None else with_heard(units, heard),
         gap_scores=tuple(probabilities.gaps[:, 0].tolist()),
         response_seconds=end,
         response_log_mel=spectrum.numpy(),
         alignment=_alignment(looks, owners, len(words)),
+        transcript=None if heard is None else transcript(heard),
     )
 
 
@@ -148,7 +103,7 @@ def find_evidence(listener: Listener, words: Sequence[str]) -> tuple[ReadText, E
         "gap_after": found.gaps[1:],
         "whole": np.full(n, found.whole),
     }
-    beside = np.concatenate([[_SUREST], found.least, [_SUREST]])
+    beside = np.concatenate([[SUREST], found.least, [SUREST]])
     gaps = {
         "gap": found.gaps,
         "likely": found.likely,

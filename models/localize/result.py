@@ -14,6 +14,14 @@ Seconds = tuple[float, float]
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """Words that may have been said, and how likely that is; an empty text is that nothing was."""
+
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True)
 class Unit:
     """A word, syllable or phone of the expected text; or something inserted, whose text is empty.
 
@@ -25,6 +33,10 @@ class Unit:
         In the response; for a missing unit both are the place where it should be.
     said_well
         Of a word that was said, by verifiers: how likely it is that people would find it well said; see `said_well`.
+    heard
+        What was said instead of a word that differs, or in addition; None where that is not known or not sure.
+    alternatives
+        All that may have been said there, the likeliest first; empty where that is not known, and of other units.
     """
 
     text: str
@@ -33,6 +45,8 @@ class Unit:
     start_seconds: float | None
     end_seconds: float | None
     said_well: float | None = None
+    heard: str | None = None
+    alternatives: tuple[Alternative, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +89,9 @@ class Localization:
         Probabilities that nothing was inserted, before each expected unit and after the last.
     response_log_mel : [shape=(n_mels, frames)]
         100 frames per second.
+    transcript
+        The words that the model would write down, each with its probability, without regard to the expected text; None where it
+        can't or is not sure of what it hears.
     """
 
     expected_text: str
@@ -86,6 +103,7 @@ class Localization:
     response_seconds: float
     response_log_mel: Array
     alignment: Alignment
+    transcript: tuple[Alternative, ...] | None = None
 
     @property
     def expected_units(self) -> tuple[Unit, ...]:
@@ -94,6 +112,7 @@ class Localization:
 
 def to_json(localization: Localization) -> dict[str, Any]:
     """Plain values: all but what only the picture needs."""
+    written = localization.transcript
     return {
         "format": LOCALIZATION_FORMAT,
         "expected_text": localization.expected_text,
@@ -101,19 +120,28 @@ def to_json(localization: Localization) -> dict[str, Any]:
         "unit": localization.unit,
         "probability": round(localization.probability, 4),
         "response_seconds": round(localization.response_seconds, 3),
-        "units": [
-            {
-                "text": unit.text,
-                "kind": unit.kind,
-                "score": round(unit.score, 4),
-                "start_seconds": _rounded(unit.start_seconds),
-                "end_seconds": _rounded(unit.end_seconds),
-                **({} if unit.said_well is None else {"said_well": round(unit.said_well, 4)}),
-            }
-            for unit in localization.units
-        ],
+        "units": [_unit_json(unit) for unit in localization.units],
         "gap_scores": [round(score, 4) for score in localization.gap_scores],
+        "transcript": None if written is None else [_alternative_json(word) for word in written],
     }
+
+
+def _unit_json(unit: Unit) -> dict[str, Any]:
+    known: dict[str, Any] = {} if unit.said_well is None else {"said_well": round(unit.said_well, 4)}
+    if unit.kind in ("different", "inserted"):
+        known |= {"heard": unit.heard, "alternatives": [_alternative_json(each) for each in unit.alternatives]}
+    return {
+        "text": unit.text,
+        "kind": unit.kind,
+        "score": round(unit.score, 4),
+        "start_seconds": _rounded(unit.start_seconds),
+        "end_seconds": _rounded(unit.end_seconds),
+        **known,
+    }
+
+
+def _alternative_json(alternative: Alternative) -> dict[str, Any]:
+    return {"text": alternative.text, "probability": round(alternative.probability, 4)}
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from models.network.alignment import AlignmentPooling, FrameAlignment
 from models.network.comparison import ComparisonNetwork
 from models.network.encoder import encode, encoder_lengths, frame_mask
 from models.network.joint import make_pooling
 from models.network.phone_fit import phone_fit
+from models.network.whisper import WhisperEncoder
 from models.recipe import Recipe
 
 

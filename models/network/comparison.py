@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from models.clips.tokens import TextTokenizer
 from models.network.encoder import lower_precision
 from models.network.phone_fit import N_PHONE_FIT
 from models.network.phones import usual_phones
+from models.network.whisper import WhisperEncoder
 from models.recipe import Recipe, head_width
 
 N_SCALARS = 2  # task and grade
@@ -109,7 +109,7 @@ def _make_head(recipe: Recipe, n_inputs: int, encoder_width: int) -> nn.Sequenti
     hidden = head_width(recipe.head, encoder_width)
     widths = [n_inputs, 1] if hidden is None else [n_inputs, hidden, 1]
     layers = [nn.Linear(n_in, n_out) for n_in, n_out in itertools.pairwise(widths)]
-    if recipe.head_init_std is not None:
+    if recipe.head_init_std is not None and not layers[0].weight.is_meta:  # else drawing would load torch's compiler
         for layer in layers:
             nn.init.normal_(layer.weight, std=recipe.head_init_std)
             nn.init.zeros_(layer.bias)

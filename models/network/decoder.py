@@ -1,20 +1,12 @@
 """The Whisper decoder, given a whole text at once (teacher forcing)."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import WhisperConfig, WhisperModel
-from transformers.models.whisper.modeling_whisper import WhisperDecoder
-from transformers.utils import cached_file
 
-from models.clips.tokens import TextTokenizer
-from models.errors import InputError
-from models.network.encoder import how_to_get, quiet
 from models.network.layers import add, attend, attention_weights, feed_forward, within_half
+from models.network.whisper import WhisperDecoder
 
 # What makes a decoder, and nothing that changes its name between versions of transformers.
 ARCHITECTURE = (
@@ -31,37 +23,6 @@ ARCHITECTURE = (
     "scale_embedding",
     "pad_token_id",
 )
-TOKENIZER_FILE = "tokenizer.json"
-
-
-def load_decoder(source: str) -> tuple[WhisperDecoder, TextTokenizer]:
-    """A pretrained decoder in float32, and its tokenizer.
-
-    Parameters
-    ----------
-    source
-        A hub id, or a folder written by `save_pretrained` of a whole Whisper, with its tokenizer.json.
-
-    Raises
-    ------
-    InputError
-        Naming what the folder lacks, and how to get it.
-    """
-    try:
-        with quiet():
-            model, loading = WhisperModel.from_pretrained(source, output_loading_info=True, encoder_layers=0)
-        file = cached_file(source, TOKENIZER_FILE, _raise_exceptions_for_missing_entries=False)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise InputError(how_to_get(source, error)) from error
-    missing = [name for name in loading["missing_keys"] if "decoder." in name]
-    if missing or not model.config.decoder_layers:
-        raise InputError(f"--encoder {source}: has no decoder, which a verifier needs{_WHOLE}")
-    if file is None:
-        raise InputError(f"--encoder {source}: has no {TOKENIZER_FILE}, which a verifier needs{_WHOLE}")
-    config = model.config
-    tokenizer = TextTokenizer(_without_blanks(Path(file)), int(config.vocab_size), int(config.max_target_positions))
-    tokenizer.check(f"--encoder {source}", int(config.decoder_start_token_id))
-    return model.get_decoder().to(torch.float32), tokenizer
 
 
 def decoder_architecture(decoder: WhisperDecoder) -> dict[str, Any]:
@@ -71,10 +32,7 @@ def decoder_architecture(decoder: WhisperDecoder) -> dict[str, Any]:
 
 def build_decoder(settings: dict[str, Any]) -> WhisperDecoder:
     """A decoder with weights yet to be loaded."""
-    architecture = {name: settings[name] for name in ARCHITECTURE}
-    # A vocabulary may be smaller than the tokens that the library takes for granted, of which nothing here makes use.
-    unused = dict.fromkeys(("bos_token_id", "eos_token_id", "decoder_start_token_id"), settings["pad_token_id"])
-    return WhisperDecoder(WhisperConfig(**architecture, **unused, encoder_layers=0))
+    return WhisperDecoder({name: settings[name] for name in ARCHITECTURE})
 
 
 def decode(
@@ -137,18 +95,3 @@ def lower_decoder_precision(decoder: WhisperDecoder, dtype: torch.dtype) -> None
     for layer in decoder.layers:
         for part in (layer.self_attn, layer.encoder_attn, layer.fc1, layer.fc2):
             part.to(dtype)
-
-
-def _without_blanks(file: Path) -> str:
-    """The content of a JSON file, which is half blanks in a tokenizer's: each checkpoint holds it."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{file}: can't be read ({error}); get it again") from error
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-
-
-_WHOLE = (
-    "; give the folder of a whole Whisper with its tokenizer: hf download … --local-dir DIR, or, without the hub, "
-    "python tools/get_whisper.py base DIR"
-)

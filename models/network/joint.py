@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from models.network.comparison import ComparisonNetwork
 from models.network.encoder import encode, encoder_lengths, frame_mask
+from models.network.whisper import WhisperEncoder
 from models.recipe import Recipe
 
 

@@ -5,17 +5,17 @@ what is asked is whether this one was said. And by the state before it, which ha
 transcript. The end token asks whether that was all.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers.models.whisper.modeling_whisper import WhisperDecoder, WhisperEncoder
 
 from models.clips.tokens import TextTokenizer
 from models.network.comparison import ComparisonNetwork
 from models.network.decoder import decode, lower_decoder_precision
 from models.network.encoder import encode, encoder_lengths, frame_mask
 from models.network.layers import as_weights
+from models.network.whisper import WhisperDecoder, WhisperEncoder
 from models.recipe import Recipe
 
 _NATS = 3.0  # of a log-probability that count as one: near its standard deviation before training
@@ -46,6 +46,22 @@ class TokenPooling(nn.Module):
         return torch.cat([means, softest], dim=1)
 
 
+class Judged(NamedTuple):
+    """What is asked of each token of some texts, which of them count, and what a transcript would be drawn by.
+
+    Attributes
+    ----------
+    answers, mask
+        As `VerifierNetwork.judge` returns them.
+    log_probabilities : float32 [shape=(texts, tokens behind the prompt)]
+        Of each token after those before it.
+    """
+
+    answers: Tensor
+    mask: Tensor
+    log_probabilities: Tensor
+
+
 def mean_token_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Binary cross-entropy of what is known, each text's mean first; 0 where nothing is.
 
@@ -59,6 +75,20 @@ def mean_token_loss(logits: Tensor, labels: Tensor) -> Tensor:
     losses = nn.functional.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), reduction="none") * known
     texts = known.any(dim=1)
     return (losses.sum(dim=1) / known.sum(dim=1).clamp(min=1)).sum() / texts.sum().clamp(min=1)
+
+
+def transcription_loss(log_probabilities: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of the next token in the texts that were said, each text's mean first; 0 where none was.
+
+    Parameters
+    ----------
+    log_probabilities, mask : [shape=(texts, tokens)]
+    labels : [shape=(texts,)]
+        1 where the text is what was said.
+    """
+    of_texts = -(log_probabilities * mask).sum(dim=1) / mask.sum(dim=1)
+    right = labels == 1
+    return (of_texts * right).sum() / right.sum().clamp(min=1)
 
 
 class VerifierNetwork(ComparisonNetwork):
@@ -78,8 +108,7 @@ class VerifierNetwork(ComparisonNetwork):
         self.tokenizer = tokenizer
         self.n_prompt = len(tokenizer.prompt)
         self.token_loss, self.drawn_loss = recipe.token_loss, recipe.drawn_loss
-        decoder.embed_tokens.weight.requires_grad_(False)
-        decoder.embed_positions.weight.requires_grad_(False)
+        self.transcription_loss = recipe.transcription_loss
         self.register_buffer("logit_mean", torch.zeros(()))
         self.register_buffer("logit_std", torch.ones(()))
         self._start_head()
@@ -124,20 +153,8 @@ class VerifierNetwork(ComparisonNetwork):
         Tensor, Tensor
             float32 [shape=(texts, tokens, 2 or 3)] and bool [shape=(texts, tokens)].
         """
-        hidden = self.frame_dropout(decode(self.decoder, tokens, heard, heard_mask, text_rows).float())
-        places = torch.arange(tokens.shape[1], device=tokens.device)
-        judged = (places >= self.n_prompt) & (places < token_counts[:, None])
-        before = hidden[:, self.n_prompt - 1 : -1]
-        normalisers = self._normalisers(before)
-        with torch.autocast(hidden.device.type, enabled=False):
-            said = (self._products(hidden, tokens) - self.logit_mean) / self.logit_std
-            likely = (self._products(before, tokens[:, self.n_prompt :]) - normalisers) / _NATS
-            likely = nn.functional.pad(likely.clamp(min=_LEAST), (self.n_prompt, 0))
-            if self.gap_head is None:
-                return torch.stack([said, likely], dim=2), judged
-            # Whisper's states are too large by far for a layer that begins at random.
-            gaps = self.gap_head(nn.functional.layer_norm(hidden, hidden.shape[2:]))
-            return torch.cat([said[..., None], gaps, likely[..., None]], dim=2), judged
+        judged = self._judge(heard, heard_mask, tokens, token_counts, text_rows)
+        return judged.answers, judged.mask
 
     def forward(
         self,
@@ -153,9 +170,10 @@ class VerifierNetwork(ComparisonNetwork):
         """Returns what `answer` does of each response and its own text.
 
         To the loss are added that of the tokens whose label (0 or 1, else nan) is known, and of the texts that were drawn for a
-        right answer, log(1 + exp(theirs - its own)): it has to fit better (RankNet, Burges et al. 2005).
+        right answer, log(1 + exp(theirs - its own)): it has to fit better (RankNet, Burges et al. 2005). Right answers are
+        transcripts too, and that of their next tokens is added as a recipe says.
         """
-        logits, judged = self.judge(*self.hear(response, response_frames), tokens, token_counts, text_rows)
+        logits, judged, written = self._judge(*self.hear(response, response_frames), tokens, token_counts, text_rows)
         n = len(response)
         with torch.autocast(logits.device.type, enabled=False):
             pooled = self.pooling(logits, judged)
@@ -168,6 +186,9 @@ class VerifierNetwork(ComparisonNetwork):
                 drawn = self.answer(pooled[n:], scalars[text_rows[n:]], None)["logits"]
                 behind = nn.functional.softplus(drawn - outputs["logits"][text_rows[n:]])
                 outputs["loss"] = outputs["loss"] + self.drawn_loss * behind.mean()
+            if labels is not None and self.transcription_loss:
+                of_texts = transcription_loss(written[:n], judged[:n, self.n_prompt :], labels)
+                outputs["loss"] = outputs["loss"] + self.transcription_loss * of_texts
             return outputs
 
     @torch.no_grad()
@@ -185,6 +206,24 @@ class VerifierNetwork(ComparisonNetwork):
     def lower_precision(self, dtype: torch.dtype) -> None:
         super().lower_precision(dtype)
         lower_decoder_precision(self.decoder, dtype)
+
+    def _judge(
+        self, heard: Tensor, heard_mask: Tensor, tokens: Tensor, token_counts: Tensor, text_rows: Tensor | None
+    ) -> Judged:
+        hidden = self.frame_dropout(decode(self.decoder, tokens, heard, heard_mask, text_rows).float())
+        places = torch.arange(tokens.shape[1], device=tokens.device)
+        judged = (places >= self.n_prompt) & (places < token_counts[:, None])
+        before = hidden[:, self.n_prompt - 1 : -1]
+        normalisers = self._normalisers(before)
+        with torch.autocast(hidden.device.type, enabled=False):
+            said = (self._products(hidden, tokens) - self.logit_mean) / self.logit_std
+            written = self._products(before, tokens[:, self.n_prompt :]) - normalisers
+            likely = nn.functional.pad((written / _NATS).clamp(min=_LEAST), (self.n_prompt, 0))
+            if self.gap_head is None:
+                return Judged(torch.stack([said, likely], dim=2), judged, written)
+            # Whisper's states are too large by far for a layer that begins at random.
+            gaps = self.gap_head(nn.functional.layer_norm(hidden, hidden.shape[2:]))
+            return Judged(torch.cat([said[..., None], gaps, likely[..., None]], dim=2), judged, written)
 
     def _products(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         return (hidden * self.decoder.embed_tokens(tokens).float()).sum(dim=2)

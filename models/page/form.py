@@ -1,18 +1,21 @@
 """The page: a Gradio form over `Service`. Files go through `Uploads` alone, results are HTML of `app_html`."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from models.classroom.answer_lists import KEEP_SECONDS as KEEP_LISTS_SECONDS
+from models.classroom.answer_lists import AnswerLists
+from models.classroom.answers import score_answers, scores_table
 from models.clips.tables import GRADES, METADATA_COLUMNS, TASKS
 from models.errors import InputError
 from models.page.html import batch_html, escape, message_html, result_html, thresholds_html
 from models.page.pictures import picture_of
 from models.page.settings import PageSettings
-from models.service.answer_tables import TABLE_FILE, Named, batch_from_files, batch_from_folder
+from models.service.answer_tables import MOST_CLIPS, TABLE_FILE, Named, batch_from_files, batch_from_folder
 from models.service.asking import LONGEST_TEXT
 from models.service.batching import Busy
 from models.service.service import AnswerTable, Service
@@ -27,7 +30,10 @@ _PROGRESS = gr.Progress()
 _BATCH_HELP = (
     f"<p>Send a CSV table with the columns {', '.join(f'<code>{name}</code>' for name in METADATA_COLUMNS)} together with the "
     f"recordings that it names, or all of them in one zip file. Tasks: {', '.join(TASKS)}; grades: {', '.join(GRADES)}. "
-    f"The result is a table to download. A folder of the competition's layout has its table as {TABLE_FILE}.</p>"
+    "A column <code>child</code>, of any names or numbers that you choose, makes a summary by child. You then listen to the "
+    "answers, correct the scores, and save a table; the recordings stay on the computer that runs this page until you close the "
+    f"list, or nobody has used it for {KEEP_LISTS_SECONDS / 3600:.0f} hours. A folder of the competition's layout has its table "
+    f"as {TABLE_FILE}.</p>"
 )
 _TASK_CHOICES = [(task.replace("_", " "), task) for task in TASKS]
 _GRADE_CHOICES = [("Kindergarten" if grade == "KG" else grade, grade) for grade in GRADES]
@@ -57,7 +63,8 @@ def _sent_files(payload: Any) -> list[Named]:
     return [(file.orig_name or "", Path(file.path)) for file in files]
 
 
-def build_page(service: Service, uploads: Uploads, settings: PageSettings) -> gr.Blocks:
+def build_page(service: Service, uploads: Uploads, settings: PageSettings, lists: AnswerLists) -> gr.Blocks:
+    handlers = _Handlers(service, uploads, settings, lists)
     figures = service.scorer.published.figures
     page = gr.Blocks(title=TITLE, analytics_enabled=False)
     with page:
@@ -71,9 +78,9 @@ def build_page(service: Service, uploads: Uploads, settings: PageSettings) -> gr
         )
         with gr.Tabs():
             with gr.Tab("One answer"):
-                _one_answer(_Handlers(service, uploads, settings), low, high)
+                _one_answer(handlers, low, high)
             with gr.Tab("Many answers"):
-                _many_answers(_Handlers(service, uploads, settings), low, high)
+                _many_answers(handlers, low, high)
         with gr.Accordion("When should a person review?", open=False):
             explained = gr.HTML(thresholds_html(settings.thresholds, figures))
             with gr.Row():
@@ -95,7 +102,8 @@ def _introduction(service: Service) -> str:
     return (
         f"<h1>{TITLE}</h1><p>Record or upload a child's answer, type what was expected, and see how likely the answer was right. "
         "A score is a hint for a person who listens, not a grade. Recordings are scored on the computer that runs this page, "
-        f"{service.max_seconds:g} s at most each, and not kept. Scored by: {escape(service.scorer.published.blending)}.</p>"
+        f"{service.max_seconds:g} s at most each, and a single one is not kept. "
+        f"Scored by: {escape(service.scorer.published.blending)}.</p>"
     )
 
 
@@ -154,10 +162,11 @@ def _many_answers(handlers: "_Handlers", low: gr.Slider, high: gr.Slider) -> Non
 class _Handlers:
     """What happens when a button is pressed. A mistake of the visitor's is shown in place of the result."""
 
-    def __init__(self, service: Service, uploads: Uploads, settings: PageSettings) -> None:
+    def __init__(self, service: Service, uploads: Uploads, settings: PageSettings, lists: AnswerLists) -> None:
         self.service = service
         self.uploads = uploads
         self.settings = settings
+        self.lists = lists
 
     def score_one(
         self,
@@ -194,16 +203,18 @@ class _Handlers:
             progress((done, total), desc="Scoring", unit="clips")
 
         def work() -> str:
-            thresholds = _thresholds(low, high)
-            progress(0.0, desc="Reading the recordings")
-            with self._batch(files, folder) as batch:
-                return batch_html(self.service.score_many(batch, thresholds, show))
+            with ExitStack() as recordings:
+                for _, path in files:
+                    recordings.callback(self.uploads.delete, path)
+                thresholds = _thresholds(low, high)
+                progress(0.0, desc="Reading the recordings")
+                batch = recordings.enter_context(self._batch(files, folder))
+                answers = score_answers(self.service, batch, thresholds, show)
+                few = len(answers) <= MOST_CLIPS
+                address = f"class/{self.lists.open(answers, batch, recordings)}/" if few else ""
+                return batch_html(scores_table(answers), address)
 
-        try:
-            return _or_message(work), None
-        finally:
-            for _, path in files:
-                self.uploads.delete(path)
+        return _or_message(work), None
 
     @contextmanager
     def _batch(self, files: list[Named], folder: str | None) -> Iterator[AnswerTable]:

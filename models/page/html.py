@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from models.localize.result import Unit
+from models.localize.heard import SURE
+from models.localize.result import Alternative, Unit
 from models.service.service import Result, to_csv
 from models.service.thresholds import WORDS, Thresholds, explain_thresholds
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform
@@ -66,8 +67,14 @@ def result_html(
     )
 
 
-def batch_html(table: pd.DataFrame) -> str:
-    """A summary of many answers, the first of them, and the whole as a file to download."""
+def batch_html(table: pd.DataFrame, list_address: str) -> str:
+    """A summary of many answers, the first of them, and the whole as a file to download.
+
+    Parameters
+    ----------
+    list_address
+        Where a person works through them; empty where there are too many.
+    """
     counts = table["verdict"].value_counts()
     told = [f"{int(counts.get(verdict, 0))} {words.lower()}" for verdict, words in WORDS.items()]
     problems = int((table["problem"] != "").sum())
@@ -75,11 +82,17 @@ def batch_html(table: pd.DataFrame) -> str:
     return (
         '<section class="stc-box" aria-live="polite" aria-label="Results">'
         f"<p><strong>{len(table)} answers:</strong> {escape('; '.join(told))}; {problems} could not be scored.</p>"
+        f"{_list_link(list_address)}"
         f'<a class="stc-download" download="scores.csv" href="data:text/csv;base64,{encoded}">Download scores.csv</a>'
         f"{_rows(table.head(SHOWN_ROWS))}"
         f"{f'<p>The first {SHOWN_ROWS} of {len(table)}.</p>' if len(table) > SHOWN_ROWS else ''}"
         "</section>"
     )
+
+
+def _list_link(address: str) -> str:
+    link = f'<a class="stc-download" href="{escape(address)}" target="_blank">Listen and correct</a> '
+    return link if address else ""
 
 
 def words_html(units: Sequence[Unit]) -> str:
@@ -101,7 +114,16 @@ def _recording(result: Result) -> list[str]:
 def _explanation(result: Result, picture_png: bytes | None) -> str:
     if result.localization is None:
         return f'<p class="stc-words">{escape(result.answer.text)}</p>'
-    return f"{words_html(result.localization.units)}{_picture(result.localization.units, picture_png)}"
+    found = result.localization
+    return f"{words_html(found.units)}{_heard(found.transcript)}{_picture(found.units, picture_png)}"
+
+
+def _heard(transcript: Sequence[Alternative] | None) -> str:
+    """What a model would write down; words that it is not sure of are left out."""
+    if not transcript:
+        return ""
+    words = " ".join(word.text if word.probability >= SURE else "…" for word in transcript)
+    return f'<p class="stc-note">What was heard: <q>{escape(words)}</q></p>' if words.strip("… ") else ""
 
 
 def _picture(units: Sequence[Unit], picture_png: bytes | None) -> str:
@@ -116,7 +138,8 @@ def _picture(units: Sequence[Unit], picture_png: bytes | None) -> str:
 def _unit(unit: Unit) -> str:
     kind = unit.kind if unit.kind in _KINDS else "different"
     hue = round(120 * min(max(unit.score, 0.0), 1.0))  # red to green
-    label = "" if kind == "right" else f"<small>{escape(_KINDS[kind])}</small>"
+    told = _KINDS[kind] if unit.heard is None else f"{_KINDS[kind]}: “{unit.heard}”"
+    label = "" if kind == "right" else f"<small>{escape(told)}</small>"
     return (
         f'<span class="stc-unit stc-{kind}" style="background: hsl({hue}, 75%, 80%)" '
         f'title="{escape(_time(unit))}score {unit.score:.2f}">{escape(unit.text or "+")}{label}</span>'

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from urllib.parse import urlsplit
 
 # Read when Gradio is imported, in models/page/form.py: no figures about its use, no look at newer versions.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -14,8 +13,11 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from models.classroom.answer_lists import AnswerLists
 from models.errors import InputError
+from models.page.class_pages import add_class_pages
 from models.page.html import CSS
+from models.page.requests import is_own_page
 from models.page.settings import PageSettings
 from models.service.answer_tables import MOST_CLIPS
 from models.service.service import Service
@@ -54,13 +56,15 @@ def build_app(service: Service, uploads: Uploads, settings: PageSettings, host: 
 
     from models.page.form import build_page
 
-    page = build_page(service, uploads, settings)
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=sweeping(uploads))
+    lists = AnswerLists(settings.corrections_dir)
+    page = build_page(service, uploads, settings, lists)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=sweeping(uploads, lists))
     if host in LOCAL_HOSTS:  # another name for this address is a trick to read it from a stranger's page
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL_HOSTS, "testserver"])
     app.middleware("http")(_with_headers)
     app.post("/gradio_api/upload")(_receiver(uploads, page.upload_file_set))
     app.get("/gradio_api/upload_progress")(_no_progress)
+    add_class_pages(app, lists, service)
     fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
     theme = gr.themes.Default(primary_hue="blue", font=fonts, font_mono=["ui-monospace", "monospace"])
     theme.set(button_primary_background_fill="*primary_700", button_primary_background_fill_hover="*primary_800")
@@ -85,7 +89,7 @@ def _receiver(uploads: Uploads, known: set[str]) -> Callable[[Request], Awaitabl
     """Stands in place of Gradio's own way of receiving files, which names them as the client does."""
 
     async def receive(request: Request) -> Response:
-        if not _is_own_page(request):
+        if not is_own_page(request):
             return PlainTextResponse("sent from another page", 403)
         uploads.sweep()
         source = request.stream()
@@ -132,13 +136,8 @@ async def _no_progress() -> Response:
     return PlainTextResponse('data: {"msg": "done"}\n\n', media_type="text/event-stream")
 
 
-def _is_own_page(request: Request) -> bool:
-    """Browsers name the page that sends something; programs name none."""
-    origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
-
-
 async def _with_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     response = await call_next(request)
-    response.headers.update(_HEADERS)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)  # pages of our own may do less
     return response

@@ -14,7 +14,10 @@ class PageSettings:
     ----------
     folder_root
         Below it visitors may name folders to score; None: they may not.
+    corrections_dir
+        Where corrections of a table's answers are saved.
     """
 
     thresholds: Thresholds
     folder_root: Path | None = None
+    corrections_dir: Path = Path("corrections")

@@ -16,9 +16,9 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from models.base.compute import bfloat16_is_fast
 from models.base.files import replace_when_done
 from models.network.aligned import AlignedNetwork, EncodedClips
-from models.network.build import COMPARISON_FILE
 from models.network.phone_fit import negative_log_likelihood
 from models.network.phones import PHONE_CLASSES, PHONES_FILE
+from models.network.pretrained import COMPARISON_FILE, from_transformers, to_transformers
 from models.pretrain.stream import BatchStream, PairBatch
 from models.pretrain.synthesis import N_MELS
 from models.recipe import Recipe
@@ -46,7 +46,7 @@ def new_network(width: int = 256, layers: int = 4, heads: int = 4) -> AlignedNet
         max_source_positions=1500,
     )
     recipe = Recipe(name="pretraining", encoder="none", pooling="alignment", dropout=0.0, seed=0, data_seed=0)
-    return AlignedNetwork(WhisperEncoder(config), recipe, len(PHONE_CLASSES))
+    return AlignedNetwork(from_transformers(WhisperEncoder(config)), recipe, len(PHONE_CLASSES))
 
 
 def encode_batch(model: AlignedNetwork, features: Tensor, frames: Tensor) -> EncodedClips:
@@ -245,9 +245,7 @@ class Pretrainer:
 def save_pretrained(folder: Path, network: AlignedNetwork) -> None:
     """Write the encoder as `transformers` does, in float16, the network's other parts and the phone classes beside it."""
     folder.mkdir(parents=True, exist_ok=True)
-    half = WhisperEncoder(network.encoder.config)
-    half.load_state_dict(network.encoder.state_dict())
-    half.half().save_pretrained(folder)
+    to_transformers(network.encoder).half().save_pretrained(folder)
     rest = {name: value.half() for name, value in network.state_dict().items() if not name.startswith("encoder.")}
     with replace_when_done(folder / COMPARISON_FILE) as temporary:
         save_file(rest, temporary)

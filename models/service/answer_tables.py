@@ -37,10 +37,12 @@ def batch_from_files(files: Sequence[Named], uploads: Uploads) -> Iterator[Answe
         Where there is no such table, or it or the zip file is broken.
     """
     paths = [path for _, path in files]
+    uploads.keep(paths)
     try:
         if len(files) == 1 and zipfile.is_zipfile(files[0][1]):
             unpacked = _unpack(files[0][1], uploads)
             paths += [path for _, path in unpacked]
+            uploads.keep(path for _, path in unpacked)
             yield _match(unpacked)
         else:
             yield _match(files)
@@ -96,7 +98,7 @@ def _unique(files: Iterable[Named]) -> dict[str, Path]:
 
 def _read_table(path: Path) -> pd.DataFrame:
     try:
-        return read_metadata(path)
+        return read_metadata(path, also=("child",))
     except InputError as error:
         raise InputError(str(error).replace(str(path), f"the table ({TABLE_FILE})")) from error
 

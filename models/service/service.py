@@ -4,7 +4,7 @@ import io
 import math
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from models.base.compute import compute_each
-from models.clips.tables import METADATA_COLUMNS
 from models.errors import InputError
 from models.inference.answers import Answer
 from models.inference.hearing import PartlyHeard
@@ -67,7 +66,7 @@ class AnswerTable:
     Attributes
     ----------
     table
-        METADATA_COLUMNS.
+        METADATA_COLUMNS, and where they are given `pronunciation` and `child`.
     sources
         The file of each row, or why there is none.
     """
@@ -182,24 +181,6 @@ class Service:
             for _, future in waiting:
                 if isinstance(future, Future):
                     future.cancel()
-
-    def score_many(
-        self,
-        batch: AnswerTable,
-        thresholds: Thresholds,
-        on_progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> pd.DataFrame:
-        """METADATA_COLUMNS, probability, verdict, problem, note and signal of each row; a row with a problem has no score."""
-        rows, told = batch.table.reset_index(drop=True), []
-        for row, found in self.score_rows(batch, thresholds, explained=False):
-            if isinstance(found, InputError):
-                told.append((np.nan, "", str(found), "", ""))
-            else:
-                signal = "; ".join(found.signal.in_words())
-                told.append((found.probability, found.verdict, "", " ".join(found.notes), signal))
-            on_progress(row + 1, len(rows))
-        columns = ["probability", "verdict", "problem", "note", "signal"]
-        return rows[list(METADATA_COLUMNS)].join(pd.DataFrame(told, columns=columns, index=rows.index))
 
     def _speak_ahead(self, rows: pd.DataFrame) -> None:
         """All texts at once, which is faster; of what can't be spoken, each row tells itself."""

@@ -6,9 +6,10 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from models.base.locks import take_lock
 from models.errors import InputError
@@ -19,6 +20,12 @@ KEEP_SECONDS = 600.0  # what was sent and never scored is deleted after so long
 _SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".au", ".webm", ".m4a", ".csv", ".zip")
 _OTHER_SUFFIX = ".bin"
 _PREFIX, _LOCK = "speech-text-comparison-", ".lock"
+
+
+class Swept(Protocol):
+    """What has to be tidied up now and then."""
+
+    def sweep(self) -> None: ...
 
 
 class Uploads:
@@ -38,6 +45,7 @@ class Uploads:
             made.with_name(made.name.removeprefix("new-"))
         )  # locked before others look for orphans
         self.max_bytes = max_bytes
+        self._kept: set[Path] = set()
 
     def new_path(self, client_name: str = "") -> Path:
         """A name for a file. Of the client's name only the kind of file is taken, and only if it is one of a fixed list."""
@@ -46,8 +54,13 @@ class Uploads:
 
     def delete(self, path: Path) -> None:
         """Delete a file that was sent; one that lies elsewhere is never touched."""
+        self._kept.discard(path)
         if self.holds(path):
             path.unlink(missing_ok=True)
+
+    def keep(self, paths: Iterable[Path]) -> None:
+        """Files that are in use: they are not swept, and stay until `delete`."""
+        self._kept.update(paths)
 
     def holds(self, path: Path) -> bool:
         return path.resolve().parent == self.folder
@@ -55,7 +68,8 @@ class Uploads:
     def sweep(self, keep_seconds: float = KEEP_SECONDS) -> None:
         """Delete what has been lying for too long."""
         for path in self.folder.iterdir():
-            if path.name != _LOCK and path.is_file() and time.time() - path.stat().st_mtime > keep_seconds:
+            is_ours = path.name != _LOCK and path not in self._kept
+            if is_ours and path.is_file() and time.time() - path.stat().st_mtime > keep_seconds:
                 path.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -89,12 +103,13 @@ def too_large(max_bytes: int) -> InputError:
     )
 
 
-def sweeping(uploads: Uploads) -> Callable[[object], AbstractAsyncContextManager[None]]:
+def sweeping(*swept: Swept) -> Callable[[object], AbstractAsyncContextManager[None]]:
     """Delete forgotten files for as long as an application runs: what it calls its lifespan."""
 
     async def sweep_again_and_again() -> None:
         while True:
-            uploads.sweep()
+            for each in swept:
+                each.sweep()
             await asyncio.sleep(_SWEEP_SECONDS)
 
     @asynccontextmanager

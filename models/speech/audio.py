@@ -81,12 +81,17 @@ def resample(waveform: Waveform, rate_hz: int) -> Waveform:
 
 
 def write_wav(path: Path, waveform: Waveform) -> None:
-    """16-bit mono WAV at 16 kHz; the file appears whole or not at all. Samples beyond [-1, 1] are clipped."""
+    """As of `as_wav`; the file appears whole or not at all."""
+    with replace_when_done(path) as temporary:
+        temporary.write_bytes(as_wav(waveform))
+
+
+def as_wav(waveform: Waveform) -> bytes:
+    """16-bit mono WAV at 16 kHz. Samples beyond [-1, 1] are clipped."""
     pcm = np.round(np.clip(waveform, -1.0, 1.0) * 32767).astype(np.int16)
     content = io.BytesIO()
     soundfile.write(content, pcm, SAMPLE_RATE_HZ, subtype="PCM_16", format="WAV")
-    with replace_when_done(path) as temporary:
-        temporary.write_bytes(content.getvalue())
+    return content.getvalue()
 
 
 def try_audio_files(paths: Iterable[Path]) -> list[float | InputError]:

@@ -5,10 +5,11 @@ docs/experiments.md, which has how many of them are noticed, and how many good o
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
+import scipy  # its parts are imported at their first use
 from numpy.typing import NDArray
-from scipy.signal import butter, sosfilt
 
 from models.speech.samples import SAMPLE_RATE_HZ, Waveform
 
@@ -30,13 +31,14 @@ LEAST_SNR_SECONDS = 1.0  # of a recording; in a shorter one there may be no paus
 MOST_EDGE_DB = -12.0  # of the first and the last 30 ms, beside the speech
 
 _FRAME, _HOP = 400, 160  # samples: 25 and 10 ms
+HOP_SECONDS = _HOP / SAMPLE_RATE_HZ
 _VOICE_FRAME, _VOICE_HOP = 640, 320  # 40 and 20 ms
 _VOICE_LAGS = slice(SAMPLE_RATE_HZ // 500, SAMPLE_RATE_HZ // 73)  # of voices from 73 to 500 Hz
 _VOICED = 0.6  # of an autocorrelation that is 1 for what repeats itself
 _SPEECH_RANGE_DB, _VOICE_RANGE_DB = 20.0, 25.0  # below the loudest frames
 _EDGE_FRAMES = 3
 _SILENCE = 1e-10  # -100 dB
-_RUMBLE = butter(2, 100, "highpass", fs=SAMPLE_RATE_HZ, output="sos")  # below it are hum and steps, and no voice
+_RUMBLE_HZ = 100  # below it are hum and steps, and no voice
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class SignalQuality:
 
 def measure_signal(waveform: Waveform) -> SignalQuality:
     """Of an answer: float32 [shape=(n,)] at 16 kHz, of at least one sample."""
-    heard = sosfilt(_RUMBLE, waveform.astype(np.float64))
+    heard = scipy.signal.sosfilt(_rumble_filter(), waveform.astype(np.float64))
     levels = _levels(_frames(heard, _FRAME, _HOP))
     loudest = float(np.percentile(levels, 95))
     speech = levels[levels > loudest - _SPEECH_RANGE_DB]
@@ -87,6 +89,11 @@ def measure_signal(waveform: Waveform) -> SignalQuality:
         problems=(),
     )
     return _judged(measured)
+
+
+def frame_levels(waveform: Waveform) -> NDArray[np.float64]:
+    """Levels of 25 ms every 10 ms, in dB of full scale, without what lies below 100 Hz: [shape=(frames,)]."""
+    return _levels(_frames(scipy.signal.sosfilt(_rumble_filter(), waveform.astype(np.float64)), _FRAME, _HOP))
 
 
 def _judged(found: SignalQuality) -> SignalQuality:
@@ -138,3 +145,8 @@ def _is_distorted(waveform: Waveform) -> bool:
     at_peak = float(np.mean(sizes >= 0.98 * sizes.max()))
     one_in_100, one_in_1000 = np.quantile(sizes, (0.99, 0.999))
     return at_peak > MOST_AT_PEAK or bool(one_in_1000 < LEAST_PEAK_RATIO * one_in_100)
+
+
+@lru_cache(maxsize=1)
+def _rumble_filter() -> NDArray[np.float64]:
+    return np.asarray(scipy.signal.butter(2, _RUMBLE_HZ, "highpass", fs=SAMPLE_RATE_HZ, output="sos"))

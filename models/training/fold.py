@@ -24,8 +24,9 @@ from models.clips.left_out import left_out_checksum
 from models.ensemble.checkpoint import Checkpoint, OutOfFold, save_checkpoint
 from models.ensemble.metrics import Values, log_loss, sigmoid
 from models.errors import InputError
-from models.network.build import network_settings, pretrained_network
+from models.network.build import network_settings
 from models.network.comparison import ComparisonNetwork, half_weights, load_weights
+from models.network.pretrained import pretrained_network
 from models.speech.references import References
 from models.training.job import TrainingJob
 from models.training.lengths import input_seconds

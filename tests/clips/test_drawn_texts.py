@@ -17,7 +17,7 @@ from models.clips.drawn_texts import DrawnText, TextDrawer
 from models.clips.expected_texts import ExpectedTexts
 from models.ensemble.checkpoint import load_checkpoint
 from models.errors import InputError
-from models.network.decoder import load_decoder
+from models.network.pretrained import load_decoder
 from models.speech.lexicon import look_up
 from models.training.fold import train_fold
 from models.training.job import TrainingJob

@@ -3,12 +3,13 @@
 Run: .venv/bin/python -m pytest tests/clips/test_features.py
 """
 
+import librosa
 import numpy as np
 import pytest
 import torch
 from fakes import tone
 
-from models.clips.features import frames_for_seconds, log_mel, magnitude_spectrogram, pad_frames
+from models.clips.features import _mel_filters, frames_for_seconds, log_mel, magnitude_spectrogram, pad_frames
 
 RNG = np.random.default_rng(0)
 
@@ -54,3 +55,9 @@ def test_only_the_audio_that_is_there_is_computed() -> None:
 
 def test_seconds_become_an_even_number_of_frames() -> None:
     assert [frames_for_seconds(seconds) for seconds in (16, 0.5, 1.01, 30)] == [1600, 50, 100, 3000]
+
+
+@pytest.mark.parametrize("n_mels", [80, 128])
+def test_filters_are_librosa_s(n_mels: int) -> None:
+    expected = librosa.filters.mel(sr=16000, n_fft=400, n_mels=n_mels)
+    torch.testing.assert_close(_mel_filters(n_mels), torch.from_numpy(expected), atol=1e-7, rtol=1e-5)

@@ -15,7 +15,7 @@ from models.clips.dataset import ComparisonDataset
 from models.clips.tables import read_word_labels
 from models.ensemble.checkpoint import load_checkpoint
 from models.errors import InputError
-from models.network.decoder import load_decoder
+from models.network.pretrained import load_decoder
 from models.training.fold import train_fold
 from models.training.job import TrainingJob, is_finished, make_job
 from models.training.options import TrainingOptions

@@ -23,9 +23,9 @@ from models.localize.localization import localize
 from models.localize.model import LoadedModel
 from models.localize.spans import around_gaps
 from models.network.alignment import _course
-from models.network.build import pretrained_network
 from models.network.phone_fit import phone_fit
 from models.network.phones import PHONE_CLASSES
+from models.network.pretrained import pretrained_network
 from models.recipe import Recipe
 from models.report.checks import stands_out
 from models.speech.audio import Waveform
@@ -182,7 +182,7 @@ def test_priors_of_few_clips_are_drawn_towards_all() -> None:
 def test_a_millionth_of_a_weight_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Among models that say the same, all weights are as good."""
     found = np.array([1 - 2e-6, 1.5e-6, 0.5e-6])
-    monkeypatch.setattr(blend, "minimize", lambda *_, **__: SimpleNamespace(x=found))
+    monkeypatch.setattr("scipy.optimize.minimize", lambda *_, **__: SimpleNamespace(x=found))
     weights = blend.fit_weights(np.array([0.0, 1.0]), np.full((2, 3), 0.5))
     assert (weights > 0).tolist() == [True, True, False]
 

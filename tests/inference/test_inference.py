@@ -31,7 +31,7 @@ from models.inference import chunk, scoring
 from models.inference.networks import KeptNetworks
 from models.inference.scoring import Member, chunk_clips, load_members, score_clips
 from models.network.aligned import AlignedNetwork
-from models.network.build import pretrained_network
+from models.network.pretrained import pretrained_network
 
 CPU = torch.device("cpu")
 

@@ -29,8 +29,9 @@ from models.localize.model import LoadedModel
 from models.localize.result import Localization, to_json
 from models.localize.units import pronounce, pronounce_as_read, read_accepted
 from models.localize.windows import needed_texts, split_units, text_blocks
-from models.network.build import network_settings, pretrained_network
+from models.network.build import network_settings
 from models.network.comparison import half_weights
+from models.network.pretrained import pretrained_network
 from models.recipe import Recipe
 from models.speech.audio import Waveform, resample
 from models.speech.espeak import Espeak

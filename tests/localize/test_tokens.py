@@ -16,8 +16,10 @@ from models.ensemble.checkpoint import save_checkpoint
 from models.ensemble.config import ModelEntry, read_config, write_config
 from models.errors import InputError
 from models.inference.scoring import Member
-from models.localize.by_tokens import Listener, _units, table_of
+from models.localize import listener
+from models.localize.by_tokens import _units, table_of
 from models.localize.choice import choose_member
+from models.localize.listener import Listener
 from models.localize.localization import localize, needed_utterances
 from models.localize.looks import following_heads, word_spans
 from models.localize.methods import choose_method
@@ -27,6 +29,7 @@ from models.localize.read_text import ReadText
 from models.localize.result import Localization, to_json
 from models.localize.said_well import said_well
 from models.localize.unit_scores import Probabilities
+from models.network.beam_search import Hypothesis
 from models.network.verifier import VerifierNetwork
 from models.speech.audio import Waveform
 
@@ -288,3 +291,46 @@ def test_how_well_a_word_was_said_is_told_of_words_that_were_said(
     told = {unit["text"]: unit.get("said_well") for unit in to_json(answer)["units"]}
     assert told["big"] is None
     assert all(0 <= told[word] <= 1 for word in ("we", "like", "cats"))
+
+
+def writes_down(verifier: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the network write one text; it can."""
+    monkeypatch.setattr(verifier.network, "transcription_loss", 0.2)
+    monkeypatch.setattr(listener, "search", lambda *_: [Hypothesis(text, -0.1), Hypothesis("So.", -9.0)])
+
+
+def test_what_was_heard_is_told_of_a_word_that_differs(verifier: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    who_knows(verifier, "we like small cats", monkeypatch)
+    writes_down(verifier, "We like small cats.", monkeypatch)
+    told = to_json(ask(verifier, "we like big cats"))
+    assert [unit.get("heard") for unit in told["units"]] == [None, None, "small", None]
+    assert [word["text"] for word in told["transcript"]] == ["we", "like", "small", "cats"]
+    assert told["units"][2]["alternatives"][0]["probability"] > 0.9
+    assert all("alternatives" not in unit for unit in told["units"] if unit["kind"] == "right")
+
+
+def test_what_the_network_itself_finds_wrong_is_not_said_to_be_heard(
+    verifier: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who_knows(verifier, "we like small cats", monkeypatch)
+    writes_down(verifier, "They play.", monkeypatch)
+    answer = ask(verifier, "we like big cats")
+    assert answer.transcript is None
+    assert [unit.heard for unit in answer.units] == [None] * 4
+
+
+@pytest.mark.parametrize("text", ["", "naïve"])
+def test_what_can_not_be_read_is_not_said_to_be_heard(
+    text: str, verifier: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes_down(verifier, text, monkeypatch)
+    assert ask(verifier, "we like big cats").transcript is None
+
+
+def test_networks_that_have_not_learnt_to_write_are_not_asked(
+    verifier: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes_down(verifier, "We play.", monkeypatch)
+    monkeypatch.setattr(verifier.network, "transcription_loss", 0.0)
+    monkeypatch.setattr(listener, "search", lambda *_: pytest.fail("asked"))
+    assert ask(verifier, "we like big cats").transcript is None

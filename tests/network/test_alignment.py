@@ -17,9 +17,8 @@ from models.clips.batches import Clip, collate_apart, collate_matched, pad_toget
 from models.errors import InputError
 from models.network.aligned import AlignedNetwork
 from models.network.alignment import AlignmentPooling, relative_positions
-from models.network.build import COMPARISON_FILE, pretrained_network
-from models.network.encoder import load_encoder
 from models.network.phone_fit import N_PHONE_FIT, WINDOWS_FRAMES, align_phones, greedy_phones, phone_fit
+from models.network.pretrained import COMPARISON_FILE, load_encoder, pretrained_network
 
 
 def clips(lengths: list[int], width: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

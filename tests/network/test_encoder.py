@@ -12,7 +12,8 @@ from transformers import BertConfig, BertModel, WhisperForConditionalGeneration,
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from models.errors import InputError
-from models.network.encoder import architecture, build_encoder, encode, encoder_frames, encoder_lengths, load_encoder
+from models.network.encoder import architecture, build_encoder, encode, encoder_frames, encoder_lengths
+from models.network.pretrained import load_encoder
 
 
 @pytest.fixture(scope="module")

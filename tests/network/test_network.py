@@ -19,9 +19,9 @@ from models.network.comparison import (
     load_weights,
     parameter_groups,
 )
-from models.network.decoder import load_decoder
-from models.network.encoder import encode, load_encoder
+from models.network.encoder import encode
 from models.network.joint import AttentionAndMeanPooling, AttentionPooling, MeanPooling
+from models.network.pretrained import load_decoder, load_encoder
 from models.recipe import PUBLISHED, Layout, Recipe
 
 WIDTH = 16

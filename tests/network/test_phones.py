@@ -10,8 +10,9 @@ from fakes import ROOT, load, trained_checkpoint
 
 from models.ensemble.rebuild import rebuild_network
 from models.errors import InputError
-from models.network.build import network_settings, pretrained_network
+from models.network.build import network_settings
 from models.network.phones import PHONE_CLASSES, PHONES_FILE
+from models.network.pretrained import pretrained_network
 
 SHIPPED = ROOT / "assets" / "encoders" / "phonetic-tiny"
 

@@ -13,13 +13,14 @@ from transformers import WhisperForConditionalGeneration
 from models.clips.batches import Clip, collate_text
 from models.clips.tokens import TextTokenizer, _as_written
 from models.errors import InputError
-from models.network.build import make_network, pretrained_network
+from models.network.build import make_network
 from models.network.comparison import parameter_groups
-from models.network.decoder import cross_attention, decode, load_decoder
-from models.network.encoder import encode, load_encoder
-from models.network.verifier import TokenPooling, VerifierNetwork, mean_token_loss
+from models.network.decoder import cross_attention, decode
+from models.network.encoder import encode
+from models.network.pretrained import load_decoder, load_encoder, pretrained_network
+from models.network.verifier import TokenPooling, VerifierNetwork, mean_token_loss, transcription_loss
 
-PLAIN = replace(load("verifytiny"), token_loss=0.0, drawn_texts=0, drawn_loss=0.0)
+PLAIN = replace(load("verifytiny"), token_loss=0.0, drawn_texts=0, drawn_loss=0.0, transcription_loss=0.0)
 NAMES = ("response", "response_frames", "tokens", "token_counts")
 
 
@@ -288,6 +289,45 @@ def test_the_token_loss_is_added_with_its_weight(verifier: VerifierNetwork, batc
     torch.testing.assert_close(
         verifier(**batch, token_labels=known)["loss"], plain + 0.5 * mean_token_loss(logits[..., :1], known[..., :1])
     )
+
+
+@torch.no_grad()
+def test_right_answers_are_transcripts(
+    encoder_dir: Path, verifier: VerifierNetwork, batch: dict[str, torch.Tensor]
+) -> None:
+    """The loss that is added is transformers' own of the right answer's text; nothing is learnt from what was not said."""
+    theirs = WhisperForConditionalGeneration.from_pretrained(encoder_dir).eval()
+    batch = {**batch, **{name: batch[name][:1] for name in NAMES if name.startswith("response")}}
+    only = {name: value[:1] for name, value in batch.items()}
+    tokens = only["tokens"] = only["tokens"][:, : int(only["token_counts"][0])]
+    ignored = torch.full((1, verifier.n_prompt - 1), -100)
+    theirs.model.encoder.load_state_dict(verifier.encoder.state_dict())
+    expected = theirs(
+        only["response"],
+        decoder_input_ids=tokens[:, :-1],
+        labels=torch.cat([ignored, tokens[:, verifier.n_prompt :]], dim=1),
+    ).loss
+    verifier.transcription_loss = 0.25
+    added = [
+        verifier(**{**only, "labels": torch.tensor([label])})["loss"] - verifier.answer(*parts)["loss"]
+        for label in (1.0, 0.0)
+        for parts in [
+            (
+                verifier.pooling(*judge(verifier, *(only[name] for name in NAMES))),
+                only["scalars"],
+                torch.tensor([label]),
+            )
+        ]
+    ]
+    torch.testing.assert_close(added[0], 0.25 * expected, atol=1e-5, rtol=1e-5)
+    assert float(added[1]) == 0
+
+
+def test_a_batch_without_right_answers_has_no_transcripts(batch: dict[str, torch.Tensor]) -> None:
+    mask = torch.tensor([[True, True, False], [True, False, False]])
+    written = torch.tensor([[-1.0, -3.0, -99.0], [-4.0, -99.0, -99.0]])
+    assert float(transcription_loss(written, mask, torch.tensor([1.0, 1.0]))) == 3.0
+    assert float(transcription_loss(written, mask, torch.tensor([0.0, 0.0]))) == 0.0
 
 
 def test_gaps_are_asked_where_texts_are_drawn(encoder_dir: Path, batch: dict[str, torch.Tensor]) -> None:

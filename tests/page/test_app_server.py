@@ -13,6 +13,7 @@ from fakes import Script, tone
 
 pytest.importorskip("gradio", reason="the page's package, gradio, is not installed")
 
+from models.classroom.answer_lists import AnswerLists
 from models.errors import InputError
 from models.inference.scorer import CACHE_VARIABLE, Scorer
 from models.page.form import _Handlers, _only_sent
@@ -49,6 +50,11 @@ def client(service: Service, uploads: Uploads) -> Iterator[Any]:
 
     with TestClient(build_app(service, uploads, PageSettings(Thresholds()), "127.0.0.1")) as made:
         yield made
+
+
+def make_handlers(service: Service, uploads: Uploads, root: Path | None = None) -> _Handlers:
+    lists = AnswerLists(uploads.folder / "corrections")
+    return _Handlers(service, uploads, PageSettings(Thresholds(), root), lists)
 
 
 def sent(uploads: Uploads) -> list[Path]:
@@ -125,7 +131,7 @@ def anyio_backend() -> str:
 
 
 def test_a_recording_is_deleted_and_remembered_in_memory_only(service: Service, uploads: Uploads) -> None:
-    handlers = _Handlers(service, uploads, PageSettings(Thresholds()))
+    handlers = make_handlers(service, uploads)
     path = uploads.new_path("a.wav")
     write_wav(path, tone(0.5, 300, np.random.default_rng(0)))
     shown, remembered, emptied = handlers.score_one(path, None, "cat", "blending", "KG", 0.25, 0.75)
@@ -154,7 +160,7 @@ def test_a_recording_is_deleted_and_remembered_in_memory_only(service: Service, 
 def test_mistakes_are_shown_in_words(
     service: Service, uploads: Uploads, changes: dict[str, Any], mentions: str
 ) -> None:
-    handlers, path = _Handlers(service, uploads, PageSettings(Thresholds())), uploads.new_path("a.wav")
+    handlers, path = make_handlers(service, uploads), uploads.new_path("a.wav")
     write_wav(path, tone(0.5, 300, np.random.default_rng(0)))
     given = {
         "sent": path,
@@ -175,7 +181,7 @@ def test_folders_of_the_server_only_where_they_are_allowed(service: Service, upl
 
     shown = {}
     for root in (None, prepared):
-        handlers = _Handlers(service, uploads, PageSettings(Thresholds(), root))
+        handlers = make_handlers(service, uploads, root)
         shown[root], _ = handlers.score_many([], "data", 0.25, 0.75, progress)  # type: ignore[arg-type]
     assert "send a table" in shown[None].lower()
     assert "8 answers" in shown[prepared]

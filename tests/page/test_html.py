@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 
@@ -12,7 +13,7 @@ import pytest
 import soundfile
 
 from models.inference.answers import Answer
-from models.localize.result import Alignment, Localization
+from models.localize.result import Alignment, Alternative, Localization
 from models.page.html import batch_html, message_html, result_html, wav_url, words_html
 from models.service.service import Result
 from models.service.thresholds import Thresholds
@@ -29,6 +30,7 @@ class Word:
     score: float
     start_seconds: float | None = 0.1
     end_seconds: float | None = 0.4
+    heard: str | None = None
 
 
 class Seen(HTMLParser):
@@ -70,7 +72,7 @@ def test_nothing_that_a_visitor_types_becomes_markup() -> None:
     pages = [
         shown(make_result(ATTACK), note=ATTACK),
         shown(make_result("x", units), b"png"),
-        batch_html(table),
+        batch_html(table, ""),
         message_html(ATTACK),
     ]
     for html in pages:
@@ -110,6 +112,30 @@ def test_the_result_holds_both_sounds_and_the_words() -> None:
     assert [int(colour) for colour in colours] == [114, 12, 24]
 
 
+@pytest.fixture
+def of_a_transcript() -> Callable[..., str]:
+    """The text of a page whose model wrote down words with probabilities."""
+
+    def told(*words: tuple[str, float]) -> str:
+        result = make_result("me", [Word("me", "different", 0.1, heard="<i>time</i>")])
+        written = tuple(Alternative(*word) for word in words) if words else None
+        localization = replace(result.localization, transcript=written)
+        return Seen(result_html(replace(result, localization=localization), Thresholds(0.3, 0.7), None, None)).text
+
+    return told
+
+
+def test_what_was_heard_is_told_and_what_is_not_sure_is_left_out(of_a_transcript: Callable[..., str]) -> None:
+    text = of_a_transcript(("give", 0.9), ("<b>time</b>", 0.5), ("maybe", 0.3))
+    assert "What was heard: give <b>time</b> …" in text
+    assert "different: “<i>time</i>”" in text
+
+
+def test_nothing_is_told_where_nothing_is_sure(of_a_transcript: Callable[..., str]) -> None:
+    assert "What was heard" not in of_a_transcript()
+    assert "What was heard" not in of_a_transcript(("maybe", 0.3))
+
+
 @pytest.mark.parametrize(
     ("probability", "told"), [(1e-7, "0.1 %"), (0.999999, "99.9 %"), (0.5, "50 %"), (0.876, "88 %")]
 )
@@ -125,11 +151,11 @@ def test_loud_sounds_are_clipped_not_wrapped() -> None:
 def test_the_download_is_the_whole_table() -> None:
     rows = [(f"{index}.wav", "blending", "Größe, „cat“", "KG", 0.5, "review", "") for index in range(50)]
     table = pd.DataFrame(rows, columns="filename task expected_text grade probability verdict problem".split())
-    link = next(attributes for tag, attributes in Seen(batch_html(table)).tags if tag == "a")
+    link = next(attributes for tag, attributes in Seen(batch_html(table, "")).tags if tag == "a")
     assert link["download"] == "scores.csv"
     content = base64.b64decode(str(link["href"]).partition(",")[2])
     pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(content), keep_default_na=False), table, check_dtype=False)
-    assert len(re.findall("<tr>", batch_html(table))) == 21
+    assert len(re.findall("<tr>", batch_html(table, ""))) == 21
 
 
 def test_a_poor_recording_is_told_in_words() -> None:

@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 
 import pretrain_encoder
 from models.errors import InputError
-from models.network.build import pretrained_network
 from models.network.encoder import encoder_lengths
 from models.network.phone_fit import greedy_phones, negative_log_likelihood
+from models.network.pretrained import pretrained_network
 from models.pretrain.pretraining import (
     batch_losses,
     encode_batch,

@@ -14,6 +14,7 @@ import unicodedata
 import zipfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ import pytest
 import soundfile
 from fakes import NO_ANSWERS, ROOT, snapshot, tone
 
+from models.classroom.answers import score_answers, scores_table
 from models.clips.tables import read_test_table
 from models.ensemble.checkpoint import Checkpoint
 from models.ensemble.rebuild import rebuild_network
@@ -29,7 +31,7 @@ from models.inference.answers import Answer
 from models.inference.scorer import CACHE_VARIABLE, Scorer
 from models.service.answer_tables import batch_from_files, batch_from_folder
 from models.service.asking import check_text
-from models.service.service import Service, to_csv
+from models.service.service import AnswerTable, Service, to_csv
 from models.service.thresholds import Thresholds
 from models.service.uploads import Uploads, limited
 
@@ -75,6 +77,10 @@ def zip_of(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes
     return stream.getvalue()
 
 
+def score_many(service: Service, batch: AnswerTable, *options: Any) -> pd.DataFrame:
+    return scores_table(score_answers(service, batch, *options))
+
+
 # Uploads
 
 
@@ -112,6 +118,17 @@ def test_what_is_forgotten_is_swept(uploads: Uploads) -> None:
     os.utime(old, (time.time() - 700, time.time() - 700))
     uploads.sweep()
     assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_what_is_in_use_is_not_swept(uploads: Uploads) -> None:
+    """A large table is scored for longer than what nobody scores is kept."""
+    files = [send(uploads, "a.zip", zip_of({"t.csv": table_of(["a.wav"]), "a.wav": sound()}))]
+    with batch_from_files(files, uploads) as batch:
+        for path in uploads.folder.iterdir():
+            os.utime(path, (time.time() - 700, time.time() - 700))
+        uploads.sweep()
+        assert [isinstance(path, Path) and path.is_file() for path in batch.sources] == [True]
+    assert [path.name for path in uploads.folder.iterdir()] == [".lock"]
 
 
 def test_what_a_killed_page_left_is_deleted_by_the_next(uploads: Uploads) -> None:
@@ -208,7 +225,7 @@ def test_what_is_no_answer_is_not_scored(kind: str, service: Service, uploads: U
         service.hear(tmp_path / "a.wav")
     files = {"t.csv": table_of(["a.wav", "b.wav"]), "a.wav": (tmp_path / "a.wav").read_bytes(), "b.wav": sound()}
     with batch_from_files([send(uploads, name, content) for name, content in files.items()], uploads) as batch:
-        table = service.score_many(batch, Thresholds())
+        table = score_many(service, batch, Thresholds())
     assert table["problem"].tolist() == [str(alone.value), ""]
     assert table["probability"].notna().tolist() == [False, True]
 
@@ -234,7 +251,7 @@ def test_what_the_reference_leaves_no_room_for_is_not_scored(service: Service, u
     table = table_of(["a.wav", "b.wav", "c.wav"], [LONG_TEXT, "cat", "cat"])
     files = {"t.csv": table, "a.wav": sound(), "b.wav": sound(4.5), "c.wav": sound()}
     with batch_from_files([send(uploads, name, content) for name, content in files.items()], uploads) as batch:
-        found = service.score_many(batch, Thresholds())
+        found = score_many(service, batch, Thresholds())
     assert found["probability"].notna().tolist() == [False, True, True]
     assert "nothing of the answer" in found["problem"][0]
     assert "Only the first" in found["note"][1]
@@ -281,8 +298,8 @@ def test_a_zip_file_scores_as_its_folder_and_as_its_files(service: Service, uplo
     found = []
     for sent in batches:
         with batch_from_files(sent, uploads) as batch:
-            found.append(service.score_many(batch, Thresholds(0.5, 0.5)))
-    found.append(service.score_many(batch_from_folder(work, "data"), Thresholds(0.5, 0.5)))
+            found.append(score_many(service, batch, Thresholds(0.5, 0.5)))
+    found.append(score_many(service, batch_from_folder(work, "data"), Thresholds(0.5, 0.5)))
     wanted = service.scorer.score_batch(
         [
             Answer(work / "data" / row.filename, row.expected_text, row.task, row.grade)
@@ -311,7 +328,7 @@ def test_broken_missing_and_long_clips_are_listed_and_the_rest_is_scored(service
     with batch_from_files(
         [send(uploads, "all.zip", zip_of({**files, "table.csv": table_of(names)}))], uploads
     ) as batch:
-        scored = service.score_many(batch, Thresholds(), lambda done, total: told.append((done, total)))
+        scored = score_many(service, batch, Thresholds(), lambda done, total: told.append((done, total)))
     assert np.isfinite(scored["probability"]).tolist() == [False, True, False, False, False]
     problems = dict(zip(scored["filename"], scored["problem"], strict=True))
     assert "longer than 5 s" in problems["long.wav"]
@@ -332,7 +349,7 @@ def test_texts_that_cannot_be_spoken_or_taken_are_listed_and_the_rest_is_scored(
     files = {"table.csv": table_of(list(texts), list(texts.values())), **{name: sound() for name in texts}}
     sent = [send(uploads, name, content) for name, content in files.items()]
     with batch_from_files(sent, uploads) as batch:
-        scored = service.score_many(batch, Thresholds())
+        scored = score_many(service, batch, Thresholds())
     assert np.isfinite(scored["probability"]).tolist() == [True, False, False, True]
     problems = dict(zip(scored["filename"], scored["problem"], strict=True))
     assert "'?!' can't be spoken" in problems["odd.wav"]
@@ -424,7 +441,7 @@ def test_each_network_is_built_once(work: Path, monkeypatch: pytest.MonkeyPatch)
     service = Service(Scorer.from_config(work / "model_configs.pkl", work / "tts_data", **options), max_seconds=5)
     for _ in range(3):
         service.score(service.hear(work / "data/test0.wav"), "cat", "blending", "1", Thresholds())
-    service.score_many(batch_from_folder(work, "data"), Thresholds())
+    score_many(service, batch_from_folder(work, "data"), Thresholds())
     service.close()
     assert sorted(built) == [
         "models.inference.networks model2s_0.pth",

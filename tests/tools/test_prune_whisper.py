@@ -12,7 +12,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import WhisperConfig, WhisperForConditionalGeneration, set_seed
 
 from models.errors import InputError
-from models.network.decoder import decode, load_decoder
+from models.network.decoder import decode
+from models.network.pretrained import load_decoder
 from tools import prune_whisper
 
 MARKS = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|de|>", "<|transcribe|>", "<|notimestamps|>"]

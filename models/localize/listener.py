@@ -1,0 +1,84 @@
+"""One response, heard once by a verifier, of which anything can be asked: texts to read, and what it would write down itself."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.ensemble.metrics import Values
+from models.errors import InputError
+from models.localize.read_text import ReadText
+from models.localize.result import Array
+from models.network.beam_search import Hypothesis, search
+from models.network.decoder import cross_attention
+from models.network.verifier import VerifierNetwork
+
+SUREST = 12.0  # logits beyond it say no more
+_TEXTS_AT_ONCE = 16  # of a long text there are many
+_BEAMS = 6
+_TOKENS_PER_SECOND = 6  # more than anyone says
+_MORE_TOKENS = 8
+
+
+class Listener:
+    """One response, heard once, of which any text can be asked."""
+
+    @torch.inference_mode()
+    def __init__(self, network: VerifierNetwork, log_mel: Tensor, scalars: Tensor) -> None:
+        self._network, self._scalars = network, scalars
+        self._heard, self._mask = network.hear(log_mel[None], torch.tensor([log_mel.shape[1]], device=log_mel.device))
+
+    def read(self, texts: Sequence[str]) -> list[ReadText]:
+        parts = (texts[start : start + _TEXTS_AT_ONCE] for start in range(0, len(texts), _TEXTS_AT_ONCE))
+        return [found for part in parts for found in self._read_some(part)]
+
+    @torch.inference_mode()
+    def _read_some(self, texts: Sequence[str]) -> list[ReadText]:
+        network, device = self._network, self._heard.device
+        encoded = [torch.tensor(network.tokenizer.encode(text)) for text in texts]
+        tokens = nn.utils.rnn.pad_sequence(encoded, batch_first=True).to(device)
+        counts = torch.tensor([len(one) for one in encoded], device=device)
+        rows = torch.zeros(len(texts), dtype=torch.int64, device=device)
+        logits, judged = network.judge(self._heard, self._mask, tokens, counts, rows)
+        whole = network.answer(network.pooling(logits, judged), self._scalars.expand(len(texts), -1), None)["logits"]
+        of_tokens = logits.double().cpu().numpy().clip(-SUREST, SUREST)
+        return [self._of_words(*each) for each in zip(texts, whole.tolist(), of_tokens, strict=True)]
+
+    @torch.inference_mode()
+    def look(self, text: str) -> tuple[Array, list[int]]:
+        """Where each token of the text looks, by each head [shape=(heads, tokens, frames)], and which word it belongs to."""
+        tokens = torch.tensor([self._network.tokenizer.encode(text)], device=self._heard.device)
+        weights = cross_attention(self._network.decoder, tokens, self._heard, self._mask)[0].cpu().numpy()
+        first = self._network.n_prompt
+        return weights[:, first:-1], self._network.tokenizer.words(text)[first:-1]
+
+    def hypotheses(self, seconds: float) -> list[Hypothesis]:
+        """The likeliest transcripts of a response of so many seconds, the likeliest first."""
+        most = _MORE_TOKENS + round(_TOKENS_PER_SECOND * seconds)
+        return search(self._network, self._heard, self._mask, _BEAMS, most)
+
+    def write_down(self, seconds: float) -> list[Hypothesis] | None:
+        """As `hypotheses`; None where they are not to be told.
+
+        That is of networks that have not learnt to write down right answers, and where the network does not find its own best
+        text right when it reads it, as of another language, of song or of noise.
+        """
+        if not self._network.transcription_loss:
+            return None
+        found = self.hypotheses(seconds)
+        try:
+            (best,) = self.read([found[0].text])
+        except (IndexError, InputError):  # nothing is written down, or what can't be read
+            return None
+        return found if best.whole > 0 else None
+
+    def _of_words(self, text: str, whole: float, of_tokens: Values) -> ReadText:
+        words = np.array(self._network.tokenizer.words(text))
+        n = len(text.split())
+        said, gaps, likely = of_tokens[: len(words)].T
+        least = np.array([said[words == word].min() for word in range(n)])
+        of_words = [likely[words == word] for word in range(n + 1)]
+        least_likely, means = (np.array([take(word) for word in of_words]) for take in (np.min, np.mean))
+        firsts = [int(np.argmax(words == word)) for word in range(n + 1)]
+        return ReadText(whole, least, least_likely, means, gaps[firsts], float(said[firsts[-1]]))
