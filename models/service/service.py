@@ -248,4 +248,4 @@ def _reply(row: int, found: "Future[Result] | InputError") -> tuple[int, Result 
 def _without_path(error: InputError, path: Path) -> str:
     """The same words, without where a file lies on the server."""
     words = str(error).removeprefix(f"{path}: ")
-    return words.replace(str(path), "the recording") if path.is_absolute() else words  # else it lies on no disk
+    return words.replace(str(path), "the recording") if path.parent != Path() else words  # else it lies on no disk
