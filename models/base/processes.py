@@ -23,7 +23,11 @@ _WITHOUT_LAUNCHER = {  # what the Trainer's libraries read, and what it says whe
     "PMI_SIZE": "1",
     "MV2_COMM_WORLD_SIZE": "1",
 }
-_SWITCHES = ("ACCELERATE_USE_", "ACCELERATE_TORCH_DEVICE")  # other ways to compute begin so
+_SWITCHES = (
+    "ACCELERATE_USE_",
+    "ACCELERATE_TORCH_DEVICE",
+    "ACCELERATE_DYNAMO_BACKEND",
+)  # other ways to compute begin so
 _OFF = ("", "0", "no", "n", "off", "f", "false")
 
 

@@ -60,10 +60,12 @@ class TextTokenizer:
         Raises
         ------
         InputError
-            Naming a text that is empty or longer than the decoder takes, or that holds what the tokenizer does not know.
+            Naming a text that has no word or more than the decoder takes, or that holds what the tokenizer does not know.
         """
         if not text.strip():
             raise InputError("an expected text is empty")
+        if not any(sign.isalnum() for sign in text):
+            raise InputError(f"the text {text[:60]!r} has no word that could be said")
         tokenizer, fed = _read(self.content), _as_written(text)
         found = tokenizer.encode(fed, add_special_tokens=False).ids
         if tokenizer.decode(found).strip() != fed.strip() or not self.marks.isdisjoint(found):

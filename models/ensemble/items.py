@@ -46,6 +46,7 @@ class ItemTable:
     levels: list[Counts]
 
 
+@lru_cache(maxsize=100_000)  # clips share texts
 def item_keys(task: str, grade: str, text: str) -> tuple[str, str, str]:
     """The names of an answer's items, the widest first. Texts are told by checksums: a table may be given away without them."""
     item = _checksum(task, text)
@@ -110,8 +111,10 @@ def known_items(table: ItemTable, keys: Sequence[tuple[str, str, str]]) -> NDArr
 
 def encode(keys: Sequence[tuple[str, str, str]]) -> tuple[list[list[str]], Codes]:
     """The distinct keys of each level, and each clip's place among them [shape=(LEVELS, clips)]."""
-    found = [np.unique([key[level] for key in keys], return_inverse=True) for level in range(LEVELS)]
-    return [names.tolist() for names, _ in found], np.array([places for _, places in found])
+    names = [sorted({key[level] for key in keys}) for level in range(LEVELS)]
+    places = [{name: place for place, name in enumerate(own)} for own in names]
+    codes = [[place[key[level]] for key in keys] for level, place in enumerate(places)]
+    return names, np.array(codes, np.intp)
 
 
 def difficulties_of_others(codes: Codes, labels: Values, train: NDArray[np.bool_], asked: NDArray[np.bool_]) -> Values:

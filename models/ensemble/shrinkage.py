@@ -29,14 +29,16 @@ def fit_shrunk(labels: Values, offset: Values, columns: Values, blocks: Sequence
     """
     block = np.asarray(blocks)
     found, precisions = np.zeros(columns.shape[1]), np.ones(block.max() + 1)
+    odds, weighted = offset, np.empty_like(columns)  # of some megabytes, which each step would else be given anew
     for _ in range(_MOST_STEPS):
-        odds = offset + columns @ found
         rights = expit(odds)
-        weighted = columns * np.sqrt(rights * (1 - rights))[:, None]
+        np.multiply(columns, np.sqrt(rights * (1 - rights))[:, None], out=weighted)
         curvature = weighted.T @ weighted
         inverse = np.linalg.inv(curvature + np.diag(precisions[block]))
         step = inverse @ (columns.T @ (labels - rights) - precisions[block] * found)
-        found = found + step * min(1.0, _LARGEST_STEP / max(np.abs(columns @ step).max(), 1e-12))
+        moved = columns @ step
+        part = min(1.0, _LARGEST_STEP / max(np.abs(moved).max(), 1e-12))
+        found, odds = found + part * step, odds + part * moved
         before, precisions = precisions, _precisions(found, inverse, precisions, block)
         settled = np.abs(np.log(precisions / before)) < _PRECISION_TOLERANCE
         if np.abs(step).max() < _TOLERANCE and (settled | (precisions >= _NOTHING)).all():

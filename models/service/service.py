@@ -247,4 +247,5 @@ def _reply(row: int, found: "Future[Result] | InputError") -> tuple[int, Result 
 
 def _without_path(error: InputError, path: Path) -> str:
     """The same words, without where a file lies on the server."""
-    return str(error).removeprefix(f"{path}: ").replace(str(path), "the recording")
+    words = str(error).removeprefix(f"{path}: ")
+    return words.replace(str(path), "the recording") if path.parent != Path() else words  # else it lies on no disk

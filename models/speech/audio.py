@@ -1,5 +1,5 @@
-"""Audio files in and out: any format that libsndfile reads, and what browsers record, at any rate and channel count; 16 kHz mono
-float32 inside."""
+"""Audio files in and out: the formats of libsndfile whose end is known, and what browsers record, at any rate and channel count;
+16 kHz mono float32 inside."""
 
 import io
 import os

@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from fakes import TRAIN, Script
+from fakes import TRAIN, Script, with_options
 
 from models.base import compute, processes
 from models.base.cli import default_workers
+from models.training.job import TrainingJob
+from models.training.setup import training_arguments
 
 TORCHRUN = {
     "TORCHELASTIC_RUN_ID": "one",
@@ -36,6 +38,7 @@ STALE = [
     {"ACCELERATE_USE_FSDP": "1"},
     {"ACCELERATE_USE_CPU": "True"},
     {"ACCELERATE_TORCH_DEVICE": "cuda:1"},
+    {"ACCELERATE_DYNAMO_BACKEND": "INDUCTOR"},
     {**TORCHRUN, "ACCELERATE_USE_MEGATRON_LM": "true"},
 ]
 HARMLESS = [
@@ -44,7 +47,12 @@ HARMLESS = [
     {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "here", "MASTER_PORT": "1"},  # of a cluster's job of one machine
     {"RANK": "7", "LOCAL_WORLD_SIZE": "many", "TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RUN_ID": "gone"},
     {"OMPI_COMM_WORLD_SIZE": "1", "PMI_RANK": "0"},
-    {"ACCELERATE_USE_DEEPSPEED": "false", "ACCELERATE_USE_CPU": "False", "ACCELERATE_MIXED_PRECISION": "no"},
+    {
+        "ACCELERATE_DYNAMO_BACKEND": "NO",
+        "ACCELERATE_USE_DEEPSPEED": "false",
+        "ACCELERATE_USE_CPU": "False",
+        "ACCELERATE_MIXED_PRECISION": "no",
+    },
     TORCHRUN,
 ]
 Surround = Callable[[dict[str, str]], None]
@@ -102,3 +110,13 @@ def test_a_fold_is_trained_among_harmless_variables(
     surround(variables)
     outcome = script(TRAIN, "--max_tries", 1)
     assert outcome.code == 0, outcome.error
+
+
+@pytest.mark.parametrize("left", ["bf16", "fp8"])
+def test_what_a_launcher_said_of_precision_counts_for_nothing(
+    surround: Surround, make_job: Callable[..., TrainingJob], left: str
+) -> None:
+    """A run that is to compute in float32 would be autocast without a word."""
+    surround({"ACCELERATE_MIXED_PRECISION": left})
+    job = with_options(make_job(), precision="fp32", device="cpu")
+    assert training_arguments(job, torch.device("cpu")).mixed_precision == "no"

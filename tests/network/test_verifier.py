@@ -199,6 +199,7 @@ def test_a_text_is_written_as_in_transcripts(text: str, fed: str) -> None:
     ("text", "message"),
     [
         ("  ", "empty"),
+        *(("?", "no word"), ("\u200b", "no word"), ("$ - $", "no word")),
         ("naïve", "does not know"),
         ("a <|endoftext|> b", "its own marks"),
         ("a <|0.00|> b", "its own marks"),

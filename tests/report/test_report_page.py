@@ -262,6 +262,19 @@ def test_a_missing_fold_leaves_its_model_out_of_the_blend(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("models", [["model2s"], ["model2s", "model3mb"]])
+def test_as_many_hints_of_noise_as_are_announced(tmp_path: Path, models: list[str]) -> None:
+    """Where no text has clips enough there are two; and one model is not called all models, nor a blend."""
+    items = [item for seed, name in enumerate(models) for item in checkpoints(name, 3, 60, seed=seed)]
+    source = render_page(gathered(tmp_path, items, worst_clips=0))
+    section = source.partition('<section id="noise">')[2].partition("</section>")[0]
+    assert section.count("<li>") == 2
+    assert "two hints" in section
+    assert ("all models" in section) == ("the blend" in section) == (len(models) > 1)
+    assert "clips below" not in section  # none is shown
+
+
+@pytest.mark.slow
 def test_without_a_complete_model_one_stands_in(tmp_path: Path) -> None:
     report = gathered(
         tmp_path, [*checkpoints(n_folds=3, clips_per_fold=60)[:1], *checkpoints("model3mb", 3, 60, seed=1)[:2]]

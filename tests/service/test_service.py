@@ -460,3 +460,11 @@ def test_pages_that_begin_at_once_leave_each_other_s_folders(tmp_path: Path) -> 
     running = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment) for _ in range(3)]
     assert [one.wait() for one in running] == [0, 0, 0]
     assert not list(tmp_path.iterdir())
+
+
+def test_what_lies_on_no_disk_has_no_path_to_hide(service: Service) -> None:
+    """Whatever it is called, the words stay what they are."""
+    for seconds, named in ((0.01, "the recording lasts 10 ms only"), (0.0, "the audio is empty")):
+        with pytest.raises(InputError) as caught:
+            service.hear(Path("recording"), sound(seconds))
+        assert str(caught.value).startswith(named)
