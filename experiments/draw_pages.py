@@ -14,35 +14,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import soundfile
-
 from models.base.cli import positive, run
 from models.errors import InputError
-from models.speech.espeak import Espeak
 from tools.chain import ROOT
 
-EXPECTED = "my brother found a big bone in the old garden"
-SAID = "my father found a big bone in the garden"
 WAIT_MS = 60_000
 
 
-def write_answer(path: Path) -> None:
-    """What the voice says instead, in another voice than the references'."""
-    with Espeak() as espeak:
-        spoken = espeak.speak(SAID, "en-us+f3", 140, 65).samples / 32768
-    pause = np.zeros(6000)
-    soundfile.write(path, np.concatenate([pause, spoken, pause]), 22_050)
-
-
-def take_page(browser: Any, port: int, answer: Path, output: Path) -> None:
+def take_page(browser: Any, port: int, output: Path) -> None:
     page = browser.new_page(viewport={"width": 1100, "height": 900})
     page.goto(f"http://127.0.0.1:{port}")
-    page.get_by_role("button", name="Upload file").click(timeout=WAIT_MS)
-    page.locator("input[type=file]").first.set_input_files(answer)
-    page.get_by_text("Drop Audio Here").wait_for(state="hidden")
-    page.get_by_label("Expected text").fill(EXPECTED)
-    page.get_by_role("button", name="Score this answer").click()
+    page.get_by_role("button", name="Try an example").click(timeout=WAIT_MS)
     page.locator("img[src^='data:image/png']").wait_for(timeout=WAIT_MS)
     page.wait_for_timeout(1000)  # until the players are drawn
     page.screenshot(path=output, full_page=True)
@@ -91,8 +73,7 @@ def main() -> None:
         raise InputError(f"a package is missing ({error}): pip install playwright") from error
     chromium = find_chromium()
     with tempfile.TemporaryDirectory() as name:
-        answer, report = Path(name) / "answer.wav", Path(name) / "report.html"
-        write_answer(answer)
+        report = Path(name) / "report.html"
         folders = ["--assets_dir", options.assets_dir, "--data_dir", options.data_dir, "--tts_dir", options.tts_dir]
         check = [ROOT / "check_models.py", *folders, "--report", report, "--no_audio"]
         subprocess.run([sys.executable, *map(str, check)], check=False, stdout=subprocess.DEVNULL)
@@ -102,7 +83,7 @@ def main() -> None:
             wait_for_page(server)
             with sync_playwright() as driver:
                 browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-                take_page(browser, options.port, answer, options.output_dir / "app.png")
+                take_page(browser, options.port, options.output_dir / "app.png")
                 take_report(browser, report, options.output_dir / "report.png")
         finally:
             server.terminate()

@@ -12,6 +12,8 @@ from models.classroom.answer_lists import AnswerLists
 from models.classroom.answers import score_answers, scores_table
 from models.clips.tables import GRADES, METADATA_COLUMNS, TASKS
 from models.errors import InputError
+from models.page.example import EXPECTED, speak_example
+from models.page.example import TASK as EXAMPLE_TASK
 from models.page.html import batch_html, escape, message_html, result_html, thresholds_html
 from models.page.pictures import picture_of
 from models.page.settings import PageSettings
@@ -121,8 +123,17 @@ def _one_answer(handlers: "_Handlers", low: gr.Slider, high: gr.Slider) -> None:
             task = gr.Dropdown(_TASK_CHOICES, value=TASKS[-1], label="Task")
             grade = gr.Radio(_GRADE_CHOICES, value=GRADES[1], label="Grade")
             button = gr.Button("Score this answer", variant="primary")
+            example = gr.Button("Try an example: a synthetic voice")
         with gr.Column(min_width=300):
             shown = gr.HTML("<p>The result appears here.</p>", min_height=120)
+    example.click(
+        handlers.try_example,
+        [low, high],
+        [shown, remembered, audio, text, task],
+        concurrency_limit=1,
+        concurrency_id=_QUEUE,
+        api_visibility="private",
+    )
     gr.on(
         [button.click, text.submit],
         handlers.score_one,
@@ -186,15 +197,26 @@ class _Handlers:
                 waveform = self.service.hear(sent)
             if waveform is None:
                 raise InputError("record or upload an answer first")
-            thresholds = _thresholds(low, high)
-            result = self.service.score(waveform, text or "", task, grade, thresholds)
-            shown = result_html(result, thresholds, self.service.expected_sound(result.answer), *picture_of(result))
-            return shown, waveform, None
+            return self._scored(waveform, text or "", task, grade, _thresholds(low, high)), waveform, None
         except (InputError, Busy) as error:
             return message_html(str(error)), waveform, None
         finally:
             if sent is not None:
                 self.uploads.delete(sent)
+
+    def try_example(self, low: float, high: float) -> tuple[str, Waveform | None, None, str, str]:
+        """The result, and what `score_one` needs to try other texts with the same recording."""
+        waveform = None
+        try:
+            waveform = speak_example()
+            shown = self._scored(waveform, EXPECTED, EXAMPLE_TASK, GRADES[1], _thresholds(low, high))
+        except (InputError, Busy) as error:
+            shown = message_html(str(error))
+        return shown, waveform, None, EXPECTED, EXAMPLE_TASK
+
+    def _scored(self, waveform: Waveform, text: str, task: str, grade: str, thresholds: Thresholds) -> str:
+        result = self.service.score(waveform, text, task, grade, thresholds)
+        return result_html(result, thresholds, self.service.expected_sound(result.answer), *picture_of(result))
 
     def score_many(
         self, files: list[Named], folder: str | None, low: float, high: float, progress: gr.Progress = _PROGRESS

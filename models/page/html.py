@@ -14,6 +14,7 @@ import soundfile
 
 from models.localize.heard import SURE
 from models.localize.result import Alternative, Unit
+from models.page.waveforms import waveform_svg
 from models.service.service import Result, to_csv
 from models.service.thresholds import WORDS, Thresholds, explain_thresholds
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform
@@ -123,7 +124,7 @@ def _heard(transcript: Sequence[Alternative] | None) -> str:
     if not transcript:
         return ""
     words = " ".join(word.text if word.probability >= SURE else "…" for word in transcript)
-    return f'<p class="stc-note">What was heard: <q>{escape(words)}</q></p>' if words.strip("… ") else ""
+    return f'<p class="stc-heard">What was heard: <q>{escape(words)}</q></p>' if words.strip("… ") else ""
 
 
 def _picture(units: Sequence[Unit], picture_png: bytes | None) -> str:
@@ -168,7 +169,7 @@ def _scale(probability: float, thresholds: Thresholds) -> str:
 
 def _sound(name: str, waveform: Waveform) -> str:
     return (
-        f"<figure><figcaption>{escape(name)}</figcaption>"
+        f"<figure><figcaption>{escape(name)}</figcaption>{waveform_svg(waveform)}"
         f'<audio controls preload="auto" aria-label="{escape(name)}" src="{wav_url(waveform)}"></audio></figure>'
     )
 

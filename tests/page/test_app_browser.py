@@ -23,6 +23,8 @@ import pytest
 import soundfile
 from fakes import ROOT, tone
 
+from models.page.example import EXPECTED
+
 pytest.importorskip("gradio", reason="the page's package, gradio, is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
@@ -161,6 +163,27 @@ def test_upload_score_and_another_text(open_page: Callable[..., Any], server: tu
         "before => document.querySelector('section[aria-label=Result]').innerText != before", arg=before
     )
     assert "she has a red hat" in result.inner_text()
+
+
+def test_an_example_with_one_click_and_another_text_for_it(
+    open_page: Callable[..., Any], server: tuple[str, Path]
+) -> None:
+    """It is spoken here, drawn and played, and can be asked about again; nothing of it lies on the disk."""
+    page = open_page()
+    page.get_by_role("button", name="Try an example").click()
+    result = page.locator("section[aria-label=Result]")
+    result.locator(".stc-verdict").wait_for()
+    assert page.get_by_label("Expected text").input_value() == EXPECTED
+    assert result.locator("svg.stc-waveform").count() >= 1
+    sound = result.locator("audio[aria-label='The answer']")
+    page.wait_for_function("audio => audio.readyState > 0", arg=sound.element_handle())
+    before = result.inner_text()
+    score(page, "we like to play")
+    page.wait_for_function(
+        "before => document.querySelector('section[aria-label=Result]').innerText != before", arg=before
+    )
+    assert "we like to play" in result.inner_text()
+    assert not kept_files(server[1])
 
 
 def test_recording_from_the_microphone(open_page: Callable[..., Any], server: tuple[str, Path]) -> None:

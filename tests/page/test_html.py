@@ -15,6 +15,7 @@ import soundfile
 from models.inference.answers import Answer
 from models.localize.result import Alignment, Alternative, Localization
 from models.page.html import batch_html, message_html, result_html, wav_url, words_html
+from models.page.waveforms import waveform_svg
 from models.service.service import Result
 from models.service.thresholds import Thresholds
 from models.speech.signal import PROBLEMS, measure_signal
@@ -79,7 +80,7 @@ def test_nothing_that_a_visitor_types_becomes_markup() -> None:
         seen = Seen(html)
         assert ATTACK in seen.text or ATTACK in str(seen.tags)
         assert {tag for tag, _ in seen.tags} <= set(
-            "section p span strong div b figure figcaption audio small img a table thead tbody tr th td".split()
+            "section p span strong div b figure figcaption audio small img svg path a table thead tbody tr th td".split()
         )
         assert not any(name.startswith("on") for _, attributes in seen.tags for name in attributes)
         assert not any(
@@ -165,3 +166,21 @@ def test_a_poor_recording_is_told_in_words() -> None:
     assert "The recording" not in Seen(shown(fine)).text
     both = replace(fine, signal=replace(fine.signal, problems=("too quiet", "cut at the end")))
     assert all(f"The recording: {PROBLEMS[name]}." in Seen(shown(both)).text for name in both.signal.problems)
+
+
+def test_a_waveform_is_as_high_as_the_recording_is_loud() -> None:
+    """Loud in its second half, on a line that fills the drawing's height; silence is a thin line."""
+    waveform = np.concatenate([np.zeros(8_000), np.full(8_000, -0.2)]).astype(np.float32)
+    spans = [
+        (float(top), float(bottom)) for top, bottom in re.findall(r"M[\d.]+ ([\d.]+)V([\d.]+)", waveform_svg(waveform))
+    ]
+    heights = [bottom - top for top, bottom in spans]
+    assert len(heights) == 240
+    assert max(heights[:119]) < 1
+    assert min(heights[121:]) == max(heights) == pytest.approx(38, abs=0.2)
+    assert all(top + bottom == pytest.approx(40, abs=0.2) for top, bottom in spans)
+
+
+@pytest.mark.parametrize("waveform", [np.zeros(1_600, np.float32), np.full(3, 0.5, np.float32)])
+def test_silence_and_a_click_can_be_drawn(waveform: np.ndarray) -> None:
+    assert "nan" not in waveform_svg(waveform)
