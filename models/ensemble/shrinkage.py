@@ -52,7 +52,7 @@ def _aim(curvature: Values, pull: Values, precisions: Values, block: np.ndarray)
     These settle slowly, and here each step of theirs needs no clip.
     """
     for _ in range(_STEPS_OF_PRECISIONS):
-        inverse: Values = np.linalg.inv(curvature + np.diag(precisions[block]))
+        inverse = np.asarray(np.linalg.inv(curvature + np.diag(precisions[block])), np.float64)
         aim = inverse @ pull
         before, precisions = precisions, _precisions(aim, inverse, precisions, block)
         if _is_settled(before, precisions):
