@@ -100,10 +100,10 @@ def _plain(word: str) -> str:
 
 def share(clips: pd.DataFrame, part: str, whole: str) -> str:
     """A ratio of sums, with its interval over speakers."""
-    columns = clips[[part, whole]].to_numpy(np.float64).T
-    sums = weighted_sums(columns, draw_counts(clips["speaker"].to_numpy()))
+    columns = clips[[part, whole]].to_numpy(np.float64)
+    sums = weighted_sums(columns, draw_counts(pd.factorize(clips["speaker"])[0]))
     value = clips[part].sum() / max(clips[whole].sum(), 1)
-    found = estimate(float(value), divide(sums[0], sums[1]))
+    found = estimate(float(value), divide(sums[:, 0], sums[:, 1]))
     return f"{value:.3f} [{found.low:.3f}, {found.high:.3f}] of {clips[whole].sum():.0f}"
 
 

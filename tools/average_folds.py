@@ -41,7 +41,8 @@ def average(folds: list[Checkpoint]) -> Checkpoint:
     for fold in folds[1:]:
         if replace(fold.recipe, seed=0) != replace(first.recipe, seed=0) or fold.encoder != first.encoder:
             raise InputError(f"{fold.file_name}: trained with other settings than {first.file_name}; train it again")
-    return replace(first, fold=0, n_folds=1, weights=_mean([fold.weights for fold in folds]), oof=held_out_by(folds))
+    weights = _mean([fold.weights for fold in folds])
+    return replace(first, fold=0, n_folds=1, weights=weights, oof=held_out_by(folds), history=[], tries=[])
 
 
 def _mean(weights: list[dict[str, Tensor]]) -> dict[str, Tensor]:

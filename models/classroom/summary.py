@@ -60,7 +60,7 @@ class Summary:
 
 
 def summarise(answers: Sequence[HeardAnswer], said: Mapping[int, Judgement]) -> Summary:
-    """By child, task and item (an expected text in a task), each in the order of the alphabet.
+    """By child, task and item (an expected text), each in the order of the alphabet.
 
     Parameters
     ----------

@@ -29,35 +29,40 @@ def attend(
     rows : int64 [shape=(batch,)]
         Which row of `heard` and its mask each row of `hidden` looks at; None: each at its own.
     """
-    batch, n_positions, width = hidden.shape
-    hidden = as_weights(hidden, attention.q_proj)
-    heard = hidden if heard is None else as_weights(heard, attention.k_proj)
-
-    def split(states: Tensor) -> Tensor:  # (batch, heads, positions, width of a head)
-        return states.view(*states.shape[:2], attention.num_heads, -1).transpose(1, 2)
-
-    queries, keys, values = (
-        split(project(states))
-        for project, states in ((attention.q_proj, hidden), (attention.k_proj, heard), (attention.v_proj, heard))
-    )
+    keys, values = keys_and_values(attention, hidden if heard is None else heard)
     if rows is not None:
         keys, values, mask = keys[rows], values[rows], None if mask is None else mask[rows]
+    return look(attention, hidden, keys, values, mask, causal)
+
+
+def keys_and_values(attention: Any, heard: Tensor) -> tuple[Tensor, Tensor]:
+    """What is looked at and what is seen there, each [shape=(batch, heads, keys, width of a head)]."""
+    heard = as_weights(heard, attention.k_proj)
+    return _split(attention, attention.k_proj(heard)), _split(attention, attention.v_proj(heard))
+
+
+def look(
+    attention: Any, hidden: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None, causal: bool = False
+) -> Tensor:
+    """As `attend`, with `keys_and_values` at hand; those of one row are looked at by all."""
+    queries = _split(attention, attention.q_proj(as_weights(hidden, attention.q_proj)))
+    if len(keys) != len(queries):
+        keys, values = (part.expand(len(queries), -1, -1, -1) for part in (keys, values))
     dropout = attention.dropout if attention.training else 0.0
     mixed = nn.functional.scaled_dot_product_attention(
         queries, keys, values, attn_mask=mask, dropout_p=dropout, is_causal=causal
     )
-    return attention.out_proj(mixed.transpose(1, 2).reshape(batch, n_positions, width))
+    return attention.out_proj(mixed.transpose(1, 2).flatten(2))
+
+
+def _split(attention: Any, states: Tensor) -> Tensor:
+    return states.unflatten(2, (attention.num_heads, -1)).transpose(1, 2)
 
 
 def attention_weights(attention: Any, hidden: Tensor, heard: Tensor, mask: Tensor) -> Tensor:
     """How much of each key each position looks at, as in `attend`: [shape=(batch, heads, positions, keys)]."""
-    queries, keys = (
-        project(states).unflatten(2, (attention.num_heads, -1)).transpose(1, 2)
-        for project, states in (
-            (attention.q_proj, as_weights(hidden, attention.q_proj)),
-            (attention.k_proj, as_weights(heard, attention.k_proj)),
-        )
-    )
+    queries = _split(attention, attention.q_proj(as_weights(hidden, attention.q_proj)))
+    keys = _split(attention, attention.k_proj(as_weights(heard, attention.k_proj)))
     products = queries @ keys.transpose(2, 3) / queries.shape[-1] ** 0.5
     return products.float().masked_fill(~mask, -torch.inf).softmax(dim=-1)
 

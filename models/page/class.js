@@ -122,7 +122,7 @@ function show(place, aloud) {
   byId("mark").parentElement.hidden = !known;
   byId("mark").style.left = `${100 * (answer.probability ?? 0)}%`;
   byId("words").replaceChildren(...answer.units.map(word));
-  byId("remarks").replaceChildren(...remarks(answer).map((text) => make("li", "", text)));
+  byId("remarks").replaceChildren(...remarks(answer).map(remark));
   for (const each of ["right", "wrong", "skipped"]) {
     byId(each).setAttribute("aria-pressed", String(said[row] === each));
     byId(each).disabled = !answer.playable && each !== "skipped";
@@ -147,6 +147,12 @@ function word(unit) {
 
 function remarks(answer) {
   return [answer.problem, ...answer.notes, ...answer.signal.map((text) => `${say("recording")}: ${text}`)].filter(Boolean);
+}
+
+function remark(text) {
+  const item = make("li", "", text);
+  item.lang = "en"; // as the server writes
+  return item;
 }
 
 function keepInView() {
@@ -187,7 +193,7 @@ async function load(aloud) {
     const following = neighbour(1);
     if (following !== undefined && answers[following].playable) address(following).catch(() => {});
   } catch (error) {
-    if (place === row) byId("remarks").append(make("li", "", `${say("no_sound")} ${error.message}`));
+    if (place === row) byId("remarks").append(remark(`${say("no_sound")} ${error.message}`));
   }
 }
 

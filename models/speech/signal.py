@@ -73,7 +73,7 @@ class SignalQuality:
 
 def measure_signal(waveform: Waveform) -> SignalQuality:
     """Of an answer: float32 [shape=(n,)] at 16 kHz, of at least one sample."""
-    heard = scipy.signal.sosfilt(_rumble_filter(), waveform.astype(np.float64))
+    heard = _without_rumble(waveform)
     levels = _levels(_frames(heard, _FRAME, _HOP))
     loudest = float(np.percentile(levels, 95))
     speech = levels[levels > loudest - _SPEECH_RANGE_DB]
@@ -93,7 +93,7 @@ def measure_signal(waveform: Waveform) -> SignalQuality:
 
 def frame_levels(waveform: Waveform) -> NDArray[np.float64]:
     """Levels of 25 ms every 10 ms, in dB of full scale, without what lies below 100 Hz: [shape=(frames,)]."""
-    return _levels(_frames(scipy.signal.sosfilt(_rumble_filter(), waveform.astype(np.float64)), _FRAME, _HOP))
+    return _levels(_frames(_without_rumble(waveform), _FRAME, _HOP))
 
 
 def _judged(found: SignalQuality) -> SignalQuality:
@@ -145,6 +145,10 @@ def _is_distorted(waveform: Waveform) -> bool:
     at_peak = float(np.mean(sizes >= 0.98 * sizes.max()))
     one_in_100, one_in_1000 = np.quantile(sizes, (0.99, 0.999))
     return at_peak > MOST_AT_PEAK or bool(one_in_1000 < LEAST_PEAK_RATIO * one_in_100)
+
+
+def _without_rumble(waveform: Waveform) -> NDArray[np.float64]:
+    return np.asarray(scipy.signal.sosfilt(_rumble_filter(), waveform.astype(np.float64)))
 
 
 @lru_cache(maxsize=1)

@@ -237,6 +237,9 @@ def test_many_answers_and_the_download(open_page: Callable[..., Any], server: tu
     assert scores["filename"].tolist() == ["a.wav", "b.wav", "missing.wav"]
     assert scores["probability"].astype(str).ne("").tolist() == [True, True, False]
     assert page.locator("img[src=x]").count() == 0
+    listed = page.get_by_role("link", name="Listen and correct").get_attribute("href")
+    assert kept_files(server[1])  # until the list is closed
+    assert page.request.delete(f"{server[0]}/{listed}").status == 204
     assert not kept_files(server[1])
 
 

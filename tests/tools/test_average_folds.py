@@ -23,7 +23,7 @@ def test_weights_are_the_mean_and_nothing_is_held_out(encoder_dir: Path) -> None
         mean = sum(fold.weights[name].double() for fold in folds) / 3
         torch.testing.assert_close(tensor.double(), mean, atol=2e-3, rtol=1e-3)
         assert tensor.dtype == folds[0].weights[name].dtype
-    assert (whole.fold, whole.n_folds) == (0, 1)
+    assert (whole.fold, whole.n_folds, whole.history) == (0, 1, [])  # no fold's losses are its own
     assert set(whole.oof.filenames) == {name for fold in folds for name in fold.oof.filenames}
 
 
