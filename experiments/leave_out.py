@@ -3,7 +3,7 @@
     python experiments/leave_out.py KIDS --left_out doubted.csv base=assets without=assets_without
 
 All runs are scored against the labels of KIDS, on the clips that each of them held out: all, and those that the list leaves.
-Intervals are of the difference to the first run, over speakers.
+Intervals are of the difference to the first run, over speakers (--group_by).
 """
 
 import argparse
@@ -19,16 +19,14 @@ from models.clips.left_out import read_left_out
 from models.clips.tables import read_groups, read_training_table
 from models.ensemble.bootstrap import draw_counts, estimate
 from models.ensemble.metrics import clip_losses, figures
+from tools.list_contradicted import contradicted
 
 
 def read_scores(folder: Path) -> pd.Series:
-    """Each held-out clip's score, by its name."""
-    parts = [
-        pd.Series(item.oof.predictions, item.oof.filenames)
-        for item in ensemble.read_assets(folder).values()
-        if isinstance(item, ensemble.Checkpoint)
-    ]
-    return pd.concat(parts)
+    """Each held-out clip's score by all models of a folder, by its name."""
+    assets = ensemble.read_assets(folder).values()
+    found = contradicted([item for item in assets if isinstance(item, ensemble.Checkpoint)], 1.0)
+    return found.set_index("filename")["score"]
 
 
 def compare(scores: pd.DataFrame, labels: np.ndarray, speakers: list[str]) -> Iterator[str]:
@@ -44,9 +42,14 @@ def compare(scores: pd.DataFrame, labels: np.ndarray, speakers: list[str]) -> It
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data_dir", type=Path, help="folder with the labels, and train_source.csv with the speakers")
+    parser.add_argument("data_dir", type=Path, help="folder with the labels, and train_source.csv")
     parser.add_argument("runs", nargs="+", metavar="NAME=FOLDER", help="of .pth files")
     parser.add_argument("--left_out", type=Path, required=True, help="a list of train.py --leave_out")
+    parser.add_argument(
+        "--group_by",
+        default="speaker",
+        help="the column of train_source.csv that intervals draw (default: %(default)s)",
+    )
     options = parser.parse_args()
     runs = dict(pair.split("=", 1) for pair in options.runs)
     table = read_training_table(options.data_dir).set_index("filename", drop=False)
@@ -54,7 +57,7 @@ def main() -> None:
     rest = scores[~scores.index.isin(read_left_out(options.left_out, table))]
     print(f"| clips | run | | log loss | AUC | difference |\n|{'---|' * 6}")
     for what, part in (("all", scores), ("not in the list", rest)):
-        speakers = read_groups(options.data_dir / "train_source.csv", "speaker", table["filename"].tolist())
+        speakers = read_groups(options.data_dir / "train_source.csv", options.group_by, table["filename"].tolist())
         known = dict(zip(table["filename"], speakers, strict=True))
         labels = table.loc[part.index, "score"].to_numpy(np.float64)
         for line in compare(part, labels, [known[name] for name in part.index]):
