@@ -27,10 +27,11 @@ from models.base.cli import positive, run
 from models.base.compute import resolve_device
 from models.ensemble.metrics import Values
 from models.localize.by_tokens import find_evidence, table_name
+from models.localize.heard import weigh
 from models.localize.listener import Listener
 from models.localize.model import LoadedModel, clip_scalars
 from models.localize.unit_scores import WEIGHTS_FILE, Evidence
-from models.speech.audio import read_audio
+from models.speech.audio import SAMPLE_RATE_HZ, read_audio
 
 EXPERTS_WEIGHT = 1.0  # of the loss over single words, beside that over texts
 RIDGE = 1e-3
@@ -84,6 +85,7 @@ def collect(
         model, waveform = models[clip.filename], read_audio(data_dir / clip.filename, 12.0)
         scalars = clip_scalars(clip.task, clip.grade).to(model.device)
         listener = Listener(model.network, model.spectrum(waveform).to(model.device), scalars)
+        written = weigh(listener.hypotheses(len(waveform) / SAMPLE_RATE_HZ), clip.task) if listener.can_write else None
         for expected, change in draw_questions(clip.spoken_text, texts, rng):
             words = expected.split()
             if change is None or len(words) == 1:
@@ -93,7 +95,7 @@ def collect(
                 found = judged_words(scores[clip.filename])
                 judged[list(found)] = [np.nan if good is None else float(good) for good in found.values()]
                 is_doubted = not all(found.values())
-            _, evidence = find_evidence(listener, words)
+            _, evidence = find_evidence(listener, words, written)
             questions.append(Question(columns(evidence.units), columns(evidence.gaps), change, judged, is_doubted))
     return questions, evidence
 
@@ -201,8 +203,9 @@ def main() -> None:
     scaled, scales = standardise(questions)
     table = as_table(fit(scaled), scales, evidence)
     table["fitted_on"] = f"{len(questions)} texts of {len(clips)} clips of {clips['speaker'].nunique()} children"
-    width = int(next(iter(models.values())).network.encoder.config.d_model)
-    write_tables(options.output, {table_name(width): table})
+    network: Any = next(iter(models.values())).network
+    name = table_name(int(network.decoder.config.d_model), network.transcription_loss > 0)
+    write_tables(options.output, {name: table})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import numpy as np
 
 from models.clips.features import FRAMES_PER_SECOND
 from models.ensemble.metrics import Values, sigmoid
-from models.localize.heard import transcript, weigh, with_heard
+from models.localize.heard import Transcripts, transcript, weigh, with_heard, written_as_expected
 from models.localize.listener import SUREST, Listener
 from models.localize.looks import following_heads, word_spans
 from models.localize.model import LoadedModel, clip_scalars
@@ -45,21 +45,21 @@ def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, res
     assert isinstance(network, VerifierNetwork)
     spectrum = model.spectrum(response)
     listener = Listener(network, spectrum.to(model.device), clip_scalars(task, grade).to(model.device))
-    words = text.split()
-    found, evidence = find_evidence(listener, words)
-    probabilities = score_evidence(table_of(network), evidence)
+    words, end = text.split(), spectrum.shape[1] / FRAMES_PER_SECOND
+    hypotheses = listener.hypotheses(end) if listener.can_write else []
+    written = weigh(hypotheses, task) if hypotheses else None
+    found, evidence = find_evidence(listener, words, written)
+    probabilities = score_evidence(table_of(network, written is not None), evidence)
     whole = float(sigmoid(np.array([found.whole]))[0])
     if len(words) == 1:  # it is right where the answer is; without it there is no text to be asked of
         probabilities = replace(probabilities, units=np.array([[whole, 0.0, 1 - whole]]))
     every_look, owners = listener.look(text)
     looks = following_heads(every_look)
-    end = spectrum.shape[1] / FRAMES_PER_SECOND
     spans = within(word_spans(looks, owners, len(words)), loud_frames(spectrum))
     units = _units(
         words, probabilities, said_well(found), [(_seconds(start, end), _seconds(stop, end)) for start, stop in spans]
     )
-    written = listener.write_down(end)
-    heard = None if written is None else weigh(written, task)
+    heard = written if listener.stands_by(hypotheses) else None
     return Localization(
         expected_text=text,
         method="tokens",
@@ -74,22 +74,25 @@ def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, res
     )
 
 
-def table_of(network: VerifierNetwork) -> str:
-    """The coefficients that were fitted on networks of this size, or else those of the usual one."""
-    own = table_name(int(network.decoder.config.d_model))
-    return own if has_table(own) else table_name(_USUAL_WIDTH)
+def table_of(network: VerifierNetwork, writes: bool = False) -> str:
+    """The coefficients that were fitted on networks of this size, that write or not; or else those of the usual one."""
+    width = int(network.decoder.config.d_model)
+    names = [table_name(width, writes), table_name(width)]
+    return next((name for name in names if has_table(name)), table_name(_USUAL_WIDTH))
 
 
-def table_name(width: int) -> str:
-    return f"word, tokens, width {width}"
+def table_name(width: int, writes: bool = False) -> str:
+    return f"word, tokens, width {width}{', transcripts' if writes else ''}"
 
 
 def _seconds(frame: int, end: float) -> float:
     return min(frame * FRAME_SECONDS, end)
 
 
-def find_evidence(listener: Listener, words: Sequence[str]) -> tuple[ReadText, Evidence]:
-    """What is said of the text, and the features of each word and gap."""
+def find_evidence(
+    listener: Listener, words: Sequence[str], written: Transcripts | None = None
+) -> tuple[ReadText, Evidence]:
+    """What is said of the text, and the features of each word and gap; those of transcripts where there are any."""
     n = len(words)
     texts = [" ".join([*words[:place], *words[place + 1 :]]) for place in range(n)] if n > 1 else []
     found, *without = listener.read([" ".join(words), *texts])
@@ -113,6 +116,8 @@ def find_evidence(listener: Listener, words: Sequence[str]) -> tuple[ReadText, E
         "end": np.full(n + 1, found.end),
         "whole": np.full(n + 1, found.whole),
     }
+    if written is not None:
+        units["written"], gaps["written"] = written_as_expected(words, written)
     return found, Evidence(units, gaps)
 
 

@@ -67,6 +67,19 @@ def transcript(found: Transcripts) -> tuple[Alternative, ...]:
     return tuple(Alternative(word, share) for word, share in zip(best, shares, strict=True))
 
 
+def written_as_expected(words: Sequence[str], found: Transcripts) -> tuple[Values, Values]:
+    """Whether each word stands at its place, and nothing in each gap, in log-odds of the texts that may have been said.
+
+    Returns
+    -------
+    float64 [shape=(words,)], float64 [shape=(words + 1,)]
+    """
+    beside = [find_counterparts(words, text) for text in found.texts]
+    of_words = np.array([each.as_expected for each in beside], np.float64).T @ found.probabilities
+    of_gaps = np.array([[not text for text in each.of_gaps] for each in beside], np.float64).T @ found.probabilities
+    return _log_odds(of_words), _log_odds(of_gaps)
+
+
 def with_heard(units: Sequence[Unit], found: Transcripts) -> tuple[Unit, ...]:
     """Units of words, those in doubt with what was heard in their place and what else may have been.
 
@@ -99,6 +112,11 @@ def _told(unit: Unit, heard: Sequence[str], probabilities: Values) -> Unit:
         heard=next((text for text in others if shares[text] >= SURE), None),
         alternatives=tuple(Alternative(text, shares[text]) for text in likely if shares[text] >= _LEAST),
     )
+
+
+def _log_odds(shares: Values) -> Values:
+    shares = shares.clip(_LEAST, 1 - _LEAST)
+    return np.asarray(np.log(shares / (1 - shares)), np.float64)
 
 
 def _in_key(text: str) -> list[str]:

@@ -53,25 +53,26 @@ class Listener:
         first = self._network.n_prompt
         return weights[:, first:-1], self._network.tokenizer.words(text)[first:-1]
 
+    @property
+    def can_write(self) -> bool:
+        """Whether the network has learnt to write down right answers."""
+        return self._network.transcription_loss > 0
+
     def hypotheses(self, seconds: float) -> list[Hypothesis]:
         """The likeliest transcripts of a response of so many seconds, the likeliest first."""
         most = _MORE_TOKENS + round(_TOKENS_PER_SECOND * seconds)
         return search(self._network, self._heard, self._mask, _BEAMS, most)
 
-    def write_down(self, seconds: float) -> list[Hypothesis] | None:
-        """As `hypotheses`; None where they are not to be told.
+    def stands_by(self, hypotheses: Sequence[Hypothesis]) -> bool:
+        """Whether the network finds its own best text right when it reads it.
 
-        That is of networks that have not learnt to write down right answers, and where the network does not find its own best
-        text right when it reads it, as of another language, of song or of noise.
+        It mostly does not where it has heard another language, song or noise, and then nothing is to be told.
         """
-        if not self._network.transcription_loss:
-            return None
-        found = self.hypotheses(seconds)
         try:
-            (best,) = self.read([found[0].text])
+            (best,) = self.read([hypotheses[0].text])
         except (IndexError, InputError):  # nothing is written down, or what can't be read
-            return None
-        return found if best.whole > 0 else None
+            return False
+        return best.whole > 0
 
     def _of_words(self, text: str, whole: float, of_tokens: Values) -> ReadText:
         words = np.array(self._network.tokenizer.words(text))

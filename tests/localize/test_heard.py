@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.localize.heard import transcript, weigh, with_heard
+from models.localize.heard import transcript, weigh, with_heard, written_as_expected
 from models.localize.result import Alternative, Unit
 from models.localize.written_words import find_counterparts, words_of
 from models.network.beam_search import Hypothesis
@@ -128,3 +128,11 @@ def test_nothing_heard_is_nothing_told(units: list[Unit]) -> None:
     assert transcript(found) == ()
     told = with_heard(units, found)[1]
     assert (told.heard, told.alternatives) == (None, (Alternative("", 1.0),))
+
+
+def test_what_the_texts_say_of_words_and_gaps() -> None:
+    """As log-odds, of which none is infinite."""
+    found = weigh([Hypothesis("a big cat sat", 2 * log(0.6)), Hypothesis("a cat spat", 2 * log(0.4))], SENTENCE)
+    words, gaps = written_as_expected(["a", "cat", "sat"], found)
+    assert words.tolist() == pytest.approx([log(99), log(99), log(1.5)])
+    assert gaps.tolist() == pytest.approx([log(99), log(0.4 / 0.6), log(99), log(99)])

@@ -281,6 +281,9 @@ def test_coefficients_are_those_of_the_network_s_size(verifier: LoadedModel, mon
     assert table_of(network) == "word, tokens, width 512"  # of this small one there are none
     monkeypatch.setattr(network.decoder.config, "d_model", 384)
     assert table_of(network) == "word, tokens, width 384"
+    assert table_of(network, writes=True) == "word, tokens, width 384, transcripts"
+    monkeypatch.setattr(network.decoder.config, "d_model", 512)
+    assert table_of(network, writes=True) == "word, tokens, width 512"  # of those that write there are none
 
 
 def test_how_well_a_word_was_said_is_told_of_words_that_were_said(
