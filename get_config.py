@@ -8,7 +8,6 @@ import numpy as np
 
 from models import ensemble
 from models.base.cli import make_parser, run
-from models.clips.tables import base_rate_loss
 from models.errors import InputError
 
 
@@ -92,6 +91,8 @@ def told_difference(found: "ensemble.Estimate | None") -> str:
 
 
 def print_losses(blend: "ensemble.Blend", choice: "ensemble.Choice") -> None:
+    from models.clips.tables import base_rate_loss  # brings pandas, which --help does without
+
     labels, predictions = blend.labels, blend.predictions
     print(f"log loss over {len(labels)} clips; the base rate gives {base_rate_loss(labels):.4f}")
     for index, name in enumerate(blend.models):

@@ -4,13 +4,7 @@ import argparse
 import functools
 from pathlib import Path
 
-import torch
-
 from models.base.cli import make_parser, run
-from models.pretrain.pretraining import Pretrainer, new_network
-from models.pretrain.real_speech import held_out_speakers
-from models.pretrain.stream import BatchPlan, BatchStream
-from models.pretrain.validation import print_figures, validation_sets
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -39,6 +33,13 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
+    import torch  # after the command line: these take seconds, which --help does without
+
+    from models.pretrain.pretraining import Pretrainer, new_network
+    from models.pretrain.real_speech import held_out_speakers
+    from models.pretrain.stream import BatchPlan, BatchStream
+    from models.pretrain.validation import print_figures, validation_sets
+
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     held_out: frozenset[str] = frozenset()

@@ -6,14 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from models import cluster
+from models import cluster, training
 from models.base.cli import make_parser, run, to_arguments
 from models.base.processes import refuse_other_launchers
 from models.cluster.options import ClusterOptions, add_fold_arguments, fold_options
 from models.errors import InputError
 from models.recipe import PUBLISHED, Recipe
 from models.training.all_data import ALL_DATA, all_data_options
-from models.training.job import TrainingJob, is_finished, make_job
 from models.training.options import TrainingOptions, add_training_arguments, training_options
 
 HERE = Path(__file__).resolve().parent
@@ -54,17 +53,17 @@ def find_recipes(names: list[str] | None) -> list[Recipe]:
     return [importlib.import_module(f"train_{name}").recipe for name in dict.fromkeys(wanted)]
 
 
-def prepare(recipe: Recipe, fold: int, options: TrainingOptions) -> TrainingJob | str:
+def prepare(recipe: Recipe, fold: int, options: TrainingOptions) -> "training.TrainingJob | str":
     """The job, or 'skipped' where it is finished, or 'failed' where it can't be done, which is told."""
     try:
-        job = make_job(recipe, fold, options)
-        return "skipped" if not options.overwrite and is_finished(job) else job
+        job = training.make_job(recipe, fold, options)
+        return "skipped" if not options.overwrite and training.is_finished(job) else job
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return "failed"
 
 
-def train_one(job: TrainingJob) -> str:
+def train_one(job: "training.TrainingJob") -> str:
     """Train a fold in a process of its own; returns 'trained' or 'failed'."""
     options = job.options
     command = [sys.executable, str(HERE / f"train_{job.recipe.name}.py")]

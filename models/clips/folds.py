@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import GroupKFold, KFold
 
 from models.errors import InputError
 
@@ -25,6 +24,8 @@ def split_fold(
         raise InputError(f"--fold {fold}: must lie in 0..{n_folds - 1}, since --n_folds is {n_folds}")
     if n_folds == 1:
         return table.sample(frac=1, random_state=data_seed + 2).reset_index(drop=True), table.iloc[:0]
+    from sklearn.model_selection import GroupKFold, KFold  # 1 s, which only training needs
+
     _check_enough(table, n_folds, groups)
     shuffled = table.assign(_group=groups if groups is not None else "").sample(frac=1, random_state=data_seed + 2)
     if groups is None:

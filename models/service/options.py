@@ -5,13 +5,11 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
-from models import inference, report
+from models import ensemble, inference, report, service
 from models.base.cli import add_checkpoints_argument, add_compute_arguments, add_model_argument, positive
 from models.base.files import sha256_of_file
-from models.ensemble import EnsembleSource
 from models.errors import InputError
 from models.service.identity import ModelName
-from models.service.thresholds import Thresholds
 
 
 def add_service_arguments(parser: argparse.ArgumentParser, port: int) -> None:
@@ -48,16 +46,16 @@ def add_service_arguments(parser: argparse.ArgumentParser, port: int) -> None:
     add_compute_arguments(parser)
 
 
-def check_service_arguments(arguments: argparse.Namespace) -> Thresholds:
+def check_service_arguments(arguments: argparse.Namespace) -> "service.Thresholds":
     """What can be told before anything slow is loaded."""
-    thresholds = Thresholds(arguments.review_from, arguments.review_to)
+    thresholds = service.Thresholds(arguments.review_from, arguments.review_to)
     file = _description(choose_source(arguments))
     if not file.is_file():
         raise InputError(f"{file}: no such file; give another --config, --checkpoints or --model, or none of them")
     return thresholds
 
 
-def choose_source(arguments: argparse.Namespace) -> EnsembleSource:
+def choose_source(arguments: argparse.Namespace) -> "ensemble.EnsembleSource":
     return inference.choose_source(arguments.config, arguments.checkpoints, arguments.model)
 
 
@@ -84,7 +82,7 @@ def identify(arguments: argparse.Namespace) -> ModelName:
     return ModelName(name, sha256_of_file(file)[:12])
 
 
-def _description(source: EnsembleSource) -> Path:
+def _description(source: "ensemble.EnsembleSource") -> Path:
     """The file that describes the model whole; of checkpoints the first."""
     return source.files[0]
 

@@ -4,7 +4,6 @@ from models import training
 from models.base.cli import make_parser, run
 from models.base.processes import is_first_process, leave
 from models.recipe import Recipe
-from models.training.job import is_finished, make_job
 from models.training.options import add_training_arguments, training_options
 
 
@@ -22,8 +21,8 @@ def _train(recipe: Recipe) -> None:
     add_training_arguments(parser)
     arguments = parser.parse_args()
     options = training_options(arguments, parser)
-    job = make_job(recipe, arguments.fold, options)
-    if not options.overwrite and is_finished(job):
+    job = training.make_job(recipe, arguments.fold, options)
+    if not options.overwrite and training.is_finished(job):
         if is_first_process():
             print(f"{job.checkpoint_path} is finished already; --overwrite trains it again")
         return

@@ -107,7 +107,7 @@ def test_a_short_run_saves_resumes_and_reports(
     tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("espeakng_loader", reason="the espeak voice is optional")
-    monkeypatch.setattr(pretrain_encoder, "new_network", lambda: new_network(32, 1, 2))
+    monkeypatch.setattr("models.pretrain.pretraining.new_network", lambda: new_network(32, 1, 2))
     command = ["--output", str(tmp_path / "run"), "--frames", "2000", "--real_speech", str(folder)]
     command += ["--validation", str(folder), "--validation_speakers", "1", "--pause_minutes", "0.04"]
     pretrain_encoder.main(["--minutes", "0.05", *command])
