@@ -562,6 +562,7 @@ def test_weights_and_how_they_were_made_are_there() -> None:
         "phone, network",
         "word, blocks",
         "word, tokens, width 384",
+        "word, tokens, width 384, transcripts",
         "word, tokens, width 512",
         "word said well, tokens",
     } == set(content["tables"])
