@@ -89,30 +89,6 @@ def read_clips(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     ]
 
 
-def in_words(unit: Any) -> str:
-    """A line of what is printed of a single clip."""
-    if unit.kind not in ("different", "inserted"):
-        return f"{unit.kind:10}{unit.score:6.2f}  {unit.text}"
-    others = ", ".join(f"{each.text or '(nothing)'} {each.probability:.2f}" for each in unit.alternatives)
-    told = f" -> {unit.heard or '?'}  ({others})" if others else ""
-    return f"{unit.kind:10}{unit.score:6.2f}  {unit.text}{told}"
-
-
-def write_result(output_dir: Path, clip: str, found: Any, picture: bool) -> str:
-    """Writes a clip's files; why the picture, which comes last, could not be drawn, or nothing."""
-    with replace_when_done(room.result_path(output_dir, clip, ".json")) as temporary:
-        temporary.write_text(json.dumps(room.to_json(found), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    if not picture:
-        return ""
-    try:
-        drawn = room.as_png(room.draw(found))
-    except Exception as error:  # whatever the library raises costs this picture alone
-        return f"its picture could not be drawn ({type(error).__name__}: {error}); its JSON is there"
-    with replace_when_done(room.result_path(output_dir, clip, ".png")) as temporary:
-        temporary.write_bytes(drawn)
-    return ""
-
-
 def make_speak(arguments: argparse.Namespace, checkpoint: Any, said: list[str]) -> Callable[[str], Waveform]:
     """What gives the reference of each utterance, in the voice that the model was trained with."""
     if not said:
@@ -151,12 +127,12 @@ def localize_clips(
         except InputError as error:
             yield clip["name"], str(error), True
             continue
-        failed = write_result(arguments.output_dir, clip["name"], found, arguments.picture)
+        failed = room.write_result(arguments.output_dir, clip["name"], found, arguments.picture)
         cut = told_cut([model.recipe], len(response) / SAMPLE_RATE_HZ, reference)
         if failed or cut:
             yield clip["name"], "; ".join(filter(None, (cut, failed))), False
         if arguments.csv is None:
-            print("\n".join(map(in_words, found.units)))
+            print("\n".join(map(room.in_words, found.units)))
 
 
 def main() -> None:

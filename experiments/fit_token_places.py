@@ -31,7 +31,7 @@ from models.localize.heard import weigh
 from models.localize.listener import Listener
 from models.localize.model import LoadedModel, clip_scalars
 from models.localize.unit_scores import WEIGHTS_FILE, Evidence
-from models.speech.audio import SAMPLE_RATE_HZ, read_audio
+from models.speech.audio import read_audio
 
 EXPERTS_WEIGHT = 1.0  # of the loss over single words, beside that over texts
 RIDGE = 1e-3
@@ -85,7 +85,7 @@ def collect(
         model, waveform = models[clip.filename], read_audio(data_dir / clip.filename, 12.0)
         scalars = clip_scalars(clip.task, clip.grade).to(model.device)
         listener = Listener(model.network, model.spectrum(waveform).to(model.device), scalars)
-        written = weigh(listener.hypotheses(len(waveform) / SAMPLE_RATE_HZ), clip.task) if listener.can_write else None
+        written = weigh(listener.hypotheses(), clip.task) if listener.can_write else None
         for expected, change in draw_questions(clip.spoken_text, texts, rng):
             words = expected.split()
             if change is None or len(words) == 1:

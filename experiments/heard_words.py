@@ -32,10 +32,10 @@ from models.localize.by_tokens import localize_by_tokens
 from models.localize.heard import SURE, transcript, weigh
 from models.localize.listener import Listener
 from models.localize.model import LoadedModel, clip_scalars, load_model
-from models.localize.written_words import find_counterparts, same_word, words_of
+from models.localize.written_words import bare, find_counterparts, same_word, words_of
 from models.network.pretrained import pretrained_network
 from models.network.verifier import VerifierNetwork
-from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_answer
+from models.speech.audio import Waveform, read_answer
 from train_verifytiny import recipe
 
 
@@ -65,13 +65,13 @@ def ask(model: LoadedModel, row: Any, response: Waveform, is_told: bool) -> dict
     network, spoken = model.network, words_of(row.spoken_text)
     assert isinstance(network, VerifierNetwork)
     listener = Listener(network, model.spectrum(response), clip_scalars(row.task, row.grade))
-    written = listener.hypotheses(len(response) / SAMPLE_RATE_HZ)
+    written = listener.hypotheses()
     best = transcript(weigh(written, row.task))
     words = [word.text for word in best]
     truth = find_counterparts(words, spoken)
     sure = [right for word, right in zip(best, truth.as_expected, strict=True) if word.probability >= SURE]
     counts = {
-        "errors": edit_distance([_plain(word) for word in words], [_plain(word) for word in spoken]),
+        "errors": edit_distance([bare(word) for word in words], [bare(word) for word in spoken]),
         "spoken": len(spoken),
         "sure": len(sure),
         "sure_right": sum(sure),
@@ -92,10 +92,6 @@ def told_counts(model: LoadedModel, row: Any, response: Waveform, spoken: Sequen
             right += unit.heard is not None and same_word(unit.heard, actual)
         place += unit.kind != "inserted"
     return {"marks": marks, "told": told, "told_right": right}
-
-
-def _plain(word: str) -> str:
-    return "".join(sign for sign in word if sign.isalnum())
 
 
 def share(clips: pd.DataFrame, part: str, whole: str) -> str:

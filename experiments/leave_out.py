@@ -13,20 +13,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from models import ensemble
 from models.base.cli import run
 from models.clips.left_out import read_left_out
 from models.clips.tables import read_groups, read_training_table
 from models.ensemble.bootstrap import draw_counts, estimate
 from models.ensemble.metrics import clip_losses, figures
-from tools.list_contradicted import contradicted
+from tools.list_contradicted import contradicted, read_checkpoints
 
 
 def read_scores(folder: Path) -> pd.Series:
     """Each held-out clip's score by all models of a folder, by its name."""
-    assets = ensemble.read_assets(folder).values()
-    found = contradicted([item for item in assets if isinstance(item, ensemble.Checkpoint)], 1.0)
-    return found.set_index("filename")["score"]
+    return contradicted(read_checkpoints(folder), 1.0).set_index("filename")["score"]
 
 
 def compare(scores: pd.DataFrame, labels: np.ndarray, speakers: list[str]) -> Iterator[str]:

@@ -264,6 +264,10 @@ def save_tokenizer(folder: Path) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
 
 
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+
 MEDIUM, SMALL = "openai/whisper-medium", "openai/whisper-small"
 DISTIL_MEDIUM, DISTIL_SMALL = "distil-whisper/distil-medium.en", "distil-whisper/distil-small.en"
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from models.base.cli import make_parser, run
-from models.ensemble import Checkpoint, gather_blend, load_checkpoint, save_checkpoint
+from models.ensemble import Checkpoint, check_alike, gather_blend, load_checkpoint, save_checkpoint
 from models.errors import InputError
 from models.training.all_data import held_out_by
 
@@ -35,6 +35,7 @@ def average(folds: list[Checkpoint]) -> Checkpoint:
         Where they are not all folds of one model, or started from other weights.
     """
     gather_blend(folds)
+    check_alike({Path(fold.file_name): fold for fold in folds})
     first, names = folds[0], {fold.recipe.name for fold in folds}
     if len(names) > 1:
         raise InputError(f"{', '.join(sorted(names))}: folds of several models; give those of one")

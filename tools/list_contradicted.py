@@ -37,16 +37,21 @@ def contradicted(checkpoints: Sequence[ensemble.Checkpoint], share: float) -> pd
     return table.sort_values("loss", ascending=False, kind="stable").head(round(share * len(table)))
 
 
-def write_list(folder: Path, share: float, output: Path) -> pd.DataFrame:
-    """Raises InputError where a file in the folder can't be read, or the share is none."""
-    if not 0 < share < 0.5:
-        raise InputError(f"a share of {share}: must lie between 0 and 0.5")
+def read_checkpoints(folder: Path) -> list[ensemble.Checkpoint]:
+    """All of a folder. Raises InputError where one can't be read."""
     checkpoints = []
     for item in ensemble.read_assets(folder).values():
         if isinstance(item, InputError):
             raise item
         checkpoints.append(item)
-    table = contradicted(checkpoints, share)
+    return checkpoints
+
+
+def write_list(folder: Path, share: float, output: Path) -> pd.DataFrame:
+    """Raises InputError where a file in the folder can't be read, or the share is none."""
+    if not 0 < share < 0.5:
+        raise InputError(f"a share of {share}: must lie between 0 and 0.5")
+    table = contradicted(read_checkpoints(folder), share)
     if table.empty:
         raise InputError(f"{folder}: a share of {share} of its held-out clips is none; give a larger one")
     with replace_when_done(output) as temporary:

@@ -1,10 +1,12 @@
 """Files that appear whole or not at all, and files that are read whole."""
 
 import hashlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from models.base.locks import take_lock
 from models.errors import InputError
@@ -54,6 +56,11 @@ def sha256_of_file(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def sha256_of_values(values: Iterable[Any]) -> str:
+    """A checksum of plain values, the same in whatever order they are."""
+    return hashlib.sha256(json.dumps(sorted(values)).encode()).hexdigest()
 
 
 def read_whole(path: Path, most_bytes: int) -> bytes:

@@ -1,7 +1,5 @@
 """Lists of answers that people work through, with their recordings, for as long as they do."""
 
-import hashlib
-import json
 import secrets
 import threading
 import time
@@ -10,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.base.files import sha256_of_file
+from models.base.files import sha256_of_file, sha256_of_values
 from models.classroom.answers import HeardAnswer, by_worth
 from models.classroom.judgements import Judgements
 from models.clips.corrections import Judgement
@@ -132,4 +130,4 @@ def _checksum(answers: Sequence[HeardAnswer], sha256: Sequence[str]) -> str:
         (answer.filename, answer.task, answer.expected_text, answer.grade, checksum)
         for answer, checksum in zip(answers, sha256, strict=True)
     ]
-    return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:16]
+    return sha256_of_values(rows)[:16]

@@ -13,6 +13,7 @@ from models.localize.result import Unit
 from models.service.answer_tables import MOST_CLIPS
 from models.service.service import AnswerTable, Result, Service
 from models.service.thresholds import Thresholds
+from models.speech.pauses import find_sounds
 from models.speech.samples import SAMPLE_RATE_HZ
 
 
@@ -98,14 +99,14 @@ def _heard(asked: tuple[str, ...], found: Result | InputError) -> HeardAnswer:
     child = child.strip()
     if isinstance(found, InputError):
         return HeardAnswer(filename, task, text, grade, child, problem=str(found))
-    localization = found.localization
+    localization, sounds = found.localization, find_sounds(found.response)
     return HeardAnswer(
         *(filename, task, text, grade, child),
         probability=found.probability,
         verdict=found.verdict,
         notes=found.notes,
         signal=tuple(found.signal.in_words()),
-        units=() if localization is None else trim_to_sounds(localization.units, found.response),
+        units=() if localization is None else trim_to_sounds(localization.units, sounds),
         seconds=len(found.response) / SAMPLE_RATE_HZ,
-        fluency=None if localization is None else measure_fluency(localization, found.response),
+        fluency=None if localization is None else measure_fluency(localization, sounds),
     )

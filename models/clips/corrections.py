@@ -1,14 +1,12 @@
 """What people said of answers after listening: a CSV whose labels take the place of a training table's."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
-from models.base.files import sha256_of_file
+from models.base.files import sha256_of_file, sha256_of_values
 from models.clips.csv_files import check_filenames, read_csv, refuse
 from models.clips.tables import clip_paths
 from models.speech.written import normal_text
@@ -91,7 +89,7 @@ def correct_labels(table: pd.DataFrame, file: Path, data_dir: Path) -> tuple[pd.
     said = dict(zip(judged["filename"], judged["score"].astype(float), strict=True))
     before = table["score"]
     after = table["filename"].map(said).fillna(before)
-    checksum = hashlib.sha256(json.dumps(sorted(said.items())).encode()).hexdigest() if said else ""
+    checksum = sha256_of_values(said.items()) if said else ""
     changed = (int((after > before).sum()), int((after < before).sum()))
     return table.assign(score=after), AppliedCorrections(checksum, len(said), *changed)
 

@@ -1,12 +1,11 @@
 """Clips that are left out of training, as those whose label is doubted; where they are held out they are scored all the same."""
 
-import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
+from models.base.files import sha256_of_values
 from models.clips.csv_files import check_filenames, read_csv, refuse
 
 
@@ -32,5 +31,5 @@ def read_left_out(file: Path, table: pd.DataFrame) -> frozenset[str]:
 
 def left_out_checksum(filenames: Iterable[str]) -> str:
     """The same in whatever order they are; empty where there are none."""
-    names = sorted(filenames)
-    return hashlib.sha256(json.dumps(names).encode()).hexdigest() if names else ""
+    names = list(filenames)
+    return sha256_of_values(names) if names else ""

@@ -6,11 +6,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "choice": ["choose_checkpoints", "choose_member"],
-        "files": ["PROBLEMS_FILE", "result_path"],
+        "files": ["PROBLEMS_FILE", "write_result"],
         "localization": ["localize", "needed_utterances", "reference_seconds"],
         "methods": ["METHODS", "choose_method"],
         "model": ["load_model"],
-        "picture": ["as_png", "draw"],
-        "result": ["to_json"],
+        "result": ["in_words"],
     },
 )

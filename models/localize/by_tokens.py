@@ -46,7 +46,7 @@ def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, res
     spectrum = model.spectrum(response)
     listener = Listener(network, spectrum.to(model.device), clip_scalars(task, grade).to(model.device))
     words, end = text.split(), spectrum.shape[1] / FRAMES_PER_SECOND
-    hypotheses = listener.hypotheses(end) if listener.can_write else []
+    hypotheses = listener.hypotheses() if listener.can_write else []
     written = weigh(hypotheses, task) if hypotheses else None
     found, evidence = find_evidence(listener, words, written)
     probabilities = score_evidence(table_of(network, written is not None), evidence)

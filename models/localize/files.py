@@ -1,9 +1,11 @@
-"""Where the results of clips lie: names that no other clip has, and that are not too long."""
+"""Files of results: where they lie, under names that no other clip has and that are not too long, and how they are written."""
 
+import json
 import re
 from pathlib import Path
 
-from models.base.files import fitting_name
+from models.base.files import fitting_name, replace_when_done
+from models.localize.result import Localization, to_json
 
 PROBLEMS_FILE = "problems.json"
 
@@ -20,3 +22,20 @@ def result_path(output_dir: Path, clip: str, ending: str) -> Path:
     folders = [f"{folder}~" if _LIKE_RESULTS.fullmatch(folder) else folder for folder in folders]
     name = f"{name}~" if not folders and _LIKE_PROBLEMS.fullmatch(name) else name
     return Path(output_dir, *(fitting_name(folder, "") for folder in folders), fitting_name(name, ending))
+
+
+def write_result(output_dir: Path, clip: str, found: Localization, picture: bool) -> str:
+    """Write a clip's files; returns why the picture, which comes last, could not be drawn, or nothing."""
+    with replace_when_done(result_path(output_dir, clip, ".json")) as temporary:
+        temporary.write_text(json.dumps(to_json(found), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if not picture:
+        return ""
+    from models.localize.picture import as_png, draw  # needs matplotlib, which is not required
+
+    try:
+        drawn = as_png(draw(found))
+    except Exception as error:  # whatever the library raises costs this picture alone
+        return f"its picture could not be drawn ({type(error).__name__}: {error}); its JSON is there"
+    with replace_when_done(result_path(output_dir, clip, ".png")) as temporary:
+        temporary.write_bytes(drawn)
+    return ""

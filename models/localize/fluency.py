@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from models.localize.result import Localization, Seconds, Unit
-from models.speech.pauses import find_sounds
-from models.speech.samples import Waveform
 
 _LEAST_SECONDS = 0.2  # in less nothing was said that has a rate
 
@@ -39,18 +37,18 @@ class Fluency:
         return sum(end - start for start, end in self.pauses)
 
 
-def measure_fluency(localization: Localization, response: Waveform) -> Fluency | None:
+def measure_fluency(localization: Localization, sounds: Sequence[Seconds]) -> Fluency | None:
     """Of a text of several words; None for a single one, or where no word was said.
 
     Parameters
     ----------
-    response : float32 [shape=(n,)]
-        The answer, at 16 kHz.
+    sounds
+        Of the answer, as of `pauses.find_sounds`.
     """
     units = localization.expected_units
     if localization.unit != "word" or len(units) < 2:
         return None
-    span, sounds = _said(units), find_sounds(response)
+    span = _said(units)
     if span is None or not sounds:
         return None
     start, end = max(span[0], sounds[0][0]), min(span[1], sounds[-1][1])
@@ -62,15 +60,8 @@ def measure_fluency(localization: Localization, response: Waveform) -> Fluency |
     return Fluency(len(units), right, end - start, pauses)
 
 
-def trim_to_sounds(units: Sequence[Unit], response: Waveform) -> tuple[Unit, ...]:
-    """The units without the pauses that their times take in: a verifier's words follow each other without a gap.
-
-    Parameters
-    ----------
-    response : float32 [shape=(n,)]
-        The answer, at 16 kHz.
-    """
-    sounds = find_sounds(response)
+def trim_to_sounds(units: Sequence[Unit], sounds: Sequence[Seconds]) -> tuple[Unit, ...]:
+    """The units without the pauses that their times take in: a verifier's words follow each other without a gap."""
     return tuple(_trimmed(unit, sounds) for unit in units)
 
 

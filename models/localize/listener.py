@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.clips.features import FRAMES_PER_SECOND
 from models.ensemble.metrics import Values
 from models.errors import InputError
 from models.localize.read_text import ReadText
@@ -27,6 +28,7 @@ class Listener:
     @torch.inference_mode()
     def __init__(self, network: VerifierNetwork, log_mel: Tensor, scalars: Tensor) -> None:
         self._network, self._scalars = network, scalars
+        self._seconds = log_mel.shape[1] / FRAMES_PER_SECOND
         self._heard, self._mask = network.hear(log_mel[None], torch.tensor([log_mel.shape[1]], device=log_mel.device))
 
     def read(self, texts: Sequence[str]) -> list[ReadText]:
@@ -58,9 +60,9 @@ class Listener:
         """Whether the network has learnt to write down right answers."""
         return self._network.transcription_loss > 0
 
-    def hypotheses(self, seconds: float) -> list[Hypothesis]:
-        """The likeliest transcripts of a response of so many seconds, the likeliest first."""
-        most = _MORE_TOKENS + round(_TOKENS_PER_SECOND * seconds)
+    def hypotheses(self) -> list[Hypothesis]:
+        """The likeliest transcripts of the response, the likeliest first."""
+        most = _MORE_TOKENS + round(_TOKENS_PER_SECOND * self._seconds)
         return search(self._network, self._heard, self._mask, _BEAMS, most)
 
     def stands_by(self, hypotheses: Sequence[Hypothesis]) -> bool:
@@ -68,11 +70,12 @@ class Listener:
 
         It mostly does not where it has heard another language, song or noise, and then nothing is to be told.
         """
-        try:
-            (best,) = self.read([hypotheses[0].text])
-        except (IndexError, InputError):  # nothing is written down, or what can't be read
+        if not hypotheses:
             return False
-        return best.whole > 0
+        try:
+            return self.read([hypotheses[0].text])[0].whole > 0
+        except InputError:  # nothing is written down, or what can't be read
+            return False
 
     def _of_words(self, text: str, whole: float, of_tokens: Values) -> ReadText:
         words = np.array(self._network.tokenizer.words(text))

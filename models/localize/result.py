@@ -110,6 +110,15 @@ class Localization:
         return tuple(unit for unit in self.units if unit.kind != "inserted")
 
 
+def in_words(unit: Unit) -> str:
+    """A unit in a line: its kind, its score, its text, and what may have been said instead or in addition."""
+    line = f"{unit.kind:10}{unit.score:6.2f}  {unit.text}"
+    if not unit.alternatives:
+        return line
+    others = ", ".join(f"{each.text or '(nothing)'} {each.probability:.2f}" for each in unit.alternatives)
+    return f"{line} -> {unit.heard or '?'}  ({others})"
+
+
 def to_json(localization: Localization) -> dict[str, Any]:
     """Plain values: all but what only the picture needs."""
     written = localization.transcript

@@ -51,12 +51,12 @@ class Counterparts:
 def words_of(transcript: str) -> list[str]:
     """As expected texts are written: small letters, without the signs around words."""
     words = (_AROUND.sub("", word) for word in normal_text(transcript).lower().split())
-    return [word for word in words if _key(word)]
+    return [word for word in words if bare(word)]
 
 
 def same_word(one: str, other: str) -> bool:
     """Whether two words, or several in the place of one, differ in signs at most."""
-    return _key(one) == _key(other)
+    return bare(one) == bare(other)
 
 
 def find_counterparts(expected: Sequence[str], heard: Sequence[str]) -> Counterparts:
@@ -106,6 +106,6 @@ def _difference(one: str, other: str) -> float:
     return 1 - 0.5 * difflib.SequenceMatcher(None, one, other, autojunk=False).ratio()
 
 
-def _key(word: str) -> str:
+def bare(word: str) -> str:
     """Letters and digits alone: `don't` and `dont` are one word to a listener."""
     return _SIGNS.sub("", word)

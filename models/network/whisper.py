@@ -40,7 +40,7 @@ class Layer(nn.Module):
         super().__init__()
         width = config.d_model
         self.dropout, self.activation_dropout = config.dropout, config.activation_dropout
-        self.activation_fn = activation(config.activation_function)
+        self.activation_fn = _activation(config.activation_function)
         self.self_attn = Attention(width, num_heads, config.attention_dropout)
         self.self_attn_layer_norm = nn.LayerNorm(width)
         if attends_to_encoder:
@@ -92,7 +92,7 @@ class WhisperDecoder(nn.Module):
         self.layer_norm = nn.LayerNorm(config.d_model)
 
 
-def activation(name: str) -> Callable[[Tensor], Tensor]:
+def _activation(name: str) -> Callable[[Tensor], Tensor]:
     """Of a layer's inner units, by transformers' name.
 
     Raises

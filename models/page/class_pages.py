@@ -1,7 +1,7 @@
 """The pages on which a class's answers are worked through, and what they ask of the server: small JSON documents and files."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +190,23 @@ def _as_json(answer: HeardAnswer, source: Path | InputError) -> dict[str, Any]:
 def _page(template: str, request: Request, status: int = 200, **content: Any) -> HTMLResponse:
     language = choose_language(request.query_params.get("lang"), request.headers.get("accept-language", ""))
     phrases = all_phrases()[language]
+    shown = (
+        _templates(language)
+        .get_template(template)
+        .render(
+            say=phrases.__getitem__,
+            phrases=phrases,
+            language=language,
+            languages=all_phrases(),
+            is_open=status == 200,
+            **content,
+        )
+    )
+    return HTMLResponse(shown, status, headers={"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"})
+
+
+@cache
+def _templates(language: str) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -198,15 +215,7 @@ def _page(template: str, request: Request, status: int = 200, **content: Any) ->
         "percent": partial(_percent, language),
         "chance": partial(_chance, language),
     }
-    shown = environment.get_template(template).render(
-        say=phrases.__getitem__,
-        phrases=phrases,
-        language=language,
-        languages=all_phrases(),
-        is_open=status == 200,
-        **content,
-    )
-    return HTMLResponse(shown, status, headers={"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"})
+    return environment
 
 
 def _number(language: str, value: float | None, digits: int = 1) -> str:

@@ -128,7 +128,7 @@ def _one_answer(handlers: "_Handlers", low: gr.Slider, high: gr.Slider) -> None:
             shown = gr.HTML("<p>The result appears here.</p>", min_height=120)
     example.click(
         handlers.try_example,
-        [low, high],
+        [grade, low, high],
         [shown, remembered, audio, text, task],
         concurrency_limit=1,
         concurrency_id=_QUEUE,
@@ -204,12 +204,12 @@ class _Handlers:
             if sent is not None:
                 self.uploads.delete(sent)
 
-    def try_example(self, low: float, high: float) -> tuple[str, Waveform | None, None, str, str]:
+    def try_example(self, grade: str, low: float, high: float) -> tuple[str, Waveform | None, None, str, str]:
         """The result, and what `score_one` needs to try other texts with the same recording."""
         waveform = None
         try:
             waveform = speak_example()
-            shown = self._scored(waveform, EXPECTED, EXAMPLE_TASK, GRADES[1], _thresholds(low, high))
+            shown = self._scored(waveform, EXPECTED, EXAMPLE_TASK, grade, _thresholds(low, high))
         except (InputError, Busy) as error:
             shown = message_html(str(error))
         return shown, waveform, None, EXPECTED, EXAMPLE_TASK

@@ -2,22 +2,19 @@
 part of the page itself, so that none is written to a disk."""
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from html import escape as escape_html
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import soundfile
 
 from models.localize.heard import SURE
 from models.localize.result import Alternative, Unit
 from models.page.waveforms import waveform_svg
 from models.service.service import Result, to_csv
 from models.service.thresholds import WORDS, Thresholds, explain_thresholds
-from models.speech.audio import SAMPLE_RATE_HZ, Waveform
+from models.speech.audio import Waveform, as_wav
 
 SHOWN_ROWS = 20  # of a batch; the rest is in the file
 _SIGNS = {"right": "✓", "wrong": "✗", "review": "?"}
@@ -103,9 +100,7 @@ def words_html(units: Sequence[Unit]) -> str:
 
 def wav_url(waveform: Waveform) -> str:
     """A sound as part of the page: 16-bit WAV."""
-    content = io.BytesIO()
-    soundfile.write(content, np.clip(waveform, -1, 1), SAMPLE_RATE_HZ, subtype="PCM_16", format="WAV")
-    return f"data:audio/wav;base64,{base64.b64encode(content.getvalue()).decode()}"
+    return f"data:audio/wav;base64,{base64.b64encode(as_wav(waveform)).decode()}"
 
 
 def _recording(result: Result) -> list[str]:

@@ -1,13 +1,12 @@
 """A training job: one fold of one recipe on one set of data. Everything that can be checked before training is checked here."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from models import ensemble
+from models.base.files import sha256_of_values
 from models.clips.corrections import NO_CORRECTIONS, AppliedCorrections, correct_labels
 from models.clips.folds import split_fold
 from models.clips.left_out import left_out_checksum, read_left_out
@@ -165,7 +164,7 @@ def _check_output_dir(output_dir: Path) -> None:
 
 def _checksum(filenames: list[str], values: list[str]) -> str:
     """The same wherever the file lies and in whatever order its rows are."""
-    return hashlib.sha256(json.dumps(sorted(zip(filenames, values, strict=True))).encode()).hexdigest()
+    return sha256_of_values(zip(filenames, values, strict=True))
 
 
 def _with_word_labels(recipe: Recipe, options: TrainingOptions, table: pd.DataFrame) -> pd.DataFrame:

@@ -65,6 +65,27 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output_dir", type=Path, default=Path("."), help="where checkpoints are written (default: the current folder)"
     )
+    _add_table_arguments(parser)
+    parser.add_argument("--overwrite", action="store_true", help="train again what is finished already")
+    add_device_arguments(parser)
+    parser.add_argument(
+        "--gradient_accumulation_steps",
+        type=positive,
+        default=1,
+        help="split each batch into this many parts to save memory; the result stays the same (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max_tries",
+        type=positive,
+        default=3,
+        help="a run that stops learning (vanished gradients, a loss that is not finite, no better than the prior) is begun "
+        "again with another seed, so many times in all (default: %(default)s)",
+    )
+    _add_recipe_arguments(parser)
+
+
+def _add_table_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is known of the clips beside their labels, and what is to be made of these."""
     parser.add_argument(
         "--group_by",
         metavar="COLUMN",
@@ -98,22 +119,6 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         help="CSV with the column filename: clips that are not trained on, such as those whose label is doubted "
         "(tools/list_contradicted.py); the fold that holds them out scores them all the same",
     )
-    parser.add_argument("--overwrite", action="store_true", help="train again what is finished already")
-    add_device_arguments(parser)
-    parser.add_argument(
-        "--gradient_accumulation_steps",
-        type=positive,
-        default=1,
-        help="split each batch into this many parts to save memory; the result stays the same (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--max_tries",
-        type=positive,
-        default=3,
-        help="a run that stops learning (vanished gradients, a loss that is not finite, no better than the prior) is begun "
-        "again with another seed, so many times in all (default: %(default)s)",
-    )
-    _add_recipe_arguments(parser)
 
 
 def training_options(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> TrainingOptions:

@@ -71,7 +71,7 @@ def test_words_correct_per_minute_and_pauses_of_a_sentence() -> None:
         word("it", 1.4, 3.0, "different"),
         word("all", 3.0, 3.0, "missing"),
     ]
-    fluency = measure_fluency(localization(*units), heard)
+    fluency = measure_fluency(localization(*units), find_sounds(heard))
     assert fluency is not None
     assert (fluency.words, fluency.words_right) == (4, 2)
     assert fluency.seconds == pytest.approx(1.6, abs=0.04)  # from 0.5 to 2.1
@@ -90,13 +90,13 @@ def test_words_correct_per_minute_and_pauses_of_a_sentence() -> None:
     ],
 )
 def test_what_has_no_rate(found: Localization) -> None:
-    assert measure_fluency(found, noise((2.0, 0.1))) is None
+    assert measure_fluency(found, find_sounds(noise((2.0, 0.1)))) is None
 
 
 def test_words_lose_the_pauses_that_they_take_in() -> None:
     heard = noise((0.5, 0), (0.5, 0.1), (0.6, 0), (0.5, 0.1), (0.9, 0))
     units = (word("we", 0.3, 1.4), word("go", 1.4, 3.0), word("", 0.1, 0.1, "inserted"))
-    trimmed = [(unit.start_seconds, unit.end_seconds) for unit in trim_to_sounds(units, heard)]
+    trimmed = [(unit.start_seconds, unit.end_seconds) for unit in trim_to_sounds(units, find_sounds(heard))]
     np.testing.assert_allclose(trimmed, [(0.5, 1.0), (1.6, 2.1), (0.1, 0.1)], atol=0.03)
 
 

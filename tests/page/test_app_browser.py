@@ -6,7 +6,6 @@ Run: .venv/bin/python -m pytest tests/page/test_app_browser.py
 import io
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,16 +20,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from fakes import ROOT, tone
+from fakes import CHROMIUM, ROOT, tone
 
 from models.page.example import EXPECTED
 
 pytest.importorskip("gradio", reason="the page's package, gradio, is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
 ATTACK = "<img src=x>{{1}}"  # as long as leaves an answer room: a voice speaks it, sign by sign
 PHONE = {"width": 390, "height": 844}

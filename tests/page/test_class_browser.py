@@ -21,14 +21,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from fakes import ROOT, read_rows, tone
+from fakes import CHROMIUM, ROOT, read_rows, tone
 
 pytest.importorskip("gradio", reason="the page's package, gradio, is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
 PHONE = {"width": 390, "height": 844}
 SECONDS_MS = 1000
