@@ -1,7 +1,7 @@
 """What verifiers write down of children's answers, beside what was spoken: word error rate, and whether what is told is true.
 
     python experiments/heard_words.py --data_dir KIDS children/assets/verifytiny_?.pth
-    python experiments/heard_words.py --data_dir KIDS --part test --model assets/models/verifytiny-children
+    python experiments/heard_words.py --data_dir KIDS --part test assets/models/verifytiny-children
     python experiments/heard_words.py --data_dir KIDS --part test --encoder whisper-tiny.en
 
 Training clips are read by the fold that held them out, test clips by the first network that is given. `--encoder` asks a Whisper
@@ -21,17 +21,15 @@ import torch
 from torchaudio.functional import edit_distance
 from tqdm import tqdm
 
-from experiments.trained_folds import load_folds
+from experiments.trained_folds import load_folds, load_one
 from models.base.cli import positive, run
 from models.clips.tables import clip_paths, read_metadata
 from models.ensemble.bootstrap import divide, draw_counts, estimate, weighted_sums
-from models.ensemble.checkpoint import load_checkpoint
 from models.errors import InputError
-from models.inference.published import read_published
 from models.localize.by_tokens import localize_by_tokens
 from models.localize.heard import SURE, transcript, weigh
 from models.localize.listener import Listener
-from models.localize.model import LoadedModel, clip_scalars, load_model
+from models.localize.model import LoadedModel, clip_scalars
 from models.localize.written_words import bare, find_counterparts, same_word, words_of
 from models.network.pretrained import pretrained_network
 from models.network.verifier import VerifierNetwork
@@ -51,12 +49,10 @@ def read_models(options: argparse.Namespace) -> Callable[[str], LoadedModel | No
         return load_folds(options.checkpoints).get
     if options.encoder:
         model = as_it_comes(options.encoder)
-    elif options.model:
-        model = load_model(read_published(options.model).members[0])
     elif options.checkpoints:
-        model = load_model(load_checkpoint(options.checkpoints[0]))
+        model = load_one(options.checkpoints[0])
     else:
-        raise InputError("give checkpoints, --model or --encoder")
+        raise InputError("give checkpoints, a published folder, or --encoder")
     return lambda _: model
 
 
@@ -122,8 +118,12 @@ def report(clips: pd.DataFrame) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoints", nargs="*", type=Path, help="folds of a verifier, apart by speaker")
-    parser.add_argument("--model", type=Path, help="or a published folder")
+    parser.add_argument(
+        "checkpoints",
+        nargs="*",
+        type=Path,
+        help="folds of a verifier, apart by speaker; or a published folder, for test clips",
+    )
     parser.add_argument("--encoder", help="or a Whisper as it comes")
     parser.add_argument("--data_dir", type=Path, required=True, help="children's speech, with *_source.csv")
     parser.add_argument("--part", choices=("train", "test"), default="train", help="(default: %(default)s)")

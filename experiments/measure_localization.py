@@ -20,16 +20,15 @@ import torch
 from tqdm import tqdm
 
 from experiments.known_edits import KINDS, Change, find_change
-from experiments.trained_folds import load_folds, speak_as
+from experiments.trained_folds import load_folds, load_one, speak_as
 from models.base.cli import positive, run
 from models.clips.tables import read_metadata
 from models.ensemble.bootstrap import divide, draw_counts, estimate
-from models.ensemble.checkpoint import load_checkpoint
 from models.localize.accepted import pronounce_as_heard
 from models.localize.edits import join
 from models.localize.localization import localize
 from models.localize.methods import METHODS
-from models.localize.model import LoadedModel, load_model
+from models.localize.model import LoadedModel
 from models.network.aligned import AlignedNetwork
 from models.network.phone_fit import align_phones
 from models.network.phones import PAUSE
@@ -166,7 +165,12 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: python experiments/measure_localization.py children/assets/aligntiny_?.pth --data_dir speech/kids",
     )
-    parser.add_argument("checkpoints", type=Path, nargs="+", help="of one model: each measured, and the mean taken")
+    parser.add_argument(
+        "checkpoints",
+        type=Path,
+        nargs="+",
+        help="of one model, or a published folder: each measured, and the mean taken",
+    )
     parser.add_argument("--data_dir", type=Path, required=True, help="children's speech, with *_source.csv")
     parser.add_argument(
         "--part",
@@ -186,7 +190,7 @@ def main() -> None:
         folds = load_folds(options.checkpoints)
         table, choices = table[table["filename"].isin(folds)], [folds.__getitem__]
     else:
-        loaded = [load_model(load_checkpoint(path)) for path in options.checkpoints]
+        loaded = [load_one(path) for path in options.checkpoints]
         choices = [lambda _, model=model: model for model in loaded]
     judges = {"forced alignment": [baseline()]}
     judges |= {method: [judge_by(choice, method, speak) for choice in choices] for method in options.methods}

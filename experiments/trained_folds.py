@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from models.ensemble.checkpoint import load_checkpoint
+from models.inference.published import read_published
 from models.localize.model import LoadedModel, load_model
 from models.speech.audio import Waveform
 from models.speech.options import VoiceOptions
@@ -23,7 +24,12 @@ def load_folds(checkpoints: Sequence[Path], device: torch.device | str = "cpu") 
     return found
 
 
-def speak_as(checkpoint: Path) -> Callable[[str], Waveform]:
-    """The voice that a model was trained with; each text is spoken once."""
-    voice = load_checkpoint(checkpoint).voice
+def load_one(path: Path, device: torch.device | str = "cpu") -> LoadedModel:
+    """The network of a checkpoint, or the first one of a published folder."""
+    return load_model(read_published(path).members[0] if path.is_dir() else load_checkpoint(path), device)
+
+
+def speak_as(path: Path) -> Callable[[str], Waveform]:
+    """The voice that a checkpoint, or a published folder, was trained with; each text is spoken once."""
+    voice = read_published(path).voice if path.is_dir() else load_checkpoint(path).voice
     return cache(make_voice(VoiceOptions(voice["source"], voice["speed"])).speak)
