@@ -46,9 +46,9 @@ class TextTokenizer:
         return self._special(END)
 
     @property
-    def marks(self) -> frozenset[int]:
-        """The tokens that stand for no text, the end among them."""
-        return _marks(self.content)
+    def silent(self) -> frozenset[int]:
+        """Rows of the embedding that stand for no text: the marks, and rows without a token."""
+        return _silent(self.content, self.vocabulary)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens, without blanks around it."""
@@ -68,7 +68,7 @@ class TextTokenizer:
             raise InputError(f"the text {text[:60]!r} has no word that could be said")
         tokenizer, fed = _read(self.content), _as_written(text)
         found = tokenizer.encode(fed, add_special_tokens=False).ids
-        if tokenizer.decode(found).strip() != fed.strip() or not self.marks.isdisjoint(found):
+        if tokenizer.decode(found).strip() != fed.strip() or not _marks(self.content).isdisjoint(found):
             raise InputError(
                 f"the text {text[:60]!r} holds signs that the model's tokenizer does not know, or its own marks"
             )
@@ -153,6 +153,12 @@ def _word_at(text: str, place: int) -> int:
 def _marks(content: str) -> frozenset[int]:
     """The tokens that stand for no text; there are 1,600, and the library makes them anew each time it is asked."""
     return frozenset(_read(content).get_added_tokens_decoder())
+
+
+@lru_cache(maxsize=4)
+def _silent(content: str, vocabulary: int) -> frozenset[int]:
+    written = set(_read(content).get_vocab(with_added_tokens=False).values()) - _marks(content)
+    return frozenset(range(vocabulary)) - written
 
 
 @lru_cache(maxsize=4)

@@ -88,7 +88,7 @@ def search(
         After these a text that has not ended is given up.
     """
     prompt, end = network.tokenizer.prompt, network.tokenizer.end
-    silent = torch.tensor(sorted(network.tokenizer.marks - {end}), device=heard.device)
+    silent = torch.tensor(sorted(network.tokenizer.silent - {end}), device=heard.device)
     writer = _Writer(network.decoder, heard, heard_mask)
     texts: list[list[int]] = [[]]
     totals = torch.zeros(1, device=heard.device)

@@ -99,6 +99,13 @@ def test_two_words_may_have_been_said_for_one(units: list[Unit]) -> None:
     assert alone[0].heard == "at school"
 
 
+def test_what_stands_between_two_doubted_words_was_said_once() -> None:
+    """It is told of the first of them."""
+    doubted = [unit("we", "different"), unit("ate", "different")]
+    found = hear(doubted, he_or_eight=1.0)
+    assert [each.heard for each in found] == ["he or", "eight"]
+
+
 def test_what_is_not_sure_is_not_said_to_be_heard(units: list[Unit]) -> None:
     found = hear(units, give_time_your_hands=0.4, give_mean_your_hands=0.35, give_me_your_hands=0.25)
     assert found[1].heard is None

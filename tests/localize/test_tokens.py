@@ -337,3 +337,18 @@ def test_networks_that_have_not_learnt_to_write_are_not_asked(
     monkeypatch.setattr(verifier.network, "transcription_loss", 0.0)
     monkeypatch.setattr(listener, "search", lambda *_: pytest.fail("asked"))
     assert ask(verifier, "we like big cats").transcript is None
+
+
+def test_transcripts_speak_for_the_words_that_they_hold(verifier: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And against those that they lack, and for what they hold besides, where all else is the same."""
+    who_knows(verifier, "we like big cats", monkeypatch)
+    monkeypatch.setattr(verifier.network.decoder.config, "d_model", 384)  # of which coefficients know transcripts
+    writes_down(verifier, "We like big cats.", monkeypatch)
+    agreed = ask(verifier, "we like big cats")
+    writes_down(verifier, "We like cats all.", monkeypatch)
+    other = ask(verifier, "we like big cats")
+    scores, others = ([unit.score for unit in each.expected_units] for each in (agreed, other))
+    assert others[2] < scores[2]
+    assert [others[place] == pytest.approx(scores[place]) for place in (0, 1)] == [True, True]
+    assert other.gap_scores[4] < agreed.gap_scores[4]
+    assert other.gap_scores[0] == pytest.approx(agreed.gap_scores[0])

@@ -45,7 +45,7 @@ def test_the_likeliest_of_all_texts_are_found(
 ) -> None:
     """With as many beams as there are tokens, those of at most two tokens are all looked at."""
     tokenizer = verifier.tokenizer
-    letters = sorted(set(range(verifier.decoder.config.vocab_size)) - tokenizer.marks)
+    letters = sorted(set(range(verifier.decoder.config.vocab_size)) - tokenizer.silent)
     texts = [text for length in range(3) for text in itertools.product(letters, repeat=length)]
     every = sorted(
         ((log_probability(verifier, heard, [*tokenizer.prompt, *text, tokenizer.end]), text) for text in texts),
@@ -56,13 +56,58 @@ def test_the_likeliest_of_all_texts_are_found(
     assert [one.log_probability for one in found[:5]] == pytest.approx([total for total, _ in every[:5]], abs=1e-4)
 
 
-def test_marks_are_never_written(verifier: VerifierNetwork, heard: tuple[torch.Tensor, torch.Tensor]) -> None:
-    """However likely the network finds them."""
-    start = verifier.tokenizer.prompt[0]
+@pytest.mark.parametrize("row", ["<|0.00|>", "a row without a token"])
+def test_what_stands_for_no_text_is_never_written(
+    row: str, verifier: VerifierNetwork, heard: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    """Though it is the likeliest to come first: each text is as likely as its own letters are."""
+    tokens = json.loads(verifier.tokenizer.content)["added_tokens"]
+    silent = next((one["id"] for one in tokens if one["content"] == row), verifier.decoder.config.vocab_size - 1)
     with torch.no_grad():
-        verifier.decoder.embed_tokens.weight[start].mul_(50)
+        states = decode(verifier.decoder, torch.tensor([verifier.tokenizer.prompt]), *heard)[0, -1]
+        highest = (states @ verifier.decoder.embed_tokens.weight.T).max()
+        verifier.decoder.embed_tokens.weight[silent] = states * (highest + 1) / (states @ states)
     found = search(verifier, *heard, beams=3, most_tokens=4)
-    assert all("<|" not in one.text for one in found)
+    fed = [[*verifier.tokenizer.prompt, *encoded(verifier, one.text)] for one in found]
+    assert [one.log_probability for one in found] == pytest.approx(
+        [log_probability(verifier, heard, tokens) for tokens in fed], abs=1e-4
+    )
+
+
+def without_stopping(
+    verifier: VerifierNetwork, heard: tuple[torch.Tensor, torch.Tensor], beams: int, most_tokens: int
+) -> list[tuple[float, str]]:
+    """Beam search to the last token, each text read anew."""
+    tokenizer = verifier.tokenizer
+    letters = sorted(set(range(verifier.decoder.config.vocab_size)) - tokenizer.silent)
+    live: list[tuple[float, list[int]]] = [(0.0, [])]
+    ended: list[tuple[float, str]] = []
+    for _ in range(most_tokens):
+        longer = []
+        for total, text in live:
+            with torch.no_grad():
+                states = decode(verifier.decoder, torch.tensor([[*tokenizer.prompt, *text]]), *heard)[0, -1]
+            following = (states @ verifier.decoder.embed_tokens.weight.T).log_softmax(dim=0).tolist()
+            ended.append((total + following[tokenizer.end], tokenizer.decode(text)))
+            longer += [(total + following[letter], [*text, letter]) for letter in letters]
+        live = sorted(longer, reverse=True)[:beams]
+    return sorted(ended, reverse=True)[:beams]
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("end_share", [-3.0, 0.5])
+def test_what_stops_early_loses_nothing(
+    beams: int, end_share: float, verifier: VerifierNetwork, heard: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    """Where texts end late, and where they end soon."""
+    with torch.no_grad():
+        states = decode(verifier.decoder, torch.tensor([verifier.tokenizer.prompt]), *heard)[0, -1]
+        verifier.decoder.embed_tokens.weight[verifier.tokenizer.end] = end_share * states / states.norm()
+    expected = without_stopping(verifier, heard, beams, 7)
+    assert (len(expected[0][1]) > 1) == (end_share < 0)
+    found = search(verifier, *heard, beams=beams, most_tokens=7)
+    assert [one.text for one in found] == [text for _, text in expected]
+    assert [one.log_probability for one in found] == pytest.approx([total for total, _ in expected], abs=1e-4)
 
 
 def test_what_is_given_up_has_ended_too(verifier: VerifierNetwork, heard: tuple[torch.Tensor, torch.Tensor]) -> None:

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel, WhisperForConditionalGeneration, WhisperModel
+from transformers import BertConfig, BertModel, WhisperConfig, WhisperForConditionalGeneration, WhisperModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from models.errors import InputError
+from models.network.decoder import ARCHITECTURE as DECODER_PARTS
+from models.network.decoder import build_decoder
+from models.network.encoder import ARCHITECTURE as ENCODER_PARTS
 from models.network.encoder import architecture, build_encoder, encode, encoder_frames, encoder_lengths
 from models.network.pretrained import load_encoder
 
@@ -129,3 +132,26 @@ def test_damaged_weights_are_refused(encoder_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes((encoder_dir / "model.safetensors").read_bytes()[:5000])
     with pytest.raises(InputError, match=str(tmp_path)):
         load_encoder(str(tmp_path), 1600)
+
+
+def test_dropout_is_where_transformers_has_it() -> None:
+    """In encoder and decoder, each probability another."""
+    rates = {"dropout": 0.1, "attention_dropout": 0.2, "activation_dropout": 0.3, "encoder_layerdrop": 0.4}
+    sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2}
+    sizes |= {
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 32,
+        "decoder_ffn_dim": 32,
+        "vocab_size": 60,
+        "pad_token_id": 0,
+    }
+    config = WhisperConfig(**sizes, **rates, bos_token_id=1, eos_token_id=2, decoder_start_token_id=3)
+    theirs = WhisperModel(config)
+    encoder = build_encoder({name: getattr(config, name) for name in ENCODER_PARTS})
+    decoder = build_decoder({name: getattr(config, name) for name in DECODER_PARTS})
+    assert encoder.layerdrop == theirs.encoder.layerdrop == 0.4
+    for ours, other in ((encoder, theirs.encoder), (decoder, theirs.decoder)):
+        layer, expected = ours.layers[0], other.layers[0]
+        found = (ours.dropout, layer.dropout, layer.activation_dropout, layer.self_attn.dropout)
+        assert found == (other.dropout, expected.dropout, expected.activation_dropout, expected.self_attn.dropout)
+    assert decoder.layers[0].encoder_attn.dropout == theirs.decoder.layers[0].encoder_attn.dropout == 0.2

@@ -36,6 +36,8 @@ def test_folds_that_are_missing_or_do_not_belong_together_are_refused() -> None:
         average([folds[0], other, folds[2]])
     with pytest.raises(InputError, match="several models"):
         average([*folds, *checkpoints("model1m", n_folds=3)])
+    with pytest.raises(InputError, match="other data"):
+        average([folds[0], replace(folds[1], data_fingerprint="another"), folds[2]])
     again = replace(folds[1], recipe=replace(folds[1].recipe, seed=99))
     assert average([folds[0], again, folds[2]]).n_folds == 1  # one that collapsed was begun anew with another seed
 
