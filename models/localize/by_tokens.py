@@ -1,7 +1,8 @@
 """Localization by the tokens that a verifier judges: method "tokens", which needs no reference.
 
 Each word of the text has its tokens' logits and those of the gaps around it. And each word is left out once: where the text
-without it fits better, and nothing else was said in its place, it is missing.
+without it fits better, and nothing else was said in its place, it is missing. Of networks that write, what the likeliest
+transcripts hold in each place speaks too.
 """
 
 from collections.abc import Sequence
