@@ -79,6 +79,14 @@ def test_words_correct_per_minute_and_pauses_of_a_sentence() -> None:
     assert [round(end - start, 1) for start, end in fluency.pauses] == [0.6]
 
 
+def test_only_pauses_between_the_first_word_and_the_last_count() -> None:
+    """Not that behind a cough before the words, nor that before a noise after them."""
+    heard = noise((0.3, 0), (0.2, 0.1), (0.5, 0), (0.5, 0.1), (0.4, 0), (0.5, 0.1), (0.5, 0), (0.2, 0.1), (0.3, 0))
+    fluency = measure_fluency(localization(word("we", 1.0, 1.5), word("go", 1.9, 2.4)), find_sounds(heard))
+    assert fluency is not None
+    assert [round(end - start, 1) for start, end in fluency.pauses] == [0.4]
+
+
 @pytest.mark.parametrize(
     "found",
     [
