@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import TRAIN, Script, load, trained_checkpoint
+from fakes import TRAIN, Script, checkpoints, load, trained_checkpoint
 
 from models.clips.left_out import left_out_checksum, read_left_out
 from models.clips.tables import read_training_table
-from models.ensemble.checkpoint import OutOfFold, load_checkpoint
+from models.ensemble.checkpoint import OutOfFold, load_checkpoint, save_checkpoint
 from models.errors import InputError
 from models.recipe import Recipe
 from models.training.job import TrainingJob, make_job
@@ -89,3 +89,14 @@ def test_the_clips_whose_label_is_contradicted_most_are_listed(encoder_dir: Path
 def test_a_share_that_is_none_is_refused(tmp_path: Path, share: float) -> None:
     with pytest.raises(InputError, match="must lie between"):
         write_list(tmp_path, share, tmp_path / "list.csv")
+
+
+def test_a_fold_that_can_not_be_read_is_not_passed_over(tmp_path: Path) -> None:
+    for fold in checkpoints(n_folds=2):
+        save_checkpoint(tmp_path / fold.file_name, fold)
+    assert len(write_list(tmp_path, 0.1, tmp_path / "list.csv")) > 0
+    broken = tmp_path / "model2s_1.pth"
+    broken.write_bytes(broken.read_bytes()[:500])
+    with pytest.raises(InputError, match=r"model2s_1\.pth"):
+        write_list(tmp_path, 0.1, tmp_path / "other.csv")
+    assert not (tmp_path / "other.csv").exists()
