@@ -11,7 +11,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from models.clips.features import FRAMES_PER_SECOND
 from models.ensemble.metrics import Values, sigmoid
 from models.localize.heard import Transcripts, transcript, weigh, with_heard, written_as_expected
 from models.localize.listener import SUREST, Listener
@@ -46,7 +45,7 @@ def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, res
     assert isinstance(network, VerifierNetwork)
     spectrum = model.spectrum(response)
     listener = Listener(network, spectrum.to(model.device), clip_scalars(task, grade).to(model.device))
-    words, end = text.split(), spectrum.shape[1] / FRAMES_PER_SECOND
+    words, end = text.split(), model.heard_seconds(response)
     hypotheses = listener.hypotheses() if listener.can_write else []
     written = weigh(hypotheses, task) if hypotheses else None
     found, evidence = find_evidence(listener, words, written)

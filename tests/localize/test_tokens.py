@@ -207,18 +207,18 @@ def test_the_model_that_tells_best_is_asked(encoder_dir: Path) -> None:
     assert choose_member(everyone, "auto", "here", "we like cats") is verifier
     assert choose_member([plain, joint, verifier], "auto", "here", "we like cats") is verifier
     assert choose_member([plain, joint, aligned], "auto", "here", "we like cats") is aligned
-    assert choose_member([plain, joint], "auto", "here", "we like cats") is joint
     assert choose_member(everyone, "tokens", "here", "we like cats") is verifier
-    assert choose_member(everyone, "blocks", "here", "we like cats") is joint
     assert choose_member(everyone, "alignment", "here", "we like cats") is aligned
     assert choose_member(everyone, "auto", "here", "cats") is aligned  # which tells phones
-    assert choose_member([verifier, joint], "auto", "here", "cats") is joint
+    assert choose_member([verifier, joint], "auto", "here", "cats") is verifier
     assert choose_member([verifier], "auto", "here", "cats") is verifier
     for method in ("auto", "tokens"):
-        with pytest.raises(InputError, match=rf"here: none of its models \(verifymodel\) .*{method}; .*drawn texts"):
-            choose_member([plain], method, "here", "cats")
-    with pytest.raises(InputError, match=r"blocks.*hears references"):
-        choose_method(verifier.checkpoint.recipe, "blocks", "a verifier")
+        with pytest.raises(
+            InputError, match=rf"here: none of its models \(model2s, verifymodel\) .*{method}; .*drawn texts"
+        ):
+            choose_member([plain, joint], method, "here", "cats")
+    with pytest.raises(InputError, match=r"alignment.*aligntiny"):
+        choose_method(verifier.checkpoint.recipe, "alignment", "a verifier")
     with pytest.raises(InputError, match="drawn texts"):
         choose_method(plain.checkpoint.recipe, "auto", "a verifier")
 
@@ -249,7 +249,7 @@ def test_the_command_asks_another_model_about_single_words(
 ) -> None:
     monkeypatch.chdir(work)
     config, entries = read_config(work / "model_configs.pkl"), []
-    for name in ("taughtmodel", "model2s"):
+    for name in ("taughtmodel", "alignmodel"):
         path = work / "assets" / f"{name}_0.pth"
         same = {"voice": config.voice, "n_folds": config.n_folds, "data_fingerprint": config.data_fingerprint}
         save_checkpoint(path, replace(trained_checkpoint(encoder_dir, name), **same))
@@ -261,7 +261,7 @@ def test_the_command_asks_another_model_about_single_words(
     outcome = script("localize.py", "--csv", "asked.csv", "--data_dir", "data", "--output_dir", "both")
     assert outcome.code == 0, outcome.error
     found = [json.loads((work / "both" / f"{clip.name}.json").read_text())["method"] for clip in clips]
-    assert found == ["blocks", "tokens"]
+    assert found == ["alignment", "tokens"]
 
 
 def test_a_word_that_nobody_would_write_down_was_said_badly() -> None:
