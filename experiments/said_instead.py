@@ -83,8 +83,8 @@ def summary(words: pd.DataFrame) -> str:
     """
     asked = words[words["said_instead"].notna()]
     asked = asked[[spoken_phones(*pair) is not None for pair in zip(asked["word"], asked["said_instead"], strict=True)]]
-    told = pd.Series([how_heard(*row) for row in asked[["word", "said_instead", "heard"]].itertuples(index=False)])
-    counts = told.value_counts()
+    heard = [None if pd.isna(text) else text for text in asked["heard"]]  # pandas has no None among texts
+    counts = pd.Series(map(how_heard, asked["word"], asked["said_instead"], heard), dtype=str).value_counts()
     return f"{len(asked)} words of which it is known what was said instead: " + ", ".join(
         f"{name} {count} ({count / len(asked):.0%})" for name, count in counts.items()
     )
