@@ -89,5 +89,11 @@ def report(before: Sequence[Row], now: Sequence[Row]) -> list[str]:
     ]
 
 
+def loads(before: Entry, now: Entry) -> str:
+    """How busy the machine was each time, which bears on ratios of what is short."""
+    then, here = ("unknown" if entry.load is None else f"{entry.load:g}" for entry in (before, now))
+    return f"the load was {then} then, and {here} now"
+
+
 def _course(name: str, old: Mapping[str, float], new: Mapping[str, float]) -> str:
     return f"{name}, {new[name]:.2f} ×, was {old[name]:.2f} ×"

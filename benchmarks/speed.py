@@ -11,7 +11,7 @@ import argparse
 import functools
 import platform
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.aligned import time_aligned
 from benchmarks.blending import time_checks, time_weights
-from benchmarks.comparison import Measure, compare, last_of_kind, measured_again, report
+from benchmarks.comparison import Measure, compare, last_of_kind, loads, measured_again, report
 from benchmarks.growth import growth_table
 from benchmarks.history import README, TOLERANCE, Entry, read_history, record, with_table, write_json
 from benchmarks.inference import time_inference
@@ -85,10 +85,10 @@ def empty_entry(options: argparse.Namespace, device: torch.device) -> Entry:
     )
 
 
-def check(now: Sequence[Row], before: Entry, difference: str, measure_again: Measure) -> int:
+def check(now: Entry, before: Entry, difference: str, measure_again: Measure) -> int:
     """Tell what has become slower or faster: 1 where anything is slower."""
-    rows = measured_again(before.rows, now, measure_again)
-    print(f"\nCompared with {before.name}" + (f", {difference}" if difference else ""))
+    rows = measured_again(before.rows, now.rows, measure_again)
+    print(f"\nCompared with {before.name}{difference and ', '}{difference}; {loads(before, now)}")
     print("\n".join(report(before.rows, rows) or [f"nothing is {TOLERANCE:.0%} slower or faster"]))
     return int(bool(compare(before.rows, rows).slower))
 
@@ -109,7 +109,7 @@ def main() -> int:
         if options.json:
             write_json(options.json, entry.to_dict())
         if before is not None:
-            code = check(entry.rows, *before, functools.partial(measure, steps))
+            code = check(entry, *before, functools.partial(measure, steps))
     if options.record:
         record(entry)
     if options.growth:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from benchmarks import history, loading, speed
-from benchmarks.comparison import compare, last_of_kind, measured_again, report
+from benchmarks.comparison import compare, last_of_kind, loads, measured_again, report
 from benchmarks.history import BEGIN, END, Entry, entry_from_dict, read_history, record, with_table
 from benchmarks.machine import UNKNOWN, Machine, commit, processor_name, this_machine
 from benchmarks.material import ROOT, in_turn
@@ -136,6 +136,10 @@ def test_the_last_entry_of_the_same_machine_and_settings_is_compared_with() -> N
     found, difference = last_of_kind(entries, entry(machine=replace(MACHINE, bf16=False)))
     assert found.commit == "other"
     assert "another machine: a processor, 64 cores, bf16, here a processor, 2 cores, no bf16" in difference
+
+
+def test_the_load_is_told_of_both() -> None:
+    assert loads(entry(load=None), entry(load=9.3)) == "the load was unknown then, and 9.3 now"
 
 
 def test_without_a_history_it_is_said_how_one_begins() -> None:
