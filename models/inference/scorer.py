@@ -38,7 +38,7 @@ CACHE_VARIABLE = (
     "SPEECH_TEXT_COMPARISON_CACHE"  # an environment variable: where references are kept that were spoken on demand
 )
 _WAIT_SECONDS = 120.0  # for another process that is speaking into the same cache
-_speaking = threading.Lock()  # synthesisers are not thread-safe
+speaking = threading.Lock()  # held by whoever speaks in this process: synthesisers are not thread-safe
 
 
 class Scorer:
@@ -267,7 +267,7 @@ class Scorer:
     def _speak(self, texts: list[str]) -> tuple[References, dict[str, str]]:
         self._cache.mkdir(parents=True, exist_ok=True)
         held = f"{self._cache}: another process has been speaking into it for {_WAIT_SECONDS:.0f} s; try again later"
-        with _speaking:
+        with speaking:
             lock = take_lock(self._cache / ".speaking.lock", _WAIT_SECONDS, held)
             try:
                 trained_with = self.published.trained_with

@@ -111,9 +111,10 @@ class Service:
         try:
             waveform = read_answer(path, self.max_seconds + 1, content)
         except InputError as error:
-            raise InputError(_without_path(error, path)) from error
+            raise error.reworded(_without_path(error, path)) from error
         if len(waveform) / SAMPLE_RATE_HZ > self.max_seconds:
-            raise InputError(f"the recording is longer than {self.max_seconds:g} s; cut it to the answer")
+            told = f"the recording is longer than {self.max_seconds:g} s; cut it to the answer"
+            raise InputError(told, "long recording", seconds=f"{self.max_seconds:g}")
         return waveform
 
     def ask(

@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ import soundfile
 from fakes import CHROMIUM, ROOT, tone
 
 from models.page.example import EXPECTED
+from models.page.phrases import all_phrases
 
 pytest.importorskip("gradio", reason="the page's package, gradio, is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -94,13 +96,13 @@ def open_page(browser: Any, server: tuple[str, Path]) -> Iterator[Callable[..., 
     """Opens the page; every request is watched, and in the end none may have left this computer."""
     address, contexts, asked = server[0], [], []
 
-    def open_one(**options: Any) -> Any:
-        contexts.append(browser.new_context(accept_downloads=True, **options))
+    def open_one(language: str = "en", **options: Any) -> Any:
+        contexts.append(browser.new_context(accept_downloads=True, locale=language, **options))
         page = contexts[-1].new_page()
         page.set_default_timeout(60 * SECONDS_MS)
         page.on("request", lambda request: asked.append(request.url))
         page.goto(address)
-        page.get_by_role("button", name="Score this answer").wait_for()
+        page.get_by_role("button", name=all_phrases()[language[:2]]("score_button")).wait_for()
         return page
 
     yield open_one
@@ -182,6 +184,37 @@ def test_an_example_with_one_click_and_another_text_for_it(
     assert not kept_files(server[1])
 
 
+def test_the_page_in_german_and_another_language_by_a_link(open_page: Callable[..., Any]) -> None:
+    """All that is seen, told and named is German: Gradio's words, ours, a result's; then the visitor chooses French."""
+    page = open_page("de-DE")
+    german = all_phrases()["de"]
+    assert page.evaluate("document.documentElement.lang") == "de"
+    assert page.title() == german("page_title")
+    page.get_by_role("button", name="Upload file").click()  # a name that Gradio has in English alone
+    page.get_by_text("Audio hier ablegen").wait_for()
+    page.get_by_role("button", name=german("score_button")).click()
+    page.get_by_text(german("error: no recording")).wait_for()
+    page.get_by_role("button", name=german("example_button")).click()
+    page.locator(".stc-verdict").wait_for()
+    shown = page.locator("[lang=de]").first.inner_text()
+    assert german("probability_right") in shown
+    english = all_phrases()["en"].texts
+    names = (
+        "introduction",
+        "probability_right",
+        "expected_label",
+        "task",
+        "grade",
+        "answer",
+        "expected_sound",
+        "heard",
+    )
+    assert [name for name in names if english[name].partition("{")[0] in shown] == []
+    page.get_by_role("link", name="Français").click()
+    page.get_by_role("button", name=all_phrases()["fr"]("score_button")).wait_for()
+    page.wait_for_function("document.documentElement.lang == 'fr'")
+
+
 def test_recording_from_the_microphone(open_page: Callable[..., Any], server: tuple[str, Path]) -> None:
     page = open_page(permissions=["microphone"])
     page.get_by_role("button", name="Record", exact=True).click()
@@ -258,7 +291,7 @@ def test_many_answers_and_the_download(open_page: Callable[..., Any], server: tu
     assert page.locator("img[src=x]").count() == 0
     listed = page.get_by_role("link", name="Listen and correct").get_attribute("href")
     assert kept_files(server[1])  # until the list is closed
-    assert page.request.delete(f"{server[0]}/{listed}").status == 204
+    assert page.request.delete(urljoin(page.url, listed)).status == 204
     assert not kept_files(server[1])
 
 

@@ -241,7 +241,8 @@ def test_playing_a_missing_recording_and_keys_that_are_off(context: Any, server:
 def test_everything_has_a_name_fits_a_phone_and_is_reached_by_tab(context: Any, server: Server) -> None:
     page = send_table(context, server)
     page.set_viewport_size(PHONE)
-    for address in (page.url, f"{page.url}summary", f"{page.url}?lang=de", f"{page.url}summary?lang=fr"):
+    plain = page.url.partition("?")[0]
+    for address in (plain, f"{plain}summary", f"{plain}?lang=de", f"{plain}summary?lang=fr"):
         page.goto(address)
         page.locator("h1").wait_for()
         page.wait_for_timeout(SECONDS_MS)
@@ -253,7 +254,7 @@ def test_everything_has_a_name_fits_a_phone_and_is_reached_by_tab(context: Any, 
             .map(item => item.outerHTML)"""
         )
         assert unnamed == [], address
-    page.goto(f"{page.url.partition('summary')[0]}?lang=es")
+    page.goto(f"{plain}?lang=es")
     ready(page)
     assert page.get_by_role("button", name="Correcta", exact=False).first.is_visible()
     reached = set()
