@@ -46,6 +46,16 @@ _POLICY = "; ".join(
         "base-uri 'self'",
     )
 )
+_READABLE = {  # of Gradio's theme; as it is, these are fainter than WCAG's level AA allows
+    "button_primary_background_fill": "*primary_700",
+    "button_primary_background_fill_hover": "*primary_800",
+    "body_text_color_subdued": "*neutral_500",
+    "input_placeholder_color": "*neutral_500",
+    "input_placeholder_color_dark": "*neutral_400",
+    "input_border_color": "*neutral_500",
+    "input_border_color_dark": "*neutral_500",
+    "checkbox_border_color": "*neutral_500",
+}
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -79,7 +89,7 @@ def _mount(app: FastAPI, page: "Blocks", path: str, uploads: Uploads) -> None:
     app.get(f"{path}/gradio_api/upload_progress")(_no_progress)
     fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
     theme = gr.themes.Default(primary_hue="blue", font=fonts, font_mono=["ui-monospace", "monospace"])
-    theme.set(button_primary_background_fill="*primary_700", button_primary_background_fill_hover="*primary_800")
+    theme.set(**_READABLE)
     gr.mount_gradio_app(
         app,
         page,

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from contrast import faint_texts
 from fakes import CHROMIUM, ROOT, tone
 
 from models.page.example import EXPECTED
@@ -215,6 +216,28 @@ def test_the_page_in_german_and_another_language_by_a_link(open_page: Callable[.
     page.wait_for_function("document.documentElement.lang == 'fr'")
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_stands_out_from_its_ground(open_page: Callable[..., Any], clip: Path, scheme: str) -> None:
+    page = open_page(viewport={"width": 1100, "height": 2500}, color_scheme=scheme)
+    faint = faint_texts(page, 12)
+    page.get_by_role("button", name="Upload file").click()
+    page.get_by_text("When should a person review?").click()
+    page.get_by_role("button", name="Score this answer").click()
+    page.locator("[role=alert]").wait_for()
+    page.wait_for_timeout(SECONDS_MS)  # until what was opened has come to rest
+    faint += faint_texts(page, 20)
+    page.get_by_role("button", name="Try an example").click()
+    page.locator(".stc-verdict").wait_for()
+    page.wait_for_timeout(SECONDS_MS)
+    faint += faint_texts(page, 30)
+    page.get_by_role("tab", name="Many answers").click()
+    page.get_by_role("button", name="Score all answers").click()
+    page.get_by_text("Send a table with its recordings first").wait_for()
+    page.wait_for_timeout(SECONDS_MS)
+    faint += faint_texts(page, 12)
+    assert faint == []
+
+
 def test_recording_from_the_microphone(open_page: Callable[..., Any], server: tuple[str, Path]) -> None:
     page = open_page(permissions=["microphone"])
     page.get_by_role("button", name="Record", exact=True).click()
@@ -293,6 +316,55 @@ def test_many_answers_and_the_download(open_page: Callable[..., Any], server: tu
     assert kept_files(server[1])  # until the list is closed
     assert page.request.delete(urljoin(page.url, listed)).status == 204
     assert not kept_files(server[1])
+
+
+def tab_to(page: Any, name: str) -> None:
+    """As who has no mouse: press Tab until it is reached, and see that it is."""
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        named = page.evaluate(
+            "(e => e.ariaLabel || (e.labels && e.labels[0] || e).innerText || '')(document.activeElement)"
+        )
+        if named.strip().startswith(name):
+            page.wait_for_timeout(200)
+            outline = page.evaluate("getComputedStyle(document.activeElement).outlineWidth")
+            assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid", name
+            assert float(outline.removesuffix("px")) >= 2, name
+            return
+    pytest.fail(f"not reached by Tab: {name}")
+
+
+def test_recorded_and_scored_by_keys_alone(open_page: Callable[..., Any]) -> None:
+    page = open_page(permissions=["microphone"])
+    tab_to(page, "Record")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(2 * SECONDS_MS)
+    tab_to(page, "Stop")
+    with page.expect_response(re.compile("gradio_api/upload(\\?|$)")):
+        page.keyboard.press("Enter")
+    tab_to(page, "Expected text")
+    page.keyboard.type("cat")
+    tab_to(page, "Task")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    tab_to(page, "Score this answer")
+    page.keyboard.press("Enter")
+    page.locator("section[aria-label=Result] .stc-verdict").wait_for()
+
+
+def test_a_file_is_chosen_by_keys_alone(open_page: Callable[..., Any], clip: Path) -> None:
+    page = open_page()
+    tab_to(page, "Upload file")
+    page.keyboard.press("Enter")
+    with page.expect_file_chooser() as chooser:
+        tab_to(page, "Drop")
+        page.keyboard.press("Enter")
+    with page.expect_response(re.compile("gradio_api/upload(\\?|$)")):
+        chooser.value.set_files(clip)
+    tab_to(page, "Expected text")
+    page.keyboard.type("we like to play")
+    page.keyboard.press("Enter")
+    page.locator("section[aria-label=Result] .stc-verdict").wait_for()
 
 
 def test_keyboard_labels_and_a_phone(open_page: Callable[..., Any]) -> None:
