@@ -3,17 +3,16 @@
 import base64
 from collections.abc import Sequence
 
-from models.localize.heard import SURE
-from models.localize.result import Alternative, Unit
+from models.localize.result import Unit
 from models.page.html import english_html, escape
 from models.page.phrases import Phrases
 from models.page.waveforms import waveform_svg
+from models.page.word_html import heard_html, kind_phrase, pronunciation_html, words_html
 from models.service.service import Result
 from models.service.thresholds import Thresholds
 from models.speech.audio import Waveform, as_wav
 
 _SIGNS = {"right": "✓", "wrong": "✗", "review": "?"}
-_KINDS = {"right": "as_expected", "missing": "missing", "inserted": "inserted", "different": "different"}  # phrases
 
 
 def result_html(
@@ -45,11 +44,6 @@ def result_html(
     )
 
 
-def words_html(units: Sequence[Unit], say: Phrases) -> str:
-    """The expected text, each part coloured by its score; what is wrong with it is written, not only coloured."""
-    return f'<p class="stc-words">{" ".join(_unit(unit, say) for unit in units)}</p>'
-
-
 def wav_url(waveform: Waveform) -> str:
     """A sound as part of the page: 16-bit WAV."""
     return f"data:audio/wav;base64,{base64.b64encode(as_wav(waveform)).decode()}"
@@ -70,47 +64,16 @@ def _explanation(result: Result, picture_png: bytes | None, say: Phrases) -> str
     if result.localization is None:
         return f'<p class="stc-words" lang="en">{escape(result.answer.text)}</p>'
     found = result.localization
-    return f"{words_html(found.units, say)}{_heard(found.transcript, say)}{_picture(found.units, picture_png, say)}"
-
-
-def _heard(transcript: Sequence[Alternative] | None, say: Phrases) -> str:
-    """What a model would write down; words that it is not sure of are left out."""
-    if not transcript:
-        return ""
-    words = " ".join(word.text if word.probability >= SURE else "…" for word in transcript)
-    told = f'<p class="stc-heard">{escape(say("heard"))} <q lang="en">{escape(words)}</q></p>'
-    return told if words.strip("… ") else ""
+    words = f"{words_html(found.units, say)}{pronunciation_html(found.units, say)}"
+    return f"{words}{heard_html(found.transcript, say)}{_picture(found.units, picture_png, say)}"
 
 
 def _picture(units: Sequence[Unit], picture_png: bytes | None, say: Phrases) -> str:
     if picture_png is None:
         return ""
-    alt = say("picture_alt", words=", ".join(f"{unit.text}: {say(_KINDS[_kind(unit)])}" for unit in units))
+    alt = say("picture_alt", words=", ".join(f"{unit.text}: {say(kind_phrase(unit))}" for unit in units))
     encoded = base64.b64encode(picture_png).decode()
     return f'<div class="stc-picture"><img alt="{escape(alt)}" src="data:image/png;base64,{encoded}"></div>'
-
-
-def _unit(unit: Unit, say: Phrases) -> str:
-    kind = _kind(unit)
-    hue = round(120 * min(max(unit.score, 0.0), 1.0))  # red to green
-    told = say(_KINDS[kind])
-    told = told if unit.heard is None else say("instead", kind=told, heard=unit.heard)
-    label = "" if kind == "right" else f"<small>{escape(told)}</small>"
-    title = f"{_time(unit, say)}{say('word_score', score=say.number(unit.score, 2))}"
-    return (
-        f'<span class="stc-unit stc-{kind}" style="background: hsl({hue}, 75%, 80%)" '
-        f'title="{escape(title)}">{escape(unit.text or "+")}{label}</span>'
-    )
-
-
-def _kind(unit: Unit) -> str:
-    return unit.kind if unit.kind in _KINDS else "different"
-
-
-def _time(unit: Unit, say: Phrases) -> str:
-    if unit.start_seconds is None or unit.end_seconds is None:
-        return ""
-    return f"{say.number(unit.start_seconds, 2)}–{say.number(unit.end_seconds, 2)} s, "
 
 
 def _scale(probability: float, thresholds: Thresholds, say: Phrases) -> str:

@@ -55,6 +55,7 @@ _READABLE = {  # of Gradio's theme; as it is, these are fainter than WCAG's leve
     "input_border_color": "*neutral_500",
     "input_border_color_dark": "*neutral_500",
     "checkbox_border_color": "*neutral_500",
+    "checkbox_border_color_dark": "*neutral_500",
 }
 _HEADERS = {
     "Content-Security-Policy": _POLICY,

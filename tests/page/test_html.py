@@ -20,8 +20,9 @@ from models.localize.result import Alignment, Alternative, Localization
 from models.page.batch_html import batch_html
 from models.page.html import message_html, thresholds_html
 from models.page.phrases import all_phrases
-from models.page.result_html import result_html, wav_url, words_html
+from models.page.result_html import result_html, wav_url
 from models.page.waveforms import waveform_svg
+from models.page.word_html import words_html
 from models.report.figures import ensemble_figures
 from models.service.service import Result
 from models.service.thresholds import Thresholds
@@ -40,6 +41,7 @@ class Word:
     start_seconds: float | None = 0.1
     end_seconds: float | None = 0.4
     heard: str | None = None
+    said_well: float | None = None
 
 
 class Seen(HTMLParser):
@@ -119,6 +121,18 @@ def test_the_result_holds_both_sounds_and_the_words() -> None:
     assert "likemissing" in seen.text  # said in words, not by colour alone
     colours = re.findall(r"hsl\((\d+)", words_html(units, SAY))
     assert [int(colour) for colour in colours] == [114, 12, 24]
+
+
+def test_how_clearly_a_word_was_said_is_told_apart_from_whether_it_was() -> None:
+    words = [Word("we", "right", 0.95, said_well=0.98), Word("like", "right", 0.9, said_well=0.3)]
+    other = Word("hat", "different", 0.1, heard="cat", said_well=0.2)
+    seen = Seen(shown(make_result("we like hat", [*words, other])))
+    assert "likesaid, but unclearly" in seen.text
+    assert "probably not clearly, as experts would find: like." in seen.text
+    assert "hatdifferent: “cat”" in seen.text
+    assert "probably said clearly, too" in Seen(shown(make_result("we", [*words[:1], other]))).text
+    for untold in (make_result("hat", [other]), make_result("we", [Word("we", "right", 0.9)]), make_result("we")):
+        assert "Pronunciation" not in Seen(shown(untold)).text
 
 
 @pytest.fixture
