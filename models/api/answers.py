@@ -64,6 +64,7 @@ class Signal(BaseModel):
     level_db: float = Field(description="of the speech")
     snr_db: float | None = Field(description="between the speech and the noise; null where it is too short to tell")
     speech_seconds: float = Field(description="with a voice in it")
+    two_voices_seconds: float = Field(description="with two voices at once")
     problems: list[SignalProblem]
 
 
@@ -106,8 +107,13 @@ def as_json(result: Result, model: ModelName) -> ScoredAnswer:
 def _signal(found: SignalQuality) -> Signal:
     problems = [SignalProblem(kind=kind, advice=PROBLEMS[kind]) for kind in found.problems]
     snr_db = None if found.snr_db is None else round(found.snr_db, 1)
-    level_db, seconds = round(found.level_db, 1), round(found.speech_seconds, 2)
-    return Signal(level_db=level_db, snr_db=snr_db, speech_seconds=seconds, problems=problems)
+    return Signal(
+        level_db=round(found.level_db, 1),
+        snr_db=snr_db,
+        speech_seconds=round(found.speech_seconds, 2),
+        two_voices_seconds=round(found.two_voices_seconds, 2),
+        problems=problems,
+    )
 
 
 def _word(unit: Unit) -> Word:
