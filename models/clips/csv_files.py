@@ -35,7 +35,13 @@ def check_filenames(file: Path, table: pd.DataFrame) -> None:
     names = table["filename"]
     refuse(file, table, "filename", names.str.strip() == "", "must not be empty")
     refuse(file, table, "filename", names.map(os.path.normpath).duplicated(), "is there twice; keep one of the rows")
-    refuse(file, table, "filename", names.map(_leads_out).astype(bool), "leads out of the data folder; clips must lie inside it")
+    refuse(
+        file,
+        table,
+        "filename",
+        names.map(_leads_out).astype(bool),
+        "leads out of the data folder; clips must lie inside it",
+    )
 
 
 def _leads_out(name: str) -> bool:
