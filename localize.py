@@ -28,7 +28,7 @@ from models.speech.written import find_file, normal_text
 
 def parse_arguments() -> argparse.Namespace:
     parser = make_parser(
-        "Score each word of the expected text (of a single word, each phone or syllable), say when it was spoken, and what is "
+        "Score each word of the expected text (of a single word, each phone), say when it was spoken, and what is "
         "missing, different or inserted. Writes <clip>.json, and <clip>.png with --picture. Clips of a CSV that can't be read "
         f"are left out and listed in {room.PROBLEMS_FILE}; so are those that are longer than the model hears. Of an ensemble the "
         "suitable model of most weight is asked; where nothing is said and no model_configs.pkl is there, the one that "
@@ -55,8 +55,7 @@ def parse_arguments() -> argparse.Namespace:
         "--method",
         choices=room.METHODS,
         default="auto",
-        help="tokens: the words that a verifier judges; alignment: the frames of an aligned model; blocks: pieces of the text "
-        "against windows of the response, for any model that hears references, and slower; auto: what suits the model "
+        help="tokens: the words that a verifier judges; alignment: the frames of an aligned model; auto: what suits the model "
         "(default: %(default)s)",
     )
     parser.add_argument("--picture", action="store_true", help="draw each clip as a PNG too")

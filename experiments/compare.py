@@ -41,16 +41,26 @@ def read_scores(submission: Path, filenames: pd.Series) -> Values:
     return scores.to_numpy(np.float64)
 
 
-def parts_of(labels: Values, kinds: NDArray[np.str_], grades: NDArray[np.str_]) -> Iterator[Part]:
-    """All; right against each kind of wrong, near misses together too; each grade."""
-    right = labels > 0.5
-    far_kinds = sorted(kind for kind in set(kinds[~right]) if kind.startswith(FAR))
-    near_kinds = sorted(set(kinds[~right]) - set(far_kinds))
+def parts_of(
+    labels: Values, kinds: NDArray[np.str_], grades: NDArray[np.str_], tasks: NDArray[np.str_]
+) -> Iterator[Part]:
+    """All; of each task, right against each kind of wrong, near misses together too; each grade."""
+    several = len(set(tasks)) > 1
     yield Part("all", np.ones(len(labels), bool))
-    yield from (Part(f"right against {kind}", right | (kinds == kind)) for kind in far_kinds)
-    yield Part("right against near miss", right | np.isin(kinds, near_kinds))
-    yield from (Part(f"… {kind}", right | (kinds == kind)) for kind in near_kinds)
+    for task in sorted(set(tasks)):
+        if several:
+            yield Part(task.replace("_", " "), tasks == task)
+        yield from _kinds_of(labels, kinds, tasks == task)
     yield from (Part(f"grade {grade}", grades == grade) for grade in sorted(set(grades), key=grade_order))
+
+
+def _kinds_of(labels: Values, kinds: NDArray[np.str_], asked: NDArray[np.bool_]) -> Iterator[Part]:
+    right, wrong = asked & (labels > 0.5), asked & (labels < 0.5)
+    far_kinds = sorted(kind for kind in set(kinds[wrong]) if kind.startswith(FAR))
+    near_kinds = sorted(set(kinds[wrong]) - set(far_kinds))
+    yield from (Part(f"right against {kind}", right | wrong & (kinds == kind)) for kind in far_kinds)
+    yield Part("right against near miss", right | wrong & np.isin(kinds, near_kinds))
+    yield from (Part(f"… {kind}", right | wrong & (kinds == kind)) for kind in near_kinds)
 
 
 def grade_order(grade: str) -> str:
@@ -110,7 +120,7 @@ def main() -> None:
     speakers, kinds = (np.array(read_groups(source, column, table["filename"])) for column in ("speaker", "kind"))
     models = {"prior": np.full(len(labels), labels.mean())}
     models |= {name: read_scores(path, table["filename"]) for name, path in options.submissions}
-    parts = list(parts_of(labels, kinds, table["grade"].to_numpy(str)))
+    parts = list(parts_of(labels, kinds, *(table[column].to_numpy(str) for column in ("grade", "task"))))
     counts = draws_of(speakers)
     print(f"Log loss\n\n{table_of(mean_loss, labels, models, parts, counts)}\n")
     print(f"AUC\n\n{table_of(weighted_auc, labels, models, parts, counts)}")

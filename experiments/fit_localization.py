@@ -25,15 +25,12 @@ from experiments.known_edits import KINDS, Change, find_change
 from experiments.trained_folds import load_folds
 from models.base.cli import run
 from models.base.files import replace_when_done
-from models.clips.tables import read_training_table, utterances
+from models.clips.tables import read_training_table
 from models.errors import InputError
-from models.localize.by_windows import TABLE as BLOCK_TABLE
-from models.localize.by_windows import block_evidence
 from models.localize.evidence import Finding, HeardClip, Known, find_evidence, hear
 from models.localize.model import LoadedModel, clip_scalars
 from models.localize.unit_scores import GAP_CLASSES, UNIT_CLASSES, WEIGHTS_FILE, Evidence
 from models.localize.units import pronounce
-from models.localize.windows import fit_blocks, needed_texts, pieces_table
 from models.pretrain.real_speech import held_out_speakers
 from models.pretrain.texts import delete_word, insert_word, respell, substitute_word, swap_words
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio
@@ -44,7 +41,6 @@ EDITS = {"delete": delete_word, "insert": insert_word, "substitute": substitute_
 MARGIN_SECONDS = 0.05  # of its neighbours left around a word that is cut out
 WORDS_PER_CLIP = 3
 RESPELLINGS = 30  # tried for one that differs by one phone
-BLOCK_CLIPS = 60  # whose blocks are fitted, which takes long
 
 
 class Examples:
@@ -123,26 +119,6 @@ def ask(
     variants = [model, replace(model, reads_phones=False)]
     heard = [hear(variant, text, accepted, clip_scalars(task, grade), *sides) for variant in variants]
     return [(clip, find_evidence(clip, Known())) for clip in heard]
-
-
-def collect_blocks(clips: pd.DataFrame, data_dir: Path, models: dict[str, LoadedModel], seed: int) -> Examples:
-    """The same for the method of blocks, with the edits of some clips."""
-    rng, examples, voice = np.random.default_rng(seed), Examples(), EspeakVoice(0.7)
-    texts = sorted(set(clips["spoken_text"]))
-    long = clips[clips["spoken_text"].str.split().str.len() > 1]
-    some = long.sample(min(BLOCK_CLIPS, len(long)), random_state=seed)
-    for clip in tqdm(some.itertuples(), "fitting blocks", len(some), unit=" clips", disable=None):
-        waveform = read_audio(data_dir / clip.filename, 12.0)
-        for expected, change in draw_questions(clip.spoken_text, texts, rng):
-            words = expected.split()
-            if len(words) > 1:
-                said = utterances(pieces_table(needed_texts(expected), clip.task, clip.grade))
-                references = {utterance: voice.speak(utterance) for utterance in said}
-                model = models[clip.filename]
-                whole, fits = fit_blocks(model, expected, clip.task, clip.grade, references, waveform)
-                evidence = block_evidence(len(words), whole, fits)
-                label(examples, BLOCK_TABLE, evidence, words, change, set(clip.spoken_text.split()))
-    return examples
 
 
 def label_all(
@@ -242,11 +218,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python experiments/fit_localization.py --data_dir speech/kids --aligned children/assets/aligntiny_?.pth "
-        "--joint children/assets/model3mcp_?.pth",
+        epilog="example: python experiments/fit_localization.py --data_dir speech/kids children/assets/aligntiny_?.pth",
     )
-    parser.add_argument("--aligned", type=Path, nargs="+", help="folds of an aligned model, apart by speaker")
-    parser.add_argument("--joint", type=Path, nargs="+", help="… of a joint model, for the method of blocks")
+    parser.add_argument("checkpoints", type=Path, nargs="+", help="folds of an aligned model, apart by speaker")
     parser.add_argument("--data_dir", type=Path, required=True, help="children's speech, with train_source.csv")
     parser.add_argument(
         "--speakers",
@@ -258,13 +232,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=WEIGHTS_FILE, help="(default: %(default)s)")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    every_clip, tables = read_clips(options.data_dir), dict[str, Any]()
+    every_clip = read_clips(options.data_dir)
     unheard = every_clip[every_clip["speaker"].isin(held_out_speakers(options.data_dir, options.speakers))]
-    for paths, collecting in ((options.aligned, collect), (options.joint, collect_blocks)):
-        if paths:
-            examples = collecting(unheard, options.data_dir, heard_by(paths, unheard), options.seed)
-            tables |= fit_tables(examples, unheard)
-    write_tables(options.output, tables)
+    examples = collect(unheard, options.data_dir, heard_by(options.checkpoints, unheard), options.seed)
+    write_tables(options.output, fit_tables(examples, unheard))
 
 
 if __name__ == "__main__":

@@ -26,10 +26,11 @@ from experiments.trained_folds import load_folds
 from experiments.word_labels import RIGHT_FROM
 from models.base.cli import run
 from models.base.compute import resolve_device
+from models.localize.heard import weigh, written_as_expected
 from models.localize.listener import Listener
 from models.localize.model import LoadedModel, clip_scalars
 from models.localize.said_well import TABLE, pronunciation_features
-from models.localize.unit_scores import WEIGHTS_FILE
+from models.localize.unit_scores import WEIGHTS_FILE, WRITING
 from models.speech.audio import read_audio
 
 
@@ -40,7 +41,11 @@ def judged_words(clips: pd.DataFrame, data_dir: Path, models: dict[str, LoadedMo
         model, waveform = models[clip.filename], read_audio(data_dir / clip.filename, 12.0)
         scalars = clip_scalars(clip.task, clip.grade).to(model.device)
         listener = Listener(model.network, model.spectrum(waveform).to(model.device), scalars)
-        features = pd.DataFrame(pronunciation_features(listener.read([clip.spoken_text])[0]))
+        written = None
+        if listener.can_write:
+            transcripts = weigh(listener.hypotheses(), clip.task)
+            written, _ = written_as_expected(clip.spoken_text.split(), transcripts)
+        features = pd.DataFrame(pronunciation_features(listener.read([clip.spoken_text])[0], written))
         rows.append(features.assign(filename=clip.filename, index=range(len(features))))
     experts = pd.read_csv(data_dir / "word_scores.csv", dtype={"speaker": str})
     return pd.concat(rows).merge(experts, on=["filename", "index"])
@@ -81,7 +86,8 @@ def main() -> None:
     table["fitted_on"] = (
         f"{len(words)} words of {words['filename'].nunique()} clips of {words['speaker'].nunique()} children"
     )
-    write_tables(options.output, {TABLE: table})
+    (width,) = {int(model.network.encoder.config.d_model) for model in models.values()}
+    write_tables(options.output, {f"{TABLE}, width {width}{WRITING if 'written' in names else ''}": table})
 
 
 if __name__ == "__main__":

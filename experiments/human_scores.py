@@ -5,7 +5,8 @@
 Each clip is given the text that was read and localised as `localize.py` does: of the training children by the model of the fold
 that held it out, of the others by each fold, whose scores are averaged. Experts' accuracy of a word: 10 perfect, 7 to 9 with an
 accent, 4 to 6 less than 30 % of its phones wrong, 2 or 3 more or another word said, 0 or 1 not to be made out. An utterance's
-score is the mean of its words' log-odds. Intervals: 95 %, speakers drawn again.
+score is the mean of its words' log-odds. Intervals: 95 %, speakers drawn again. Below the table, of the words of which the
+experts named the phones that were said instead, what the model tells (of several folds the first).
 """
 
 import argparse
@@ -19,6 +20,7 @@ from scipy.special import logit
 from sklearn.metrics import precision_recall_curve, roc_auc_score
 from tqdm import tqdm
 
+from experiments.said_instead import heard_instead, summary
 from experiments.trained_folds import load_folds, speak_as
 from experiments.word_labels import RIGHT_FROM, WRONG_UP_TO
 from models.base.cli import positive, run
@@ -130,25 +132,23 @@ def scored_words(
 ) -> pd.DataFrame:
     """The experts' rows of the words of the table's clips, with the models' mean score."""
     rows = list(_scores(models, speaking, table, data_dir))
-    found = pd.DataFrame(rows, columns=["filename", "index", "score"])
+    found = pd.DataFrame(rows, columns=["filename", "index", "score", "heard"])
     experts = pd.read_csv(data_dir / "word_scores.csv", dtype={"speaker": str})
     return experts.merge(found, on=["filename", "index"])
 
 
 def _scores(
     models: dict[str, list[LoadedModel]], speaking: Path, table: pd.DataFrame, data_dir: Path
-) -> Iterator[tuple[str, int, float]]:
+) -> Iterator[tuple[str, int, float, str | None]]:
     speak = speak_as(speaking)
     for row in tqdm(table.itertuples(), "localizing", len(table), unit=" clips", disable=None):
         several = models[row.filename]
         response = read_audio(data_dir / row.filename, several[0].recipe.max_seconds)
         n_words = len(row.expected_text.split())
-        found = [
-            word_scores(localize(model, row.expected_text, row.task, row.grade, response, speak), n_words)
-            for model in several
-        ]
-        for index, score in enumerate(np.mean(found, axis=0).tolist()):
-            yield row.filename, index, score
+        found = [localize(model, row.expected_text, row.task, row.grade, response, speak) for model in several]
+        scores = np.mean([word_scores(one, n_words) for one in found], axis=0).tolist()
+        for index, (score, heard) in enumerate(zip(scores, heard_instead(found[0], n_words), strict=True)):
+            yield row.filename, index, score, heard
 
 
 def read_aloud(data_dir: Path, part: str) -> pd.DataFrame:
@@ -193,11 +193,13 @@ def main() -> None:
     torch.set_num_threads(1)
     lines = [f"| word scores of | words, ≤ 3, ≤ 6 | {' | '.join(MEASURES)} | precision, recall, F1 |"]
     lines.append("|" + "---|" * (3 + len(MEASURES)))
+    instead = []
     for name, paths in by_model(options.checkpoints).items():
         words, called = measure_model(paths, options.part, options.data_dir, options.clips)
         bad = ", ".join(str(int((words["accuracy"] <= most).sum())) for most in (WRONG_UP_TO, DOUBTED_UP_TO))
         lines.append(f"| {name} | {len(words)}, {bad} | {' | '.join(with_intervals(words))} | {called} |")
-    print("\n".join(lines))
+        instead.append(f"{name}: {summary(words)}")
+    print("\n".join([*lines, "", *instead]))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 KINDS = ("substitute", "insert", "delete", "swap")  # what was done to the spoken text to get the expected one
+# … and to a word's phones: one that is missing in the answer has been inserted into what is expected.
+PHONE_KINDS = {"substituted phone": "substitute", "missing phone": "insert", "added phone": "delete"}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 Each response is read by the phone classifier of the shipped encoder. Its likeliest way through the phones of the expected text
 (CTC forced alignment; of accepted pronunciations that which fits best) falls short of its best way through any phones by so many
-nats per phone: a logistic regression on that one number, fitted on the training clips, gives the probability.
+nats per phone: a logistic regression on that one number, fitted on the training clips of the same task, gives the probability.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from models.base.files import replace_when_done
 from models.clips.batches import pad_together
 from models.clips.features import log_mel, magnitude_spectrogram
 from models.clips.tables import clip_paths, read_test_table, read_training_table
+from models.errors import InputError
 from models.localize.accepted import best_reading
 from models.localize.edits import join
 from models.localize.units import Reading, read_accepted
@@ -79,7 +80,13 @@ def main() -> None:
     network = load_reader(options.encoder)
     train, test = read_training_table(options.data_dir), read_test_table(options.data_dir)
     known, asked = (np.log1p(shortfalls(network, table, options.data_dir))[:, None] for table in (train, test))
-    scores = LogisticRegression().fit(known, train["score"] > 0.5).predict_proba(asked)[:, 1]
+    scores = np.empty(len(test))
+    for task in set(test["task"]):
+        heard, new = (train["task"] == task).to_numpy(), (test["task"] == task).to_numpy()
+        if not heard.any():
+            raise InputError(f"{options.data_dir}: no training clip of the task {task}, which the test clips have")
+        fitted = LogisticRegression().fit(known[heard], train["score"][heard] > 0.5)
+        scores[new] = fitted.predict_proba(asked[new])[:, 1]
     with replace_when_done(options.output) as temporary:
         pd.DataFrame({"filename": test["filename"], "score": scores}).to_csv(temporary, index=False)
     print(f"wrote {options.output}: {len(test)} clips")

@@ -1,11 +1,12 @@
 """How often does localization point at the word that was changed? Near misses of children's speech, whose change is known.
 
 The expected text of a near miss differs from the spoken one by one word: substituted, inserted (then it is missing in the
-response), deleted (then the response has one that is not in the text), or swapped with its neighbour (either counts). "words":
-the lowest score among the expected words; "gaps": among the places between, before and after them; "places": among all of
-both. Chance is the mean share of places that count. The baseline is a forced alignment of the expected phones by the
-phone classifier of the shipped encoder alone, with the mean shortfall per frame as a word's goodness of pronunciation (Witt and
-Young 2000), and a pause's summed shortfall as a gap's.
+response), deleted (then the response has one that is not in the text), or swapped with its neighbour (either counts). In a folder
+of single words it is one phone; words that may be said in several ways, or whose phones in espeak-ng's dictionary differ by more,
+are left out. "units": the lowest score among the expected words, or phones; "gaps": among the places between, before and after
+them; "places": among all of both. Chance is the mean share of places that count. The baseline is a forced alignment of the
+expected phones by the phone classifier of the shipped encoder alone, with the mean shortfall per frame as a unit's goodness of
+pronunciation (Witt and Young 2000), and a pause's summed shortfall as a gap's.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from experiments.known_edits import KINDS, Change, find_change
+from experiments.known_edits import KINDS, PHONE_KINDS, Change, find_change
 from experiments.trained_folds import load_folds, load_one, speak_as
 from models.base.cli import positive, run
 from models.clips.tables import read_metadata
@@ -29,6 +30,7 @@ from models.localize.edits import join
 from models.localize.localization import localize
 from models.localize.methods import METHODS
 from models.localize.model import LoadedModel
+from models.localize.units import read_accepted
 from models.network.aligned import AlignedNetwork
 from models.network.phone_fit import align_phones
 from models.network.phones import PAUSE
@@ -40,7 +42,7 @@ from models.speech.pronunciation import accepted_utterances
 SHIPPED = "assets/encoders/phonetic-tiny"
 MAX_SECONDS = 12.0
 RESAMPLES = 2000
-AMONG = ("words", "gaps", "places")
+AMONG = ("units", "gaps", "places")
 
 Scores = tuple[np.ndarray, np.ndarray]  # of the expected words, and of the gaps; low is bad
 Judge = Callable[[Any, Waveform], Scores]
@@ -50,9 +52,25 @@ def near_misses(data_dir: Path, part: str) -> pd.DataFrame:
     """Rows of the part's metadata and source, with the change of each."""
     source = pd.read_csv(data_dir / f"{part}_source.csv", dtype=str)
     table = read_metadata(data_dir / f"{part}_metadata.csv").merge(source, on="filename", validate="one_to_one")
-    table = table[table["kind"].isin(KINDS)]
-    changes = [find_change(row.expected_text.split(), row.spoken_text.split(), row.kind) for row in table.itertuples()]
-    return table.assign(change=changes)
+    table = table[table["kind"].isin((*KINDS, *PHONE_KINDS))]
+    table = table.assign(change=[change_of(row) for row in table.itertuples()])
+    known = table[table["change"].notna()]
+    if len(known) < len(table):
+        print(f"{len(table) - len(known)} of {len(table)} near misses are left out: their change can't be told")
+    return known
+
+
+def change_of(clip: Any) -> Change | None:
+    """Of a sentence in words; of a single word in phones, where it has one way to be said."""
+    if clip.kind in KINDS:
+        return find_change(clip.expected_text.split(), clip.spoken_text.split(), clip.kind)
+    expected, spoken = (
+        read_accepted(accepted_utterances(clip.task, text)) for text in (clip.expected_text, clip.spoken_text)
+    )
+    if len(expected) != 1 or " " in clip.expected_text:
+        return None
+    found = (find_change(expected[0][0], join(reading), PHONE_KINDS[clip.kind]) for reading in spoken)
+    return next((change for change in found if change is not None), None)
 
 
 def judge_by(models: Callable[[str], LoadedModel], method: str, speak: Callable[[str], Waveform]) -> Judge:
@@ -110,7 +128,7 @@ def hits(scores: Scores, change: Change) -> dict[str, tuple[float, float]]:
     counts = np.zeros(len(scores[0]), bool), np.zeros(len(scores[1]), bool)
     counts[0][list(change.units)] = True
     counts[1][list(change.gaps)] = True
-    sought = {"words": (scores[0], counts[0]), "gaps": (scores[1], counts[1])}
+    sought = {"units": (scores[0], counts[0]), "gaps": (scores[1], counts[1])}
     sought = {name: pair for name, pair in sought.items() if pair[1].any()}
     sought["places"] = (np.concatenate(scores), np.concatenate(counts))
     return {
@@ -146,8 +164,8 @@ def interval(rows: pd.DataFrame) -> str:
 
 def report(frame: pd.DataFrame, names: Sequence[str]) -> str:
     """A Markdown table by kind and by what the lowest score is sought among."""
-    lines = [f"| changed word | sought among | clips | chance | {' | '.join(names)} |", "|" + "---|" * (4 + len(names))]
-    for kind in (*KINDS, "all"):
+    lines = [f"| changed | sought among | clips | chance | {' | '.join(names)} |", "|" + "---|" * (4 + len(names))]
+    for kind in (*(kind for kind in (*KINDS, *PHONE_KINDS) if kind in set(frame["kind"])), "all"):
         of_kind = frame if kind == "all" else frame[frame["kind"] == kind]
         for among in AMONG if kind != "all" else ("places",):
             rows = of_kind[of_kind["among"] == among]

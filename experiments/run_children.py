@@ -1,7 +1,8 @@
-"""Children's speech from training to the table in docs/results.md: models from the shipped encoder, a verifier, a baseline.
+"""Children's speech from training to the tables in docs/results.md: models from the shipped encoder, a verifier, a baseline.
 
-Folds keep speakers apart. The test clips are scored at the end, once; `tools/make_speechocean.py` makes the folder. What is
-trained already is not trained again, so folds may be trained elsewhere, several at a time.
+Of sentences alone, or with --words of all four tasks. Folds keep speakers apart. The test clips are scored at the end, once;
+`tools/make_speechocean.py` makes the folders. What is trained already is not trained again, so folds may be trained elsewhere,
+several at a time.
 """
 
 import argparse
@@ -10,62 +11,91 @@ from pathlib import Path
 from tools.chain import run_commands
 
 SHIPPED = "assets/encoders/phonetic-tiny"
-ALIGNED, JOINT, VERIFIER = "aligntiny", "model3mcp", "verifybase"
-BLOCK_CLIPS = "60"  # of which pieces are asked, which takes 4 s a clip and fold
+ALIGNED, JOINT = "aligntiny", "model3mcp"
+VERIFIERS = ("verifybase", "verifytiny")
 TRAINING = "--n_folds 6 --max_seconds 12".split()
 TRAIN_ALIGNED = f"--models {ALIGNED} --encoder {SHIPPED} --learning_rate 1e-4 --epochs 2 --schedule_epochs 2".split()
 TRAIN_JOINT = f"--models {JOINT} --encoder {SHIPPED} --joint matched --augment none --dropout 0.1".split()
 TRAIN_JOINT += "--learning_rate 2e-4 --epochs 2 --schedule_epochs 2".split()
+ALL_TASKS = "--batch_size 32 --learning_rate 4e-5 --augment rooms --epochs 3 --schedule_epochs 3".split()  # verifiers'
+
+Command = list[str]
 
 
-def commands(kids: Path, work: Path, whisper: Path | None) -> list[list[str]]:
+def commands(kids: Path, words: Path | None, work: Path, whisper: Path | None, verifier: str) -> list[Command]:
     """What a user would type, in order. Relative paths are as from the project's folder."""
-    folders = ["--data_dir", str(kids), "--tts_dir", str(work / "tts_data")]
-    speakers = ["--group_by", "speaker", "--groups", str(kids / "train_source.csv")]
-    assets, words = work / "assets", work / "words.csv"
-    train = ["train.py", *folders, *speakers, *TRAINING, "--output_dir", str(assets)]
-    chain = [
+    data_dir, assets = kids if words is None else work / "all", work / "assets"
+    folders = ["--data_dir", str(data_dir), "--tts_dir", str(work / "tts_data")]
+    models = [ALIGNED, JOINT, *([] if whisper is None else [verifier])]
+    joining = [] if words is None else [["tools/join_corpora.py", str(kids), str(words), str(data_dir)]]
+    return [
+        *(command for command in joining if not data_dir.exists()),
         ["preprocess.py", *folders],
-        [*train, *TRAIN_ALIGNED],
-        [*train, *TRAIN_JOINT],
-        ["experiments/likelihood_ratio.py", "--data_dir", str(kids), "--output", str(work / "likelihood_ratio.csv")],
+        *_training(kids, words, folders, work, whisper, verifier),
+        ["check_models.py", "--assets_dir", str(assets)],
+        *_scoring(models, folders, work),
+        *_looking(models, kids, words, assets),
     ]
-    runs = {"joint": [JOINT], "aligned": [ALIGNED], "blend": [ALIGNED, JOINT]}
+
+
+def _training(
+    kids: Path, words: Path | None, folders: Command, work: Path, whisper: Path | None, verifier: str
+) -> list[Command]:
+    speakers = ["--group_by", "speaker", "--groups", str(Path(folders[1]) / "train_source.csv")]
+    train = ["train.py", *folders, *speakers, *TRAINING, "--output_dir", str(work / "assets")]
+    chain = [[*train, *TRAIN_ALIGNED], [*train, *TRAIN_JOINT]]
     if whisper is not None:
-        chain.append(["experiments/word_labels.py", str(kids), str(words), "--experts"])
-        chain.append([*train, "--models", VERIFIER, "--encoder", str(whisper), "--word_labels", str(words)])
-        runs |= {"verifier": [VERIFIER], "verifier and blend": [VERIFIER, ALIGNED, JOINT]}
-    chain.append(["check_models.py", "--assets_dir", str(assets)])
-    for name, models in runs.items():
+        labels = str(work / "words.csv")
+        own = ["--models", verifier, "--encoder", str(whisper), "--word_labels", labels]
+        chain.append(["experiments/word_labels.py", str(kids), labels, "--experts"])
+        chain.append([*train, *own, *([] if words is None else ALL_TASKS)])
+    return chain
+
+
+def _scoring(models: list[str], folders: Command, work: Path) -> list[Command]:
+    """Of each kind of model, of the likelihood ratio and of the blend, and the table of all."""
+    runs = dict(zip(("aligned", "joint", "verifier"), ([name] for name in models), strict=False)) | {"blend": models}
+    ratio = work / "likelihood_ratio.csv"
+    chain = [["experiments/likelihood_ratio.py", *folders[:2], "--output", str(ratio)]]
+    for name, blended in runs.items():
         config, output = str(work / f"{name}.pkl"), str(work / f"{name}.csv")
-        weights = ["get_config.py", "--blend", "simplex", "--assets_dir", str(assets)]
-        chain.append([*weights, "--models", *models, "--output", config])
+        weights = ["get_config.py", "--blend", "simplex", "--assets_dir", str(work / "assets")]
+        chain.append([*weights, *folders[:2], "--models", *blended, "--output", config])
         chain.append(["infer.py", *folders, "--config", config, "--output", output])
     submissions = [f"{name}={work / name}.csv" for name in ("likelihood_ratio", *runs)]
-    chain.append(["experiments/compare.py", "--data_dir", str(kids), *submissions])
-    for model, method in {ALIGNED: "alignment", JOINT: "blocks", VERIFIER: "tokens"}.items():
-        if model != VERIFIER or whisper is not None:
-            folds = [str(assets / f"{model}_{fold}.pth") for fold in range(6)]
-            fewer = ["--clips", BLOCK_CLIPS] if model == JOINT else []
-            chain.append(["experiments/human_scores.py", "--data_dir", str(kids), *fewer, *folds])
-            chain.append(
-                ["experiments/measure_localization.py", "--data_dir", str(kids), *folds, *fewer, "--methods", method]
-            )
+    return [*chain, ["experiments/compare.py", *folders[:2], *submissions]]
+
+
+def _looking(models: list[str], kids: Path, words: Path | None, assets: Path) -> list[Command]:
+    """Which word, and which phone of a single word; what experts say. A joint model tells none of it."""
+    chain = []
+    for model in models:
+        if model != JOINT:
+            folds, method = [str(assets / f"{model}_{fold}.pth") for fold in range(6)], "tokens"
+            if model == ALIGNED:
+                method = "alignment"
+            chain.append(["experiments/human_scores.py", "--data_dir", str(kids), *folds])
+            measuring = ["experiments/measure_localization.py", *folds, "--methods", method, "--data_dir"]
+            chain.append([*measuring, str(kids)])
+            if words is not None and model == ALIGNED:
+                chain.append([*measuring, str(words)])
     return chain
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kids", type=Path, help="folder in the competition's layout, with *_source.csv")
+    parser.add_argument("--words", type=Path, help="folder of single words by the same children: all four tasks")
     parser.add_argument(
         "--work", type=Path, default=Path("children"), help="for all that is made (default: %(default)s)"
     )
-    parser.add_argument(
-        "--whisper", type=Path, help="folder of whisper-base (tools/get_whisper.py base DIR): trains a verifier too"
-    )
+    parser.add_argument("--whisper", type=Path, help="folder from tools/get_whisper.py: trains a verifier too")
+    parser.add_argument("--verifier", choices=VERIFIERS, default=VERIFIERS[0], help="(default: %(default)s)")
     options = parser.parse_args()
-    whisper = options.whisper and options.whisper.resolve()
-    minutes = run_commands(commands(options.kids.resolve(), options.work.resolve(), whisper))
+    kids, words, work, whisper = (
+        path and path.resolve() for path in (options.kids, options.words, options.work, options.whisper)
+    )
+    minutes = run_commands(commands(kids, words, work, whisper, options.verifier))
     print(f"\nthat took {minutes:.0f} minutes; everything it made is in {options.work}/")
 
 

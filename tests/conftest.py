@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,12 +96,7 @@ def make_data(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory, encoder_dir: Path) -> Path:
     """A folder in which everything is right: data, references, two checkpoints and their configuration."""
-    from fakes import priors, trained_checkpoint
-
-    from models.base.files import sha256_of_file
-    from models.ensemble.checkpoint import save_checkpoint
-    from models.ensemble.config import EnsembleConfig, ModelEntry, write_config
-    from models.speech.references import read_identity
+    from fakes import use_model
 
     folder = tmp_path_factory.mktemp("prepared")
     (folder / "data").mkdir()
@@ -111,14 +105,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, encoder_dir: Path) -> Pat
     command = [sys.executable, str(ROOT / "preprocess.py"), "--jobs", "1"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     shutil.copytree(encoder_dir, folder / "encoder")
-    voice, sha256 = read_identity(folder / "tts_data"), []
-    paths = [folder / "assets" / f"model2s_{fold}.pth" for fold in range(2)]
-    for fold, path in enumerate(paths):
-        save_checkpoint(path, replace(trained_checkpoint(encoder_dir, fold=fold), voice=voice, n_folds=2))
-        sha256.append(sha256_of_file(path))
-    names = [path.relative_to(folder).as_posix() for path in paths]
-    entry = ModelEntry("model2s", 1.0, names, [0, 1], sha256, max_seconds=4.0, batch_size=4)
-    write_config(folder / "model_configs.pkl", EnsembleConfig(2, voice, "data", priors(), [entry]))
+    use_model(folder, encoder_dir, "model2s")
     return folder
 
 
@@ -129,6 +116,15 @@ def work(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     shutil.copytree(prepared, folder)
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture
+def aligned_work(work: Path, encoder_dir: Path) -> Path:
+    """The same with two folds of an aligned model, which can be asked where an answer departs from its text."""
+    from fakes import use_model
+
+    use_model(work, encoder_dir, "alignmodel")
+    return work
 
 
 @pytest.fixture

@@ -19,9 +19,11 @@ import pytest
 import soundfile
 import torch
 
+from models.base.files import sha256_of_file
 from models.clips.tables import GRADES, TASKS, read_training_table
 from models.ensemble.calibration import Calibration
-from models.ensemble.checkpoint import Checkpoint, OutOfFold
+from models.ensemble.checkpoint import Checkpoint, OutOfFold, save_checkpoint
+from models.ensemble.config import EnsembleConfig, ModelEntry, write_config
 from models.ensemble.correction import Correction
 from models.ensemble.items import fit_items, item_keys
 from models.ensemble.stack import Stack
@@ -243,6 +245,17 @@ def save_wheel(
         for each, text in content.items():
             archive.writestr(each, text)
     return file
+
+
+def use_model(folder: Path, encoder_dir: Path, name: str) -> None:
+    """Make two folds of a model, of random weights, and their configuration the ensemble of a folder that has references."""
+    voice = read_identity(folder / "tts_data")
+    paths = [folder / "assets" / f"{name}_{fold}.pth" for fold in range(2)]
+    for fold, path in enumerate(paths):
+        save_checkpoint(path, replace(trained_checkpoint(encoder_dir, name, fold), voice=voice, n_folds=2))
+    names, sha256 = [path.relative_to(folder).as_posix() for path in paths], [sha256_of_file(path) for path in paths]
+    entry = ModelEntry(name, 1.0, names, [0, 1], sha256, max_seconds=4.0, batch_size=4)
+    write_config(folder / "model_configs.pkl", EnsembleConfig(2, voice, "data", priors(), [entry]))
 
 
 def written_tokens() -> list[str]:

@@ -24,7 +24,7 @@ class MaybeSaid(BaseModel):
 
 
 class Word(BaseModel):
-    """A word of the expected text, or of a single word a syllable or phone; or what was said between, whose text is empty."""
+    """A word of the expected text, or of a single word a phone; or what was said between, whose text is empty."""
 
     text: str
     kind: Kind
@@ -78,7 +78,7 @@ class ScoredAnswer(BaseModel):
     verdict: Verdict
     text: str = Field(description="the accepted text that fits best; words are its")
     accepted: list[Accepted] = Field(description="each accepted text, as they were sent")
-    unit: Literal["word", "syllable", "phone"] | None = Field(description="what the text was taken apart into")
+    unit: Literal["word", "phone"] | None = Field(description="what the text was taken apart into")
     words: list[Word] | None = Field(description="null where no model can tell which word went wrong")
     heard: Heard
     signal: Signal

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from models.clips.features import FRAMES_PER_SECOND
 from models.ensemble.metrics import sigmoid
 from models.localize.cuts import Span
 from models.localize.decide import find_departures
@@ -45,7 +44,7 @@ def localize_by_frames(
     spectrum = model.spectrum(response)
     heard = hear(model, text, utterances, clip_scalars(task, grade), model.spectrum(reference), spectrum)
     finding, probabilities = find_departures(heard)
-    end = spectrum.shape[1] / FRAMES_PER_SECOND
+    end = model.heard_seconds(response)
     return Localization(
         expected_text=text,
         method="alignment",

@@ -11,7 +11,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from models.clips.features import FRAMES_PER_SECOND
 from models.ensemble.metrics import Values, sigmoid
 from models.localize.heard import Transcripts, transcript, weigh, with_heard, written_as_expected
 from models.localize.listener import SUREST, Listener
@@ -21,12 +20,20 @@ from models.localize.read_text import ReadText
 from models.localize.result import Alignment, Array, Localization, Seconds, Unit
 from models.localize.said_well import said_well
 from models.localize.spans import loud_frames, within
-from models.localize.unit_scores import UNLIKELY, Evidence, Probabilities, has_table, likeliest_kind, score_evidence
+from models.localize.unit_scores import (
+    UNLIKELY,
+    WRITING,
+    Evidence,
+    Probabilities,
+    likeliest_kind,
+    score_evidence,
+    table_of_width,
+)
 from models.network.phones import FRAME_SECONDS
 from models.network.verifier import VerifierNetwork
 from models.speech.audio import Waveform
 
-_USUAL_WIDTH = 512  # whisper-base's; networks of another size answer on other scales
+TABLE = "word, tokens"  # of coefficients, and the network's width
 
 
 def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, response: Waveform) -> Localization:
@@ -46,11 +53,12 @@ def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, res
     assert isinstance(network, VerifierNetwork)
     spectrum = model.spectrum(response)
     listener = Listener(network, spectrum.to(model.device), clip_scalars(task, grade).to(model.device))
-    words, end = text.split(), spectrum.shape[1] / FRAMES_PER_SECOND
+    words, end = text.split(), model.heard_seconds(response)
     hypotheses = listener.hypotheses() if listener.can_write else []
     written = weigh(hypotheses, task) if hypotheses else None
     found, evidence = find_evidence(listener, words, written)
-    probabilities = score_evidence(table_of(network, written is not None), evidence)
+    width, suffixes = int(network.decoder.config.d_model), [] if written is None else [WRITING]
+    probabilities = score_evidence(table_of_width(TABLE, width, *suffixes), evidence)
     whole = float(sigmoid(np.array([found.whole]))[0])
     if len(words) == 1:  # it is right where the answer is; without it there is no text to be asked of
         probabilities = replace(probabilities, units=np.array([[whole, 0.0, 1 - whole]]))
@@ -58,7 +66,10 @@ def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, res
     looks = following_heads(every_look)
     spans = within(word_spans(looks, owners, len(words)), loud_frames(spectrum))
     units = _units(
-        words, probabilities, said_well(found), [(_seconds(start, end), _seconds(stop, end)) for start, stop in spans]
+        words,
+        probabilities,
+        said_well(found, width, evidence.units.get("written")),
+        [(_seconds(start, end), _seconds(stop, end)) for start, stop in spans],
     )
     heard = written if listener.stands_by(hypotheses) else None
     return Localization(
@@ -75,15 +86,9 @@ def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, res
     )
 
 
-def table_of(network: VerifierNetwork, writes: bool = False) -> str:
-    """The coefficients that were fitted on networks of this size, that write or not; or else those of the usual one."""
-    width = int(network.decoder.config.d_model)
-    names = [table_name(width, writes), table_name(width)]
-    return next((name for name in names if has_table(name)), table_name(_USUAL_WIDTH))
-
-
 def table_name(width: int, writes: bool = False) -> str:
-    return f"word, tokens, width {width}{', transcripts' if writes else ''}"
+    """What coefficients that are fitted on such networks are to be called."""
+    return f"{TABLE}, width {width}{WRITING if writes else ''}"
 
 
 def _seconds(frame: int, end: float) -> float:

@@ -2,18 +2,14 @@
 
 from functools import cache
 
-from models.clips.hearing import hears, told_unheard
-from models.clips.tables import utterances
 from models.ensemble.checkpoint import Checkpoint
 from models.errors import InputError
 from models.inference.scoring import Member
 from models.localize.by_frames import localize_by_frames
 from models.localize.by_tokens import localize_by_tokens
-from models.localize.by_windows import localize_by_blocks
 from models.localize.methods import METHODS, choose_method
 from models.localize.model import LoadedModel, Speak, check_response, load_model
 from models.localize.result import Localization, Unit, to_json
-from models.localize.windows import needed_texts, pieces_table
 from models.speech.pronunciation import accepted_utterances, utterance_of
 from models.speech.pronunciation_table import all_choices, first_choice
 from models.speech.samples import SAMPLE_RATE_HZ, Waveform
@@ -31,7 +27,7 @@ def localize(
     method: str = "auto",
     pronunciation: str = "",
 ) -> Localization:
-    """Score each word of the expected text, or of a single word each phone or syllable, and what was said between.
+    """Score each word of the expected text, or of a single word each phone, and what was said between.
 
     Parameters
     ----------
@@ -42,8 +38,8 @@ def localize(
     speak
         The voice that the model was trained with, on an utterance; asked for `needed_utterances`, of which a verifier needs none.
     method
-        "tokens" asks a verifier; "alignment" compares frames, by an aligned model; "blocks" asks a model that hears references
-        about pieces; "auto" takes what suits the model.
+        "tokens" asks a verifier; "alignment" compares frames, by an aligned model; "auto" takes what suits the model. A joint
+        model can't be asked.
     pronunciation
         Where it has been given, as in a table of pronunciations; of several, "alignment" takes the one that fits best.
 
@@ -57,15 +53,10 @@ def localize(
     loaded, response, speak = load_model(model), check_response(response), cache(speak)
     text = " ".join(text.split())
     method = choose_method(loaded.recipe, method, loaded.name)
-    seconds = (len(response) / SAMPLE_RATE_HZ, reference_seconds(text, task, method, speak, pronunciation))
-    if not hears(loaded.recipe, *seconds):
-        raise InputError(told_unheard([loaded.recipe], seconds[1]))
     if method == "tokens":
         return localize_by_tokens(loaded, text, task, grade, response)
-    if method == "alignment":
-        accepted = accepted_utterances(task, text, all_choices(pronunciation))
-        return localize_by_frames(loaded, text, task, grade, accepted, speak(accepted[0]), response)
-    return localize_by_blocks(loaded, text, task, grade, speak, response, pronunciation)
+    accepted = accepted_utterances(task, text, all_choices(pronunciation))
+    return localize_by_frames(loaded, text, task, grade, accepted, speak(accepted[0]), response)
 
 
 def needed_utterances(text: str, task: str, method: str, pronunciation: str = "") -> list[str]:
@@ -73,8 +64,6 @@ def needed_utterances(text: str, task: str, method: str, pronunciation: str = ""
     text = " ".join(text.split())
     if method == "tokens":
         return []
-    if method == "blocks":
-        return utterances(pieces_table(needed_texts(text), task, "1", pronunciation))
     return [utterance_of(task, text, first_choice(pronunciation))]
 
 

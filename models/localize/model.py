@@ -17,7 +17,7 @@ from models.inference.scoring import Member
 from models.network.aligned import AlignedNetwork
 from models.network.comparison import ComparisonNetwork
 from models.recipe import Recipe
-from models.speech.samples import Waveform, check_is_answer, check_samples
+from models.speech.samples import SAMPLE_RATE_HZ, Waveform, check_is_answer, check_samples
 
 Speak = Callable[[str], Waveform]  # the voice that the model knows, on a text
 
@@ -51,6 +51,10 @@ class LoadedModel:
     @property
     def max_frames(self) -> int:
         return frames_for_seconds(self.recipe.max_seconds)
+
+    def heard_seconds(self, waveform: Waveform) -> float:
+        """How much of it the model hears."""
+        return min(len(waveform) / SAMPLE_RATE_HZ, self.recipe.max_seconds)
 
     def spectrum(self, waveform: Waveform) -> Tensor:
         """Log-mel of as much as the model hears: float32 [shape=(n_mels, frames)], on the CPU."""

@@ -23,7 +23,7 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Unit:
-    """A word, syllable or phone of the expected text; or something inserted, whose text is empty.
+    """A word or phone of the expected text; or something inserted, whose text is empty.
 
     Attributes
     ----------
@@ -78,9 +78,9 @@ class Localization:
     Attributes
     ----------
     method
-        "blocks", "alignment" or "tokens".
+        "alignment" or "tokens".
     unit
-        What the text was taken apart into: "word", "syllable" or "phone".
+        What the text was taken apart into: "word" or "phone".
     probability
         The model's, that the whole answer was right.
     units

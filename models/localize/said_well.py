@@ -8,15 +8,21 @@ import numpy as np
 
 from models.ensemble.metrics import Values
 from models.localize.read_text import ReadText
-from models.localize.unit_scores import class_probabilities
+from models.localize.unit_scores import WRITING, class_probabilities, table_of_width
 
-TABLE = "word said well, tokens"
+TABLE = "word said well, tokens"  # and the width; of networks that write, fitted with their transcripts
 
 
-def pronunciation_features(read: ReadText) -> dict[str, Values]:
-    """By name, each [shape=(words,)]."""
+def pronunciation_features(read: ReadText, written: Values | None = None) -> dict[str, Values]:
+    """By name, each [shape=(words,)].
+
+    Parameters
+    ----------
+    written : float64 [shape=(words,)]
+        Of networks that write answers down whether each word stands there, as from `written_as_expected`.
+    """
     n = len(read.least)
-    return {
+    features = {
         "least": read.least,
         "likely": read.likely[:-1],
         "likely_mean": read.likely_means[:-1],
@@ -25,12 +31,14 @@ def pronunciation_features(read: ReadText) -> dict[str, Values]:
         "whole": np.full(n, read.whole),
         "text_likely": np.full(n, read.likely_means.mean()),
     }
+    return features if written is None else {**features, "written": written}
 
 
-def said_well(read: ReadText) -> Values:
+def said_well(read: ReadText, width: int, written: Values | None = None) -> Values:
     """Of each word the probability that five experts would give it 7 of 10 or more in the median: float64 [shape=(words,)].
 
-    Their scale is that of speechocean762 (Zhang et al. 2021): from 7 a word is right, perhaps with an accent; below, some of its
-    phones are wrong.
+    By a network of a width. Their scale is that of speechocean762 (Zhang et al. 2021): from 7 a word is right, perhaps with an
+    accent; below, some of its phones are wrong.
     """
-    return class_probabilities(TABLE, "units", pronunciation_features(read))[:, 0]
+    table = table_of_width(TABLE, width, *([] if written is None else [WRITING]))
+    return class_probabilities(table, "units", pronunciation_features(read, written))[:, 0]

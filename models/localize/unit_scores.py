@@ -21,6 +21,8 @@ UNIT_CLASSES = ("right", "missing", "different")
 GAP_CLASSES = ("right", "inserted")
 LEAST_GAIN = -60.0  # in nats, of any edit
 UNLIKELY = 0.5  # a score below it is not "right"
+USUAL_WIDTH = 512  # of verifiers: whisper-base's
+WRITING = ", transcripts"  # at the end of the names of tables for verifiers that write down what they hear
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,13 @@ def _best_of_others(values: Values) -> Values:
     return best
 
 
-def has_table(name: str) -> bool:
-    return name in _tables()
+def table_of_width(name: str, width: int, *suffixes: str) -> str:
+    """The coefficients for networks of a width, which answer on their own scale: with the first suffix that there are any with.
+
+    Of widths that there are none for, those of the usual one.
+    """
+    own = [f"{name}, width {width}{suffix}" for suffix in (*suffixes, "")]
+    return next((table for table in own if table in _tables()), f"{name}, width {USUAL_WIDTH}")
 
 
 def class_probabilities(table: str, part: str, features: Mapping[str, Values]) -> Values:

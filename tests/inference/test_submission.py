@@ -287,11 +287,13 @@ def test_a_voice_that_can_not_work_stays_an_error(
     assert (work / "again.csv").exists() is works
 
 
-def test_localisation_of_other_clips_goes_on(odd_texts: dict[str, float], work: Path, script: Script) -> None:
+def test_localisation_of_other_clips_goes_on(
+    odd_texts: dict[str, float], aligned_work: Path, work: Path, script: Script
+) -> None:
     metadata = work / "data" / "test_metadata.csv"
     rows = read_rows(metadata)
     write_rows(metadata, [row for row in rows if row[0] in ("filename", "test3.wav", "test0.wav")])
-    outcome = script("localize.py", "--csv", metadata, "--method", "blocks")
+    outcome = script("localize.py", "--csv", metadata)
     assert outcome.code == 0, outcome.error
     assert (work / "localized" / "test0.wav.json").exists()
     assert "?!" in (work / "localized" / "problems.json").read_text()

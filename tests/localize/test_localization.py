@@ -1,4 +1,4 @@
-"""Localization: edits, cut-out blocks, pictures, the command. Run: python -m pytest tests/localize/test_localization.py"""
+"""Localization: edits, pictures, the command. Run: python -m pytest tests/localize/test_localization.py"""
 
 import json
 import math
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from fakes import NO_ANSWERS, ROOT, Outcome, read_rows, write_rows
+from fakes import NO_ANSWERS, ROOT, Outcome, read_rows, trained_checkpoint, write_rows
 
 from experiments.known_edits import find_change
 from experiments.measure_localization import goodness, hits
@@ -24,11 +24,10 @@ from models.errors import InputError
 from models.localize.accepted import best_reading, pronounce_as_heard
 from models.localize.edits import STAR, edit_gains, log_likelihoods, place_units
 from models.localize.localization import localize, needed_utterances
-from models.localize.methods import choose_method
+from models.localize.methods import METHODS, choose_method
 from models.localize.model import LoadedModel
 from models.localize.result import Localization, to_json
 from models.localize.units import pronounce, pronounce_as_read, read_accepted
-from models.localize.windows import needed_texts, split_units, text_blocks
 from models.network.build import network_settings
 from models.network.comparison import half_weights
 from models.network.pretrained import pretrained_network
@@ -336,37 +335,6 @@ def test_a_network_without_phones_compares_frames(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("joint", ["plain", "matched"])
-def test_a_joint_network_is_asked_about_blocks(speak: Callable[[str], Waveform], joint: str) -> None:
-    model = network("mean", joint=joint)
-    for text in ("we like it", "teevog"):
-        found = ask(model, text, text, speak)
-        assert found.method == "blocks"
-        check_times(found)
-        assert "".join(unit.text for unit in found.expected_units) == text.replace(" ", "")
-        assert len(found.gap_scores) == len(found.expected_units) + 1
-        picture(found)
-
-
-@pytest.mark.slow
-def test_blocks_find_the_changed_word_through_the_logit_alone(
-    shipped: LoadedModel, speak: Callable[[str], Waveform]
-) -> None:
-    expected, said, _, place = NEAR_MISSES[2]
-    found = ask(shipped, expected, said, speak, method="blocks")
-    assert int(np.argmin([unit.score for unit in found.expected_units])) == place
-
-
-def test_blocks_of_a_text() -> None:
-    blocks = {block.units: block.text for block in text_blocks("we like to play")}
-    assert blocks[1, 2] == "like to"
-    assert blocks[0, 2] == "we to"  # leaves one out
-    assert set(needed_texts("we like it")) == {"we like it", "we", "like", "it", "we like", "like it", "we it"}
-    assert split_units("kerbohfim") == ("syllable", ("ker", "boh", "fim"))
-    assert split_units("tsk") == ("syllable", ("tsk",))
-
-
-@pytest.mark.slow
 def test_json_tells_all_that_was_found(shipped: LoadedModel, speak: Callable[[str], Waveform]) -> None:
     found = ask(shipped, *NEAR_MISSES[0][:2], speak)
     content = json.loads(json.dumps(to_json(found)))
@@ -423,8 +391,9 @@ def test_wrong_questions_are_refused(shipped: LoadedModel, speak: Callable[[str]
     ):
         with pytest.raises(InputError, match=names):
             localize(shipped, text, task, grade, response, speak)
-    with pytest.raises(InputError, match="blocks"):
-        choose_method(network("mean").recipe, "alignment", "joint")
+    for method in METHODS:
+        with pytest.raises(InputError, match=r"joint: can't be asked.*--model"):
+            choose_method(network("mean").recipe, method, "joint")
     with pytest.raises(InputError, match="guess"):
         choose_method(shipped.recipe, "guess", "shipped")
 
@@ -524,27 +493,27 @@ def test_every_clip_has_results_of_its_own(trained: Path, script: Callable[..., 
     tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6),
     reason="a checkpoint without a checksum is read from torch 2.6 on",
 )
-def test_the_command_for_one_clip_and_a_joint_model(trained: Path, script: Callable[..., Outcome]) -> None:
+def test_the_command_for_one_clip(trained: Path, encoder_dir: Path, script: Callable[..., Outcome]) -> None:
+    save_checkpoint(trained / "assets" / "alignmodel_0.pth", trained_checkpoint(encoder_dir, "alignmodel"))
+    asked = ["localize.py", "--checkpoints", "assets/alignmodel_0.pth"]
     one = ["--audio", f"data/{read_rows(trained / 'data' / 'test_metadata.csv')[1][0]}", "--text", "it is cold"]
-    outcome = script("localize.py", "--checkpoints", "assets/model2s_0.pth", *one)
+    outcome = script(*asked, *one)
     assert outcome.code == 0, outcome.error
     assert all(word in outcome.output for word in ("it", "is", "cold"))
-    outcome = script("localize.py", "--checkpoints", "assets/model2s_0.pth", *one, "--method", "alignment")
-    assert outcome.code == 1
-    assert "model2s_0.pth" in outcome.error
+    for method in METHODS:
+        outcome = script("localize.py", "--checkpoints", "assets/model2s_0.pth", *one, "--method", method)
+        assert outcome.code == 1
+        assert "model2s" in outcome.error
+        assert "--model" in outcome.error
     for kind, waveform in NO_ANSWERS.items():
         soundfile.write(trained / "none.wav", waveform, 16000, subtype="FLOAT")
-        outcome = script("localize.py", "--checkpoints", "assets/model2s_0.pth", "--audio", "none.wav", *one[2:])
+        outcome = script(*asked, "--audio", "none.wav", *one[2:])
         assert outcome.code == 1, kind
         assert "none.wav: the recording" in outcome.error
     soundfile.write(trained / "long.wav", 0.1 * np.random.default_rng(0).standard_normal(16000 * 5), 16000)
-    outcome = script("localize.py", "--checkpoints", "assets/model2s_0.pth", "--audio", "long.wav", *one[2:])
+    outcome = script(*asked, "--audio", "long.wav", *one[2:])
     assert outcome.code == 0, outcome.error
     assert "recording's 5.0 s" in outcome.output
-    full = "she has a red hat and he has a blue coat and they go to the big house on the hill"
-    outcome = script("localize.py", "--checkpoints", "assets/model2s_0.pth", *one[:2], "--text", full)
-    assert outcome.code == 1
-    assert "nothing of the answer is heard" in outcome.error
     outcome = script("localize.py", *one[:1], "nothing.wav", *one[2:])
     assert outcome.code == 1
     assert "nothing.wav" in outcome.error
@@ -560,9 +529,9 @@ def test_weights_and_how_they_were_made_are_there() -> None:
         "word, network",
         "phone, phones and network",
         "phone, network",
-        "word, blocks",
         "word, tokens, width 384",
         "word, tokens, width 384, transcripts",
         "word, tokens, width 512",
-        "word said well, tokens",
+        "word said well, tokens, width 384, transcripts",
+        "word said well, tokens, width 512",
     } == set(content["tables"])

@@ -72,17 +72,19 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.localize.picture._draw_units", fail)
 
 
-def test_a_picture_that_fails_costs_no_clip(no_pictures: None, work: Path, script: Callable[..., Outcome]) -> None:
+def test_a_picture_that_fails_costs_no_clip(
+    no_pictures: None, aligned_work: Path, script: Callable[..., Outcome]
+) -> None:
     lines = ["filename,task,expected_text,grade", *(f"test{at}.wav,blending,cat,1" for at in range(3))]
-    (work / "clips.csv").write_text("\n".join(lines), encoding="utf-8")
+    (aligned_work / "clips.csv").write_text("\n".join(lines), encoding="utf-8")
     asked = ["--csv", "clips.csv", "--data_dir", "data", "--output_dir", "found", "--picture"]
     outcome = script("localize.py", *asked)
     assert outcome.code == 0, outcome.error
-    assert len(list((work / "found").glob("test?.wav.json"))) == 3
-    assert "no font" in json.loads((work / "found" / "problems.json").read_text(encoding="utf-8"))["test1.wav"]
+    assert len(list((aligned_work / "found").glob("test?.wav.json"))) == 3
+    assert "no font" in json.loads((aligned_work / "found" / "problems.json").read_text(encoding="utf-8"))["test1.wav"]
 
 
-def test_a_picture_that_fails_costs_no_score(no_pictures: None, work: Path, tmp_path: Path) -> None:
+def test_a_picture_that_fails_costs_no_score(no_pictures: None, aligned_work: Path, tmp_path: Path) -> None:
     from models.inference.scorer import Scorer
     from models.page.phrases import all_phrases
     from models.page.pictures import picture_of
@@ -90,7 +92,11 @@ def test_a_picture_that_fails_costs_no_score(no_pictures: None, work: Path, tmp_
     from models.service.thresholds import Thresholds
 
     scorer = Scorer.from_config(
-        work / "model_configs.pkl", work / "tts_data", device="cpu", precision="fp32", cache_dir=tmp_path / "cache"
+        aligned_work / "model_configs.pkl",
+        aligned_work / "tts_data",
+        device="cpu",
+        precision="fp32",
+        cache_dir=tmp_path / "cache",
     )
     waveform = tone(1.0, 300, np.random.default_rng(0))
     service = Service(scorer, 10)

@@ -17,7 +17,7 @@ from models.ensemble.config import ModelEntry, read_config, write_config
 from models.errors import InputError
 from models.inference.scoring import Member
 from models.localize import listener
-from models.localize.by_tokens import _units, table_of
+from models.localize.by_tokens import TABLE, _units
 from models.localize.choice import choose_member
 from models.localize.listener import Listener
 from models.localize.localization import localize, needed_utterances
@@ -28,7 +28,7 @@ from models.localize.picture import as_png, draw
 from models.localize.read_text import ReadText
 from models.localize.result import Localization, to_json
 from models.localize.said_well import said_well
-from models.localize.unit_scores import Probabilities
+from models.localize.unit_scores import WRITING, Probabilities, table_of_width
 from models.network.beam_search import Hypothesis
 from models.network.verifier import VerifierNetwork
 from models.speech.audio import Waveform
@@ -207,18 +207,18 @@ def test_the_model_that_tells_best_is_asked(encoder_dir: Path) -> None:
     assert choose_member(everyone, "auto", "here", "we like cats") is verifier
     assert choose_member([plain, joint, verifier], "auto", "here", "we like cats") is verifier
     assert choose_member([plain, joint, aligned], "auto", "here", "we like cats") is aligned
-    assert choose_member([plain, joint], "auto", "here", "we like cats") is joint
     assert choose_member(everyone, "tokens", "here", "we like cats") is verifier
-    assert choose_member(everyone, "blocks", "here", "we like cats") is joint
     assert choose_member(everyone, "alignment", "here", "we like cats") is aligned
     assert choose_member(everyone, "auto", "here", "cats") is aligned  # which tells phones
-    assert choose_member([verifier, joint], "auto", "here", "cats") is joint
+    assert choose_member([verifier, joint], "auto", "here", "cats") is verifier
     assert choose_member([verifier], "auto", "here", "cats") is verifier
     for method in ("auto", "tokens"):
-        with pytest.raises(InputError, match=rf"here: none of its models \(verifymodel\) .*{method}; .*drawn texts"):
-            choose_member([plain], method, "here", "cats")
-    with pytest.raises(InputError, match=r"blocks.*hears references"):
-        choose_method(verifier.checkpoint.recipe, "blocks", "a verifier")
+        with pytest.raises(
+            InputError, match=rf"here: none of its models \(model2s, verifymodel\) .*{method}; .*drawn texts"
+        ):
+            choose_member([plain, joint], method, "here", "cats")
+    with pytest.raises(InputError, match=r"alignment.*aligntiny"):
+        choose_method(verifier.checkpoint.recipe, "alignment", "a verifier")
     with pytest.raises(InputError, match="drawn texts"):
         choose_method(plain.checkpoint.recipe, "auto", "a verifier")
 
@@ -249,7 +249,7 @@ def test_the_command_asks_another_model_about_single_words(
 ) -> None:
     monkeypatch.chdir(work)
     config, entries = read_config(work / "model_configs.pkl"), []
-    for name in ("taughtmodel", "model2s"):
+    for name in ("taughtmodel", "alignmodel"):
         path = work / "assets" / f"{name}_0.pth"
         same = {"voice": config.voice, "n_folds": config.n_folds, "data_fingerprint": config.data_fingerprint}
         save_checkpoint(path, replace(trained_checkpoint(encoder_dir, name), **same))
@@ -261,7 +261,7 @@ def test_the_command_asks_another_model_about_single_words(
     outcome = script("localize.py", "--csv", "asked.csv", "--data_dir", "data", "--output_dir", "both")
     assert outcome.code == 0, outcome.error
     found = [json.loads((work / "both" / f"{clip.name}.json").read_text())["method"] for clip in clips]
-    assert found == ["blocks", "tokens"]
+    assert found == ["alignment", "tokens"]
 
 
 def test_a_word_that_nobody_would_write_down_was_said_badly() -> None:
@@ -269,21 +269,17 @@ def test_a_word_that_nobody_would_write_down_was_said_badly() -> None:
     n = 3
     sure = ReadText(SURE, np.full(n, SURE), np.zeros(n + 1), np.zeros(n + 1), np.full(n + 1, SURE), SURE)
     likely = np.array([0.0, -5.0, 0.0, 0.0])
-    good, bad = said_well(sure), said_well(replace(sure, likely=likely, likely_means=likely))
+    good, bad = said_well(sure, 512), said_well(replace(sure, likely=likely, likely_means=likely), 512)
     assert good.shape == (n,)
     assert (good > 0.9).all()
     assert bad[1] < min(bad[0], bad[2]) - 0.1
 
 
-def test_coefficients_are_those_of_the_network_s_size(verifier: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = verifier.network
-    assert isinstance(network, VerifierNetwork)
-    assert table_of(network) == "word, tokens, width 512"  # of this small one there are none
-    monkeypatch.setattr(network.decoder.config, "d_model", 384)
-    assert table_of(network) == "word, tokens, width 384"
-    assert table_of(network, writes=True) == "word, tokens, width 384, transcripts"
-    monkeypatch.setattr(network.decoder.config, "d_model", 512)
-    assert table_of(network, writes=True) == "word, tokens, width 512"  # of those that write there are none
+def test_coefficients_are_those_of_the_network_s_size() -> None:
+    assert table_of_width(TABLE, 16) == "word, tokens, width 512"  # of these there are none
+    assert table_of_width(TABLE, 384) == "word, tokens, width 384"
+    assert table_of_width(TABLE, 384, WRITING) == "word, tokens, width 384, transcripts"
+    assert table_of_width(TABLE, 512, WRITING) == "word, tokens, width 512"  # of those that write there are none
 
 
 def test_how_well_a_word_was_said_is_told_of_words_that_were_said(

@@ -260,7 +260,7 @@ def test_what_the_reference_leaves_no_room_for_is_not_scored(service: Service, u
 
 
 def test_where_the_explanation_fails_the_score_is_told(
-    service: Service, work: Path, monkeypatch: pytest.MonkeyPatch
+    aligned_work: Path, service: Service, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waveform = service.hear(work / "data/test0.wav")
     result = service.score(waveform, "we like", "sentence_repetition", "1", Thresholds())
@@ -427,7 +427,7 @@ def test_folders_elsewhere_are_refused(work: Path, name: str) -> None:
 # Networks
 
 
-def test_each_network_is_built_once(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_network_is_built_once(aligned_work: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For scoring, and the most suitable one to be asked about words."""
     built: list[str] = []
     for module in ("models.inference.networks", "models.localize.model"):
@@ -444,9 +444,9 @@ def test_each_network_is_built_once(work: Path, monkeypatch: pytest.MonkeyPatch)
     score_many(service, batch_from_folder(work, "data"), Thresholds())
     service.close()
     assert sorted(built) == [
-        "models.inference.networks model2s_0.pth",
-        "models.inference.networks model2s_1.pth",
-        "models.localize.model model2s_0.pth",
+        "models.inference.networks alignmodel_0.pth",
+        "models.inference.networks alignmodel_1.pth",
+        "models.localize.model alignmodel_0.pth",
     ]
 
 

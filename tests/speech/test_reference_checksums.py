@@ -150,15 +150,16 @@ def test_references_that_are_not_known_are_not_compared(work: Path, script: Scri
     assert script(INFER).code == 0
 
 
-def test_localisation_refuses_a_changed_reference(work: Path, script: Script) -> None:
-    path = work / "assets" / "model2s_0.pth"
+def test_localisation_refuses_a_changed_reference(aligned_work: Path, script: Script) -> None:
+    work = aligned_work
+    path = work / "assets" / "alignmodel_0.pth"
     config = read_config(work / "model_configs.pkl")
     checkpoint = load_checkpoint(path, config.models[0].sha256[0])
     save_checkpoint(path, replace(checkpoint, references=set_known(work)))
     entry = replace(config.models[0], sha256=[sha256_of_file(path), config.models[0].sha256[1]])
     write_config(work / "model_configs.pkl", replace(config, models=[entry]))
     change(reference(work / "tts_data", "old"))
-    outcome = script("localize.py", "--audio", "data/test0.wav", "--text", "old", "--method", "blocks")
+    outcome = script("localize.py", "--audio", "data/test0.wav", "--text", "old")
     assert outcome.code == 1
     assert "'old'" in outcome.error
     assert not (work / "localized").exists()

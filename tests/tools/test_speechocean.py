@@ -153,7 +153,8 @@ def test_scores_of_other_words_are_refused(corpus: Path, tmp_path: Path) -> None
 def test_each_kind_of_another_answer_stands_apart_from_near_misses() -> None:
     kinds = np.array(["match", "other word", "other nonword", "missing phone", "swap"])
     parts = {
-        part.name: part.chosen.tolist() for part in parts_of(np.array([1.0, 0, 0, 0, 0]), kinds, np.array(["1"] * 5))
+        part.name: part.chosen.tolist()
+        for part in parts_of(np.array([1.0, 0, 0, 0, 0]), kinds, *np.array([["1"] * 5, ["blending"] * 5]))
     }
     assert parts["right against other word"] == [True, True, False, False, False]
     assert parts["right against other nonword"] == [True, False, True, False, False]
