@@ -41,6 +41,8 @@ def draw(localization: Localization) -> Figure:
     alignment.set_xlim(0, end)
     alignment.set_xlabel("seconds in the response")
     answer = f"probability of a right answer: {localization.probability:.2f}"
+    if localization.counted_from_seconds:
+        answer += f", from {localization.counted_from_seconds:.1f} s on"
     figure.suptitle(f"expected: “{_shorten(localization.expected_text, 90)}”    {answer}", fontsize=11)
     words.set_title(_LEGEND, fontsize=8, color="0.3")
     scale = ScalarMappable(Normalize(0, 1), _COLOURS)

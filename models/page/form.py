@@ -101,11 +101,12 @@ def build_page(service: Service, uploads: Uploads, settings: PageSettings, lists
 
 
 def _introduction(service: Service) -> str:
+    rule = " Self-corrections are accepted." if service.scorer.accept_self_corrections else ""
     return (
         f"<h1>{TITLE}</h1><p>Record or upload a child's answer, type what was expected, and see how likely the answer was right. "
         "A score is a hint for a person who listens, not a grade. Recordings are scored on the computer that runs this page, "
         f"{service.max_seconds:g} s at most each, and a single one is not kept. "
-        f"Scored by: {escape(service.scorer.published.blending)}.</p>"
+        f"Scored by: {escape(service.scorer.published.blending)}.{rule}</p>"
     )
 
 
