@@ -416,6 +416,7 @@ def test_the_model_is_named(client: TestClient) -> None:
     assert (told["name"], told["version"]) == ("tiny", "0123456789ab")
     assert told["networks"] == ["alignmodel_0", "alignmodel_1"]
     assert told["max_seconds"] == 5
+    assert told["accept_self_corrections"] is False
 
 
 def test_what_is_counted(service: Service, uploads: Uploads) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-from fakes import INFER, NO_ANSWERS, Script, read_reasons, read_rows, tone, trained_checkpoint
+from fakes import INFER, NO_ANSWERS, Script, read_reasons, read_rows, tone, tones, trained_checkpoint
 
 from models.clips.tables import utterances
 from models.errors import InputError
@@ -26,13 +26,6 @@ from models.speech.pauses import find_sounds
 CPU = torch.device("cpu")
 RIGHT_HZ, WRONG_HZ = 1000.0, 300.0
 KINDS = ("model2s", "alignsmall", "matchedmodel", "verifymodel")
-
-
-def said(*tones_hz: float, seconds: float = 0.5) -> np.ndarray:
-    """Tones with pauses between, in a quiet room."""
-    rng = np.random.default_rng(0)
-    quiet = (1e-4 * rng.standard_normal(9_600)).astype(np.float32)
-    return np.concatenate([quiet, *(part for hz in tones_hz for part in (tone(seconds, hz, rng), quiet))])
 
 
 def hears_tones(_: object, table: pd.DataFrame, *rest: object, **__: object) -> np.ndarray:
@@ -63,7 +56,7 @@ def count(members: list[Member], waveforms: Sequence[np.ndarray], accept: bool =
 
 
 @pytest.mark.parametrize(
-    ("tones", "is_right"),
+    ("tones_hz", "is_right"),
     [
         ((RIGHT_HZ,), True),
         ((WRONG_HZ,), False),
@@ -77,22 +70,22 @@ def count(members: list[Member], waveforms: Sequence[np.ndarray], accept: bool =
     ],
 )
 def test_how_an_answer_ends_counts(
-    members: list[Member], monkeypatch: pytest.MonkeyPatch, tones: tuple[float, ...], is_right: bool
+    members: list[Member], monkeypatch: pytest.MonkeyPatch, tones_hz: tuple[float, ...], is_right: bool
 ) -> None:
     """Who was right and then said something else is wrong."""
     monkeypatch.setattr(self_corrections, "score_clips", hears_tones)
-    found = count(members, [said(*tones)])
+    found = count(members, [tones(*tones_hz)])
     assert (found.scores[0] > 0.5) is np.bool_(is_right)
-    assert (found.starts[0] > 0) is np.bool_(is_right and len(tones) > 1)
-    alone = count(members, [said(*tones)], accept=False)
-    assert (alone.scores[0] > 0.5, alone.starts[0]) == (tones == (RIGHT_HZ,), 0)
+    assert (found.starts[0] > 0) is np.bool_(is_right and len(tones_hz) > 1)
+    alone = count(members, [tones(*tones_hz)], accept=False)
+    assert (alone.scores[0] > 0.5, alone.starts[0]) == (tones_hz == (RIGHT_HZ,), 0)
 
 
 def test_what_follows_a_right_answer_may_not_be_missed(members: list[Member], monkeypatch: pytest.MonkeyPatch) -> None:
     """The model hears 4 s: an attempt of more is not heard to its end, and none."""
     monkeypatch.setattr(self_corrections, "score_clips", hears_tones)
     for more, counts in ((1.0, True), (3.5, False)):
-        waveform = np.concatenate([said(WRONG_HZ, RIGHT_HZ), np.zeros(int(more * 16_000), np.float32)])
+        waveform = np.concatenate([tones(WRONG_HZ, RIGHT_HZ), np.zeros(int(more * 16_000), np.float32)])
         assert bool(count(members, [waveform]).starts[0]) is counts
 
 
@@ -109,8 +102,8 @@ def clips() -> list[np.ndarray]:
     """In one go, noise, a single pause, and begun again."""
     noise = (0.1 * np.random.default_rng(1).standard_normal(24_000)).astype(np.float32)
     pause = np.concatenate([np.zeros(16_000, np.float32), tone(0.4, 700, np.random.default_rng(2))])
-    again = [said(hz, hz + 400) for hz in (200.0, 500.0, 900.0, 1300.0)] + [said(300, 600, 800)]
-    return [said(500), noise, pause, *again]
+    again = [tones(hz, hz + 400) for hz in (200.0, 500.0, 900.0, 1300.0)] + [tones(300, 600, 800)]
+    return [tones(500), noise, pause, *again]
 
 
 @pytest.mark.slow
@@ -172,7 +165,7 @@ def test_infer_tells_which_answers_count_from_a_later_attempt(
 ) -> None:
     names = [name for name, _ in read_rows(work / "data" / "submission_format.csv")[1:]]
     for name in names[:3]:
-        soundfile.write(work / "data" / name, said(400, 800), 16_000)
+        soundfile.write(work / "data" / name, tones(400, 800), 16_000)
     (work / "data" / names[5]).write_bytes(b"broken")
     assert script(INFER, "--device", "cpu", "--output", "off.csv").code == 0
     off = read_rows(work / "off.csv")
