@@ -51,7 +51,8 @@ class ClipCluster:
         members
             As `load_members` finds them here; the nodes load their own.
         """
-        rows, spoken = table[list(METADATA_COLUMNS)], self.ray.put(dict(references))
+        told = [name for name in (*METADATA_COLUMNS, "pronunciation") if name in table]
+        rows, spoken = table[told], self.ray.put(dict(references))
         size = share_clips(len(rows), chunk_clips(members), count_places(alive_nodes(self.ray), self.needs))
         shares = [(rows.iloc[at : at + size].reset_index(drop=True), spoken) for at in range(0, len(rows), size)]
         found = np.array(self._run(score_clips, shares, self.needs, "scoring", len(rows))).reshape(-1, 2)

@@ -326,6 +326,27 @@ def test_what_dies_is_done_again_and_what_raises_is_not() -> None:
     assert cancelled == [6]  # what still runs when nobody waits any more
 
 
+def test_tasks_are_told_given_pronunciations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without them they would look for references that nobody has spoken."""
+    columns = ["filename", "task", "expected_text", "grade", "pronunciation"]
+    table = pd.DataFrame(
+        [("a.wav", "blending", "bow", "1", "B AW"), ("b.wav", "blending", "cat", "1", "")], columns=columns
+    )
+    told: list[pd.DataFrame] = []
+
+    def run(self: ClipCluster, work: object, shares: Sequence[tuple[pd.DataFrame, object]], *_: object) -> list[Any]:
+        told.extend(rows for rows, _ in shares)
+        return [(0.5, 0.0)] * len(table)
+
+    monkeypatch.setattr(ClipCluster, "_run", run)
+    monkeypatch.setattr("models.cluster.clips.alive_nodes", lambda ray: [{"CPU": 1.0}])
+    monkeypatch.setattr("models.cluster.clips.chunk_clips", lambda members: 16)
+    ray = SimpleNamespace(put=lambda references: references)
+    found = ClipCluster(ray, None, {"CPU": 1}).score([], table, {})  # type: ignore[arg-type]
+    assert [said for rows in told for said in utterances(rows)] == utterances(table)
+    assert (found.scores.tolist(), found.starts.tolist()) == ([0.5, 0.5], [0.0, 0.0])
+
+
 def test_a_task_takes_whole_chunks_few_enough_to_keep_all_places_busy() -> None:
     for clips in (1, 688, 10**5, 10**7):
         for places in (1, 3, 40):
