@@ -25,17 +25,28 @@ from models.speech.audio import Waveform, read_audio
 from tools.phone_reader import load_reader
 
 RULES = ("off", "on")
+ROUNDING = 1e-5
 
 
 def both_rules(
     judges: Sequence[Judge], asked: pd.DataFrame, recordings: Sequence[Waveform], part: str
 ) -> dict[str, np.ndarray]:
-    """The scores of each recording, by rule."""
+    """The scores of each recording, by rule; with the rule those alone are scored again that have a later attempt."""
     accepting = [
         replace(judge, scorer=Scorer(judge.scorer.published, accept_self_corrections=True)) for judge in judges
     ]
-    by_rule = zip(RULES, (judges, accepting), strict=True)
-    return {rule: scores(own, asked, recordings, part) for rule, own in by_rule}
+    off = scores(judges, asked, recordings, part)
+    again = np.flatnonzero(begun_again(asked, recordings))
+    on = off.copy()
+    if len(again):
+        on[again] = scores(accepting, asked.iloc[again], [recordings[place] for place in again], part)
+    is_rounding = np.abs(on - off) < ROUNDING  # in another batch
+    return dict(zip(RULES, (off, np.where(is_rounding, off, on)), strict=True))
+
+
+def begun_again(asked: pd.DataFrame, recordings: Sequence[Waveform]) -> list[bool]:
+    """Whether a later attempt is found."""
+    return [bool(later_attempts(*pair)) for pair in zip(recordings, asked["expected_text"], strict=True)]
 
 
 def measure(judges: Sequence[Judge], part: str, asked: pd.DataFrame, answers: Sequence[Restarted]) -> pd.DataFrame:
@@ -43,10 +54,9 @@ def measure(judges: Sequence[Judge], part: str, asked: pd.DataFrame, answers: Se
     clips = asked.set_index("filename", drop=False).loc[[made.filename for made in answers]].reset_index(drop=True)
     waveforms = [np.ascontiguousarray(made.waveform) for made in answers]
     found = both_rules(judges, clips, waveforms, part)
-    pairs = zip(waveforms, clips["expected_text"], strict=True)
     return clips[["speaker"]].assign(
         kind=[made.kind for made in answers],
-        begun_again=[float(bool(later_attempts(*pair))) for pair in pairs],
+        begun_again=begun_again(clips, waveforms),
         **{rule: (found[rule] >= SAID).astype(float) for rule in RULES},
     )
 
