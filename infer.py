@@ -11,17 +11,27 @@ from typing import Any
 import pandas as pd
 
 from models import base, cluster, ensemble, inference
-from models.base.cli import add_data_arguments, add_device_arguments, add_ensemble_arguments, make_parser, positive, run
+from models.base.cli import (
+    add_data_arguments,
+    add_device_arguments,
+    add_ensemble_arguments,
+    add_self_corrections_argument,
+    make_parser,
+    positive,
+    run,
+)
 from models.base.files import sha256_of_file, sole_writer
 from models.clips.tables import TEST_TABLES, clip_paths, read_test_table
 from models.cluster.options import ClusterOptions, add_clip_arguments, clip_options
 from models.errors import InputError
 from models.inference.submission import (
     add_problems,
+    find_corrected,
     find_poor,
     find_unreadable,
     find_unspoken,
     problems_path,
+    tell_both,
     with_priors,
     write_problems,
     write_submission,
@@ -53,6 +63,7 @@ def parse_arguments() -> tuple[argparse.Namespace, ClusterOptions | None]:
         type=positive,
         help="how many folds of each model to use, spread evenly; the published submission used 3 of 6 (default: all)",
     )
+    add_self_corrections_argument(parser)
     parser.add_argument("--strict", action="store_true", help="stop at a clip that can't be scored, and write nothing")
     add_device_arguments(parser)
     add_voice_arguments(parser, default_voice=None)
@@ -99,14 +110,18 @@ class Here:
     precision: str
     num_workers: int
     correction: Any
+    accept_self_corrections: bool
 
     def check(self, filenames: Sequence[str]) -> list[Examined | InputError]:
         return examine_all(clip_paths(self.data_dir, filenames))
 
-    def score(self, members: Sequence[Any], table: pd.DataFrame, references: dict[str, Waveform]) -> Any:
+    def score(
+        self, members: Sequence[Any], table: pd.DataFrame, references: dict[str, Waveform]
+    ) -> "inference.Counted":
         print(f"{len(table)} clips, {len(members)} checkpoints, {self.device} in {self.precision}")
         compute = (self.device, self.precision, self.num_workers)
-        return inference.score_clips(members, table, self.data_dir, references, *compute, correction=self.correction)
+        rule = {"correction": self.correction, "accept_self_corrections": self.accept_self_corrections}
+        return inference.score_counted(members, table, self.data_dir, references, *compute, **rule)
 
 
 @contextmanager
@@ -117,7 +132,8 @@ def workplace(
     if options is None:
         device = base.resolve_device(arguments.device)
         precision = base.resolve_precision(arguments.precision, device)
-        yield Here(arguments.data_dir, device, precision, arguments.num_workers, correction)
+        rule = (correction, arguments.accept_self_corrections)
+        yield Here(arguments.data_dir, device, precision, arguments.num_workers, *rule)
         return
     data_dir, source = arguments.data_dir.absolute(), source.absolute()
     same = {str(path): sha256_of_file(path) for path in (*source.files, *(data_dir / name for name in TEST_TABLES))}
@@ -130,6 +146,7 @@ def workplace(
         arguments.device,
         arguments.precision,
         options.cpus,
+        arguments.accept_self_corrections,
     )
     with cluster.clip_cluster(options, node) as place:
         yield place
@@ -159,15 +176,21 @@ def main() -> None:
         problems = add_problems(problems, unheard.answers, len(table))
         check_strict(arguments.strict, problems)
         with sole_writer(arguments.output):
-            scores = place.score(members, without(table, problems), references)
-            scores = with_priors(table, scores, problems, models.priors)
-            write_problems(arguments.output, table, scores, listed, poor)
+            counted = place.score(members, without(table, problems), references)
+            corrected = find_corrected(counted.starts, problems, len(table))
+            scores = with_priors(table, counted.scores, problems, models.priors)
+            write_problems(arguments.output, table, scores, tell_both(listed, corrected), poor)
             write_submission(arguments.output, table, scores)
     print(f"wrote {arguments.output}: {len(scores)} scores, {scores.mean():.3f} on average")
     if problems:
         print(
             f"{len(problems)} clips could not be read or heard, or their texts not spoken, and got their task's and grade's "
             f"prior: {problems_path(arguments.output)}"
+        )
+    if corrected:
+        print(
+            f"{len(corrected)} answers count from where they were begun again, since self-corrections are accepted: "
+            f"{problems_path(arguments.output)}"
         )
     if poor:
         print(

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from models import base, inference
 from models import localize as room
-from models.base.cli import add_ensemble_arguments, make_parser, run
+from models.base.cli import add_ensemble_arguments, add_self_corrections_argument, make_parser, run
 from models.base.files import replace_when_done
 from models.clips.hearing import told_cut
 from models.clips.tables import GRADES, TASKS, clip_paths, read_metadata
@@ -58,6 +58,7 @@ def parse_arguments() -> argparse.Namespace:
         help="tokens: the words that a verifier judges; alignment: the frames of an aligned model; auto: what suits the model "
         "(default: %(default)s)",
     )
+    add_self_corrections_argument(parser)
     parser.add_argument("--picture", action="store_true", help="draw each clip as a PNG too")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add_voice_arguments(parser, default_voice=None)
@@ -114,14 +115,17 @@ def localize_clips(
     if method != "tokens":
         said = (utterance_of(clip["task"], clip["text"], first_choice(clip["pronunciation"])) for clip in clips)
         refuse_older_speech(zip((clip["text"] for clip in clips), said, strict=True), checkpoint.references)
-    asked = ((clip["text"], clip["task"], method, clip["pronunciation"]) for clip in clips)
-    speak = make_speak(arguments, checkpoint, [said for each in asked for said in room.needed_utterances(*each)])
+    needed = ((clip["text"], clip["task"], method, clip["pronunciation"]) for clip in clips)
+    speak = make_speak(arguments, checkpoint, [said for each in needed for said in room.needed_utterances(*each)])
     for clip in tqdm(clips, "localizing", unit=" clips", disable=None):
         try:
             response = read_answer(clip["path"])
             text, task, given = clip["text"], clip["task"], clip["pronunciation"]
-            heard = response[: round(model.recipe.max_seconds * SAMPLE_RATE_HZ)]
-            found = room.localize(model, text, task, clip["grade"], heard, speak, method, given)
+            asked, rest = (model, text, task, clip["grade"]), (speak, method, given)
+            if arguments.accept_self_corrections:
+                found = room.localize_counted(*asked, response, *rest)
+            else:
+                found = room.localize(*asked, response[: round(model.recipe.max_seconds * SAMPLE_RATE_HZ)], *rest)
             reference = room.reference_seconds(text, task, method, speak, given)
         except InputError as error:
             yield clip["name"], str(error), True
@@ -131,6 +135,8 @@ def localize_clips(
         if failed or cut:
             yield clip["name"], "; ".join(filter(None, (cut, failed))), False
         if arguments.csv is None:
+            if found.counted_from_seconds:
+                print(f"self-corrected: from {found.counted_from_seconds:.2f} s on")
             print("\n".join(map(room.in_words, found.units)))
 
 

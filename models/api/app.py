@@ -119,8 +119,9 @@ def _add_state(
         published = service.scorer.published
         networks = [f"{member.checkpoint.recipe.name}_{member.checkpoint.fold}" for member in published.members]
         told = {"networks": networks, "voice": published.voice["engine"], "tasks": TASKS, "grades": GRADES}
+        rules = {"accept_self_corrections": service.scorer.accept_self_corrections}
         limits = {"max_seconds": service.max_seconds, "max_bytes": settings.max_score_bytes}
-        return {"models": [{"name": settings.model.name, "version": settings.model.version, **told, **limits}]}
+        return {"models": [{"name": settings.model.name, "version": settings.model.version, **told, **rules, **limits}]}
 
     @app.get("/healthz")
     async def is_alive() -> dict[str, str]:

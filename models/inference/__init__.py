@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "published": ["CONFIG_FILE", "Published", "read_published"],
         "scorer": ["Scorer"],
         "scoring": ["Member", "load_members", "score_clips"],
+        "self_corrections": ["Counted", "score_counted"],
         "texts": ["find_unheard_rows", "heard_utterances", "refused_texts"],
     },
 )

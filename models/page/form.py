@@ -66,7 +66,7 @@ def build_page(
     published = service.scorer.published
     page = gr.Blocks(title=say("page_title"), analytics_enabled=False)
     with page:
-        gr.HTML(introduction_html(say, service.max_seconds, published.blending))
+        gr.HTML(introduction_html(say, service.max_seconds, published.blending, service.scorer.accept_self_corrections))
         low, high = (
             gr.Slider(0, 1, value, step=_STEP, label=say(label), render=False)
             for value, label in ((settings.thresholds.low, "low_label"), (settings.thresholds.high, "high_label"))
