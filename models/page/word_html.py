@@ -8,7 +8,7 @@ from models.page.html import escape
 from models.page.phrases import Phrases
 
 _KINDS = {"right": "as_expected", "missing": "missing", "inserted": "inserted", "different": "different"}  # phrases
-_CLEAR = 0.5  # likelier than not that experts would find it well said
+_CLEAR = 0.7  # likely enough that experts would find it well said; of most words it is more than 0.95
 
 
 def words_html(units: Sequence[Unit], say: Phrases) -> str:

@@ -127,8 +127,8 @@ def test_how_clearly_a_word_was_said_is_told_apart_from_whether_it_was() -> None
     words = [Word("we", "right", 0.95, said_well=0.98), Word("like", "right", 0.9, said_well=0.3)]
     other = Word("hat", "different", 0.1, heard="cat", said_well=0.2)
     seen = Seen(shown(make_result("we like hat", [*words, other])))
-    assert "likesaid, but unclearly" in seen.text
-    assert "probably not clearly, as experts would find: like." in seen.text
+    assert "likesaid, perhaps unclearly" in seen.text
+    assert "perhaps not clearly, as experts would find: like." in seen.text
     assert "hatdifferent: “cat”" in seen.text
     assert "probably said clearly, too" in Seen(shown(make_result("we", [*words[:1], other]))).text
     for untold in (make_result("hat", [other]), make_result("we", [Word("we", "right", 0.9)]), make_result("we")):
