@@ -14,8 +14,9 @@ from models import base, inference
 from models import localize as room
 from models.base.cli import add_ensemble_arguments, add_self_corrections_argument, make_parser, run
 from models.base.files import replace_when_done
+from models.clips.groups import GRADES, TASKS
 from models.clips.hearing import told_cut
-from models.clips.tables import GRADES, TASKS, clip_paths, read_metadata
+from models.clips.tables import clip_paths, read_metadata
 from models.errors import InputError
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_answer
 from models.speech.checksums import refuse_older_speech

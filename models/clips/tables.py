@@ -10,13 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.clips.csv_files import check_filenames, read_csv, refuse
+from models.clips.groups import GRADES, TASKS
 from models.errors import InputError
 from models.speech.pronunciation import utterance_of
 from models.speech.pronunciation_table import NOTHING_GIVEN, Given, first_choice, from_cell, to_cell
 from models.speech.written import find_file, normal_text
 
-TASKS = ("deletion", "nonword_repetition", "blending", "sentence_repetition")  # in the order of the task scalar
-GRADES = ("KG", "1", "2", "3")  # in the order of the grade scalar
 METADATA_COLUMNS = ("filename", "task", "expected_text", "grade")
 SCORE_COLUMNS = ("filename", "score")
 TEST_TABLES = ("test_metadata.csv", "submission_format.csv")
