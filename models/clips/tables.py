@@ -46,6 +46,11 @@ def read_metadata(file: Path, given: Given = NOTHING_GIVEN, also: Iterable[str] 
     return _with_pronunciations(file, table, given)
 
 
+def read_all_metadata(files: Iterable[Path], given: Given = NOTHING_GIVEN) -> pd.DataFrame:
+    """Several tables, one below the other."""
+    return pd.concat([read_metadata(file, given) for file in files], ignore_index=True)
+
+
 def utterances(table: pd.DataFrame) -> list[str]:
     """What a voice says for each row of metadata: references are kept by it."""
     given = table.get("pronunciation", pd.Series("", table.index))
