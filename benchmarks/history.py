@@ -80,7 +80,10 @@ def record(entry: Entry, file: Path = HISTORY, readme: Path = README) -> None:
     InputError
         Where README has no place for it; nothing is written then.
     """
-    entries = [*read_history(file), entry]
+    entries = [
+        *read_history(file),
+        entry_from_dict(entry.to_dict()),
+    ]  # in the digits that are kept, as it is shown later
     text = with_table(readme, entries)
     write_json(file, [each.to_dict() for each in entries])
     with replace_when_done(readme) as path:

@@ -1,7 +1,7 @@
 """Take docs/app.png and docs/report.png: the page judging a synthetic voice, and the head of the report, in a real Chromium.
 
     pip install -e '.[page]' playwright
-    python experiments/draw_pages.py --config model_configs.pkl --assets_dir assets
+    python experiments/draw_pages.py --assets_dir assets
 
 No child's recording is in either picture. The page stands on --port while it is taken.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from models.base.cli import positive, run
+from models.base.files import SHIPPED_MODEL
 from models.errors import InputError
 from tools.chain import ROOT
 
@@ -22,7 +23,7 @@ WAIT_MS = 60_000
 
 
 def take_page(browser: Any, port: int, output: Path) -> None:
-    page = browser.new_page(viewport={"width": 1100, "height": 900})
+    page = browser.new_page(viewport={"width": 1100, "height": 900}, locale="en")
     page.goto(f"http://127.0.0.1:{port}")
     page.get_by_role("button", name="Try an example").click(timeout=WAIT_MS)
     page.locator("img[src^='data:image/png']").wait_for(timeout=WAIT_MS)
@@ -54,9 +55,7 @@ def find_chromium() -> str:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--config", type=Path, default=Path("model_configs.pkl"), help="for the page (default: %(default)s)"
-    )
+    parser.add_argument("--config", type=Path, help="for the page (default: the model that comes with the project)")
     parser.add_argument("--assets_dir", type=Path, default=Path("assets"), help="for the report (default: %(default)s)")
     parser.add_argument("--data_dir", type=Path, default=Path("data"), help="for the report (default: %(default)s)")
     parser.add_argument("--tts_dir", type=Path, default=Path("tts_data"), help="for the report (default: %(default)s)")
@@ -77,7 +76,8 @@ def main() -> None:
         folders = ["--assets_dir", options.assets_dir, "--data_dir", options.data_dir, "--tts_dir", options.tts_dir]
         check = [ROOT / "check_models.py", *folders, "--report", report, "--no_audio"]
         subprocess.run([sys.executable, *map(str, check)], check=False, stdout=subprocess.DEVNULL)
-        page = ["-u", ROOT / "app.py", "--config", options.config, "--port", options.port]
+        model = ["--config", options.config] if options.config else ["--model", ROOT / SHIPPED_MODEL]
+        page = ["-u", ROOT / "app.py", *model, "--port", options.port]
         server = subprocess.Popen([sys.executable, *map(str, page)], stdout=subprocess.PIPE, text=True)
         try:
             wait_for_page(server)

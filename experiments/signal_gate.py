@@ -4,24 +4,25 @@
 
 Only the training clips of a folder of the competition's layout are read, whatever their labels; --clips of them are drawn. A row
 of the table is one thing that was done to all of them, and its columns are the shares that each problem was told of. The first
-row, the clips as they are, tells how many are blamed for nothing.
+row, the clips as they are, tells how many are blamed for nothing. Who speaks is in train_source.csv.
 """
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy.signal import resample_poly
 from tqdm import tqdm
 
+from experiments.other_voices import Change, OtherVoices
 from models.base.cli import positive, run
-from models.clips.tables import clip_paths, read_training_table
+from models.clips.rooms import Reverberation
+from models.clips.tables import clip_paths, read_groups, read_training_table
 from models.speech.audio import read_audio
 from models.speech.samples import SAMPLE_RATE_HZ, Waveform
 from models.speech.signal import PROBLEMS, measure_signal
 
-Change = Callable[[Waveform, np.random.Generator], Waveform]
 _UP = 3  # to 48 kHz, where a recorder meets its limit
 
 
@@ -69,6 +70,10 @@ def babble(clips: list[Waveform]) -> Callable[[int, np.random.Generator], Wavefo
     return make
 
 
+def in_a_room(clip: Waveform, rng: np.random.Generator) -> Waveform:
+    return Reverberation()(clip, lambda rng: clip, rng)
+
+
 def cut(milliseconds: int, at_end: bool) -> Change:
     """So much of the speech is lost: what lies within 20 dB of the loudest."""
 
@@ -100,7 +105,7 @@ def hum(length: int, rng: np.random.Generator) -> Waveform:
     return (sum(waves) + 0.02 * white(length, rng)).astype(np.float32)
 
 
-def changes(clips: list[Waveform]) -> Iterator[tuple[str, Change]]:
+def changes(clips: list[Waveform], speakers: Sequence[str]) -> Iterator[tuple[str, Change]]:
     yield "as they are", lambda clip, rng: clip
     for db in (6, 12, 18, 24, 30):
         yield f"{db} dB softer", softer(db)
@@ -110,6 +115,14 @@ def changes(clips: list[Waveform]) -> Iterator[tuple[str, Change]]:
     for name, make in (("white", white), ("pink", pink), ("eight voices", babble(clips))):
         for snr_db in (20, 15, 10, 5, 0):
             yield f"{name}, {snr_db} dB below the speech", noisy(snr_db, make)
+    voices = OtherVoices(clips, speakers)
+    for db in (0, 5, 10):
+        yield f"another child all the time, {db} dB softer", voices.behind(db)
+    for db in (0, 5, 10):
+        yield f"another child once, {db} dB softer", voices.into(db)
+    yield "another child afterwards", voices.after(0, same=False)
+    yield "the same child afterwards", voices.after(0, same=True)
+    yield "in a reverberant room", in_a_room
     for at_end in (False, True):
         for milliseconds in (50, 100, 200):
             yield f"{milliseconds} ms lost at the {'end' if at_end else 'start'}", cut(milliseconds, at_end)
@@ -135,8 +148,9 @@ def main() -> None:
     clips = [
         read_audio(path) for path in tqdm(clip_paths(arguments.data_dir, table["filename"]), "reading", disable=None)
     ]
+    speakers = read_groups(arguments.data_dir / "train_source.csv", "speaker", table["filename"])
     print(f"| {len(clips)} clips | {' | '.join(PROBLEMS)} |\n|---|{'---|' * len(PROBLEMS)}")
-    for name, change in changes(clips):
+    for name, change in changes(clips, speakers):
         rng = np.random.default_rng(arguments.seed)
         told = [measure_signal(change(clip, rng)).problems for clip in clips]
         shares = [np.mean([problem in each for each in told]) for problem in PROBLEMS]

@@ -64,6 +64,7 @@ class Signal(BaseModel):
     level_db: float = Field(description="of the speech")
     snr_db: float | None = Field(description="between the speech and the noise; null where it is too short to tell")
     speech_seconds: float = Field(description="with a voice in it")
+    two_voices_seconds: float = Field(description="with two voices at once")
     problems: list[SignalProblem]
 
 
@@ -75,6 +76,10 @@ class Model(BaseModel):
 class ScoredAnswer(BaseModel):
     probability: float = Field(description="that the answer was right")
     verdict: Verdict
+    counted_from_seconds: float | None = Field(
+        description="where the service accepts self-corrections: the second of the recording from which the answer counts, 0 "
+        "where all of it does; null where it does not accept them"
+    )
     text: str = Field(description="the accepted text that fits best; words are its")
     accepted: list[Accepted] = Field(description="each accepted text, as they were sent")
     unit: Literal["word", "phone"] | None = Field(description="what the text was taken apart into")
@@ -89,6 +94,7 @@ def as_json(result: Result, model: ModelName) -> ScoredAnswer:
     return ScoredAnswer(
         probability=round(result.probability, 6),
         verdict=result.verdict,
+        counted_from_seconds=result.counted_from_seconds,
         text=result.answer.text,
         accepted=[Accepted(text=text, probability=round(score, 6)) for text, score in result.accepted],
         unit=None if found is None else found.unit,  # type: ignore[arg-type]
@@ -106,8 +112,13 @@ def as_json(result: Result, model: ModelName) -> ScoredAnswer:
 def _signal(found: SignalQuality) -> Signal:
     problems = [SignalProblem(kind=kind, advice=PROBLEMS[kind]) for kind in found.problems]
     snr_db = None if found.snr_db is None else round(found.snr_db, 1)
-    level_db, seconds = round(found.level_db, 1), round(found.speech_seconds, 2)
-    return Signal(level_db=level_db, snr_db=snr_db, speech_seconds=seconds, problems=problems)
+    return Signal(
+        level_db=round(found.level_db, 1),
+        snr_db=snr_db,
+        speech_seconds=round(found.speech_seconds, 2),
+        two_voices_seconds=round(found.two_voices_seconds, 2),
+        problems=problems,
+    )
 
 
 def _word(unit: Unit) -> Word:

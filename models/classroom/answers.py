@@ -15,6 +15,7 @@ from models.service.service import AnswerTable, Result, Service
 from models.service.thresholds import Thresholds
 from models.speech.pauses import find_sounds
 from models.speech.samples import SAMPLE_RATE_HZ
+from models.speech.signal import PROBLEMS
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,10 @@ class HeardAnswer:
         That it was right; None where it could not be scored, as `problem` says.
     verdict
         "right", "wrong", "review", or empty.
-    notes, signal
-        What is not heard of it, and what is wrong with the recording, in sentences.
+    notes
+        What is not heard of it, in sentences.
+    signal
+        What is wrong with the recording: keys of `signal.PROBLEMS`.
     units
         What became of each word, of single words of each phone, with times without pauses; empty where that is not known.
     seconds
@@ -52,6 +55,10 @@ class HeardAnswer:
     units: tuple[Unit, ...] = ()
     seconds: float | None = None
     fluency: Fluency | None = None
+
+    @property
+    def signal_in_words(self) -> str:
+        return "; ".join(PROBLEMS[problem] for problem in self.signal)
 
     @property
     def doubt(self) -> float:
@@ -87,7 +94,7 @@ def scores_table(answers: Sequence[HeardAnswer]) -> pd.DataFrame:
         (
             *(each.filename, each.task, each.expected_text, each.grade),
             *(np.nan if each.probability is None else each.probability, each.verdict, each.problem),
-            *(" ".join(each.notes), "; ".join(each.signal)),
+            *(" ".join(each.notes), each.signal_in_words),
         )
         for each in answers
     ]
@@ -105,7 +112,7 @@ def _heard(asked: tuple[str, ...], found: Result | InputError) -> HeardAnswer:
         probability=found.probability,
         verdict=found.verdict,
         notes=found.notes,
-        signal=tuple(found.signal.in_words()),
+        signal=found.signal.problems,
         units=() if localization is None else trim_to_sounds(localization.units, sounds),
         seconds=len(found.response) / SAMPLE_RATE_HZ,
         fluency=None if localization is None else measure_fluency(localization, sounds),

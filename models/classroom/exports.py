@@ -38,7 +38,7 @@ def _cells(answer: HeardAnswer, said: str) -> list[str]:
             *(str(len(fluency.pauses)), f"{fluency.pause_seconds:.2f}"),
         ]
     )
-    told = [_number(answer.seconds, 2), answer.problem, " ".join(answer.notes), "; ".join(answer.signal)]
+    told = [_number(answer.seconds, 2), answer.problem, " ".join(answer.notes), answer.signal_in_words]
     return [*asked, _number(answer.probability, 4), answer.verdict, said, *words, *told]
 
 

@@ -6,6 +6,7 @@ Marks and frames say the same without colour.
 
 import io
 from collections.abc import Sequence
+from typing import Protocol
 
 import matplotlib
 import numpy as np
@@ -23,29 +24,52 @@ from models.localize.result import Localization, Unit
 
 _COLOURS = "RdYlBu"
 _SYMBOLS = {"right": "", "missing": "▽ ", "different": "✕ ", "inserted": "+"}
-_LEGEND = "blue: said as expected   ✕ said differently   ▽ missing here   + something inserted"
+_ENGLISH = {
+    "expected": "expected: “{text}”",
+    "probability": "probability of a right answer: {probability}",
+    "counted": ", from {seconds} s on",
+    "legend": "blue: said as expected   ✕ said differently   ▽ missing here   + something inserted",
+    "scale": "probability that it was said as expected",
+    "seconds": "seconds in the response",
+    "bands": "response,\nmel band",
+    "reference": "reference",
+    "expected text": "expected text",
+}
 _LEAST_WIDTH_SECONDS = 0.012  # of a letter in a box of its own, for each second of the clip
 _DOTS_PER_INCH = 110
 
 
+class Say(Protocol):
+    """What stands in the picture, by its name and the values in it."""
+
+    def __call__(self, name: str, **values: str) -> str: ...
+
+
+def in_english(name: str, **values: str) -> str:
+    return _ENGLISH[name].format(**values)
+
+
 @matplotlib.rc_context(PLAIN_TEXT)
-def draw(localization: Localization) -> Figure:
-    """A figure of three panels over one time axis; `save` or `as_png` makes it a file."""
+def draw(localization: Localization, say: Say = in_english) -> Figure:
+    """A figure of three panels over one time axis; `as_png` makes it a file."""
     figure = Figure(figsize=(10, 6.4), layout="constrained", dpi=_DOTS_PER_INCH)
     FigureCanvasAgg(figure)
     words, spectrogram, alignment = figure.subplots(3, 1, sharex=True, height_ratios=[1.15, 2, 2.4])
     end = localization.response_seconds
     _draw_units(words, localization.units, end)
-    _draw_spectrogram(spectrogram, localization)
-    _draw_alignment(alignment, localization)
+    _draw_spectrogram(spectrogram, localization, say("bands"))
+    _draw_alignment(alignment, localization, say(localization.alignment.expected))
     alignment.set_xlim(0, end)
-    alignment.set_xlabel("seconds in the response")
-    answer = f"probability of a right answer: {localization.probability:.2f}"
-    figure.suptitle(f"expected: “{_shorten(localization.expected_text, 90)}”    {answer}", fontsize=11)
-    words.set_title(_LEGEND, fontsize=8, color="0.3")
+    alignment.set_xlabel(say("seconds"))
+    expected = say("expected", text=_shorten(localization.expected_text, 90))
+    answer = say("probability", probability=f"{localization.probability:.2f}")
+    if localization.counted_from_seconds:
+        answer += say("counted", seconds=f"{localization.counted_from_seconds:.1f}")
+    figure.suptitle(f"{expected}    {answer}", fontsize=11)
+    words.set_title(say("legend"), fontsize=8, color="0.3")
     scale = ScalarMappable(Normalize(0, 1), _COLOURS)
     bar = figure.colorbar(scale, ax=[words, spectrogram, alignment], pad=0.01, aspect=40)
-    bar.set_label("probability that it was said as expected")
+    bar.set_label(say("scale"))
     return figure
 
 
@@ -103,22 +127,22 @@ class _Levels:
         return height
 
 
-def _draw_spectrogram(axes: Axes, localization: Localization) -> None:
+def _draw_spectrogram(axes: Axes, localization: Localization, label: str) -> None:
     log_mel = localization.response_log_mel
     seconds = log_mel.shape[1] / FRAMES_PER_SECOND
     axes.imshow(log_mel, origin="lower", aspect="auto", extent=(0, seconds, 0, log_mel.shape[0]), cmap="gray_r")
-    axes.set_ylabel("response,\nmel band")
+    axes.set_ylabel(label)
     for unit in localization.units:
         if unit.kind != "right":
             for time in {unit.start_seconds or 0.0, unit.end_seconds or 0.0}:
                 axes.axvline(time, color="#d95f02", linewidth=1.2, linestyle="--")
 
 
-def _draw_alignment(axes: Axes, localization: Localization) -> None:
+def _draw_alignment(axes: Axes, localization: Localization, label: str) -> None:
     alignment = localization.alignment
     extent = (0, localization.response_seconds, 0, alignment.length)
     axes.imshow(np.sqrt(alignment.weights), origin="lower", aspect="auto", extent=extent, cmap="gray_r", vmin=0, vmax=1)
-    axes.set_ylabel(alignment.expected)
+    axes.set_ylabel(label)
     expected = localization.expected_units
     for unit, (first, last) in zip(expected, alignment.unit_rows, strict=True):
         start, stop = unit.start_seconds or 0.0, unit.end_seconds or 0.0

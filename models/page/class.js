@@ -122,7 +122,7 @@ function show(place, aloud) {
   byId("mark").parentElement.hidden = !known;
   byId("mark").style.left = `${100 * (answer.probability ?? 0)}%`;
   byId("words").replaceChildren(...answer.units.map(word));
-  byId("remarks").replaceChildren(...remarks(answer).map(remark));
+  byId("remarks").replaceChildren(...remarks(answer));
   for (const each of ["right", "wrong", "skipped"]) {
     byId(each).setAttribute("aria-pressed", String(said[row] === each));
     byId(each).disabled = !answer.playable && each !== "skipped";
@@ -146,12 +146,13 @@ function word(unit) {
 }
 
 function remarks(answer) {
-  return [answer.problem, ...answer.notes, ...answer.signal.map((text) => `${say("recording")}: ${text}`)].filter(Boolean);
+  const english = [answer.problem, ...answer.notes].filter(Boolean).map((text) => remark(text, "en")); // as the server writes
+  return [...english, ...answer.signal.map((name) => remark(say("of_recording", { told: say(`signal: ${name}`) })))];
 }
 
-function remark(text) {
+function remark(text, language = document.documentElement.lang) {
   const item = make("li", "", text);
-  item.lang = "en"; // as the server writes
+  item.lang = language;
   return item;
 }
 

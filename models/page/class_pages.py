@@ -194,10 +194,8 @@ def _page(template: str, request: Request, status: int = 200, **content: Any) ->
         _templates(language)
         .get_template(template)
         .render(
-            say=phrases.__getitem__,
-            phrases=phrases,
+            say=phrases,
             language=language,
-            languages=all_phrases(),
             is_open=status == 200,
             **content,
         )
@@ -207,29 +205,21 @@ def _page(template: str, request: Request, status: int = 200, **content: Any) ->
 
 @cache
 def _templates(language: str) -> Environment:
+    """`chance` is never 0 or 100 % for what is only nearly so."""
+    phrases = all_phrases()[language]
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        "number": partial(_number, language),
-        "percent": partial(_percent, language),
-        "chance": partial(_chance, language),
+        "number": partial(_if_known, phrases.number),
+        "percent": partial(_if_known, phrases.percent),
+        "chance": partial(_if_known, lambda probability: phrases.percent(min(max(probability, 0.01), 0.99))),
     }
     return environment
 
 
-def _number(language: str, value: float | None, digits: int = 1) -> str:
-    told = "" if value is None else f"{value:.{digits}f}"
-    return told if language == "en" else told.replace(".", ",")
-
-
-def _percent(language: str, value: float | None) -> str:
-    return "" if value is None else f"{_number(language, 100 * value, 0)} %"
-
-
-def _chance(language: str, probability: float | None) -> str:
-    """Never 0 or 100 % for what is only nearly so."""
-    return "" if probability is None else _percent(language, min(max(probability, 0.01), 0.99))
+def _if_known(tell: Callable[..., str], value: float | None, *options: int) -> str:
+    return "" if value is None else tell(value, *options)
 
 
 def _file(file: str) -> Response:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from models.inference.scorer import speaking
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, resample
 from models.speech.espeak import SAMPLE_RATE_HZ as SPOKEN_RATE_HZ
 from models.speech.espeak import Espeak
@@ -21,7 +22,7 @@ def speak_example() -> Waveform:
     InputError
         Where espeak-ng is not installed.
     """
-    with Espeak() as espeak:
+    with speaking, Espeak() as espeak:
         spoken = espeak.speak(SAID, _VOICE, _RATE_WPM, _PITCH)
     pause = np.zeros(round(_PAUSE_SECONDS * SAMPLE_RATE_HZ), np.float32)
     answer = resample(spoken.samples / np.float32(32768), SPOKEN_RATE_HZ)

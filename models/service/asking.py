@@ -72,9 +72,10 @@ def check_text(text: str) -> str:
     """
     line = " ".join(normal_text(text).split())
     if not line:
-        raise InputError("type the text that was expected")
+        raise InputError("type the text that was expected", "no text")
     if len(line) > LONGEST_TEXT:
-        raise InputError(f"the expected text has {len(line)} characters; {LONGEST_TEXT} are the most")
+        told = f"the expected text has {len(line)} characters; {LONGEST_TEXT} are the most"
+        raise InputError(told, "long text", characters=len(line), most=LONGEST_TEXT)
     if not line.isprintable():
         raise InputError("the expected text holds characters that can't be printed; type it anew")
     return line

@@ -42,10 +42,11 @@ def read_audio(path: Path, max_seconds: float | None = None, content: bytes | No
         sounds = decode(_content(path) if content is None else content, max_seconds)
         parts = [_heard(sound) for sound in sounds if len(sound.samples)]
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise error.reworded(f"{path}: {error}") from error
     except Exception as error:  # whatever a library throws over a broken file costs this file alone
         reason = getattr(error, "error_string", "") or str(error) or type(error).__name__
-        raise InputError(f"{path}: not readable as audio ({reason}); convert it to WAV or FLAC") from error
+        told = f"{path}: not readable as audio ({reason}); convert it to WAV or FLAC"
+        raise InputError(told, "unreadable") from error
     if not parts:
         raise InputError(f"{path}: the audio is empty (0 samples); record it again or take its row out")
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -57,7 +58,7 @@ def read_answer(path: Path, max_seconds: float | None = None, content: bytes | N
     try:
         check_is_answer(waveform)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise error.reworded(f"{path}: {error}") from error
     return waveform
 
 

@@ -49,10 +49,12 @@ def check_is_answer(waveform: Waveform) -> None:
     seconds = len(waveform) / SAMPLE_RATE_HZ
     if seconds < SHORTEST_SECONDS:
         raise InputError(
-            f"the recording lasts {seconds * 1000:.0f} ms only, of {SHORTEST_SECONDS * 1000:.0f} at least; record it again"
+            f"the recording lasts {seconds * 1000:.0f} ms only, of {SHORTEST_SECONDS * 1000:.0f} at least; record it again",
+            "short recording",
+            milliseconds=f"{seconds * 1000:.0f}",
         )
     if is_silent(waveform):
-        raise InputError("the recording is silent; look at the microphone and record it again")
+        raise InputError("the recording is silent; look at the microphone and record it again", "silent")
 
 
 def to_mono(samples: NDArray[np.float32]) -> Waveform:

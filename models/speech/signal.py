@@ -11,6 +11,7 @@ import numpy as np
 import scipy  # its parts are imported at their first use
 from numpy.typing import NDArray
 
+from models.speech import pitches
 from models.speech.samples import SAMPLE_RATE_HZ, Waveform
 
 PROBLEMS = {
@@ -18,6 +19,7 @@ PROBLEMS = {
     "too quiet": "too quiet: move closer to the microphone",
     "distorted": "too loud, and distorted by it: move away from the microphone, or turn it down",
     "noisy": "much noise behind the voice: find a quieter place, or move closer to the microphone",
+    "two voices": "another voice seems to speak at the same time: record the child while nobody else speaks",
     "cut at the start": "begins in the middle of speech: start the recording before the answer",
     "cut at the end": "ends in the middle of speech: let the recording run on after the answer",
 }
@@ -28,13 +30,12 @@ MOST_AT_PEAK = 5e-4  # share of samples as loud as the loudest
 LEAST_PEAK_RATIO = 1.15  # what one sample in 1000 exceeds, to what one in 100 does; a limit brings them together
 LEAST_SNR_DB = 18.0
 LEAST_SNR_SECONDS = 1.0  # of a recording; in a shorter one there may be no pause to hear the noise in
+LEAST_TWO_VOICES_SECONDS = 0.1  # a voice that breaks or changes quickly looks like two for less
+LEAST_TWO_VOICES = 0.05  # of the time with a voice: the longer it is, the more often that happens
 MOST_EDGE_DB = -12.0  # of the first and the last 30 ms, beside the speech
 
 _FRAME, _HOP = 400, 160  # samples: 25 and 10 ms
 HOP_SECONDS = _HOP / SAMPLE_RATE_HZ
-_VOICE_FRAME, _VOICE_HOP = 640, 320  # 40 and 20 ms
-_VOICE_LAGS = slice(SAMPLE_RATE_HZ // 500, SAMPLE_RATE_HZ // 73)  # of voices from 73 to 500 Hz
-_VOICED = 0.6  # of an autocorrelation that is 1 for what repeats itself
 _SPEECH_RANGE_DB, _VOICE_RANGE_DB = 20.0, 25.0  # below the loudest frames
 _EDGE_FRAMES = 3
 _SILENCE = 1e-10  # -100 dB
@@ -53,6 +54,8 @@ class SignalQuality:
         Between the loudest twentieth of the frames and the softest tenth; None where the recording is too short to tell.
     speech_seconds
         With a voice in it.
+    two_voices_seconds
+        With two voices at once.
     start_db, end_db
         Of the first and the last 30 ms, beside the speech.
     problems
@@ -62,6 +65,7 @@ class SignalQuality:
     level_db: float
     snr_db: float | None
     speech_seconds: float
+    two_voices_seconds: float
     is_distorted: bool
     start_db: float
     end_db: float
@@ -79,10 +83,12 @@ def measure_signal(waveform: Waveform) -> SignalQuality:
     speech = levels[levels > loudest - _SPEECH_RANGE_DB]
     seconds = len(waveform) / SAMPLE_RATE_HZ
     snr_db = loudest - float(np.percentile(levels, 10)) if seconds >= LEAST_SNR_SECONDS else None
+    voiced_seconds, two_voices_seconds = _voice_seconds(heard, loudest)
     measured = SignalQuality(
         level_db=10 * float(np.log10(np.mean(10 ** (speech / 10)))),
         snr_db=snr_db,
-        speech_seconds=_voiced_seconds(heard, loudest) if speech.std() >= LEAST_CHANGE_DB else 0.0,
+        speech_seconds=voiced_seconds if speech.std() >= LEAST_CHANGE_DB else 0.0,
+        two_voices_seconds=two_voices_seconds,
         is_distorted=_is_distorted(waveform),
         start_db=float(levels[:_EDGE_FRAMES].mean()) - loudest,
         end_db=float(levels[-_EDGE_FRAMES:].mean()) - loudest,
@@ -103,6 +109,8 @@ def _judged(found: SignalQuality) -> SignalQuality:
         "too quiet": found.level_db < LEAST_LEVEL_DB,
         "distorted": found.is_distorted,
         "noisy": is_noisy,
+        "two voices": found.two_voices_seconds
+        >= max(LEAST_TWO_VOICES_SECONDS, LEAST_TWO_VOICES * found.speech_seconds),
         "cut at the start": found.start_db > MOST_EDGE_DB and not is_noisy,
         "cut at the end": found.end_db > MOST_EDGE_DB and not is_noisy,
     }
@@ -122,20 +130,16 @@ def _levels(frames: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(10 * np.log10((frames**2).mean(axis=1) + _SILENCE))
 
 
-def _voiced_seconds(waveform: NDArray[np.float64], loudest_db: float) -> float:
-    """Of frames that repeat themselves as a voice does, by their autocorrelation over that of the window (Boersma 1993)."""
-    frames, window = _frames(waveform, _VOICE_FRAME, _VOICE_HOP), np.hanning(_VOICE_FRAME)
-    is_loud = _levels(frames) > loudest_db - _VOICE_RANGE_DB
-    own = _autocorrelation(window[None])[0]
-    found = _autocorrelation((frames - frames.mean(axis=1, keepdims=True)) * window)
-    repeats = (found[:, _VOICE_LAGS] / (found[:, :1] + _SILENCE) / (own[_VOICE_LAGS] / own[0])).max(axis=1)
-    return float((is_loud & (repeats > _VOICED)).sum() * _VOICE_HOP / SAMPLE_RATE_HZ)
-
-
-def _autocorrelation(frames: NDArray[np.float64]) -> NDArray[np.float64]:
-    """By the spectrum, padded so that nothing wraps around; [shape=(frames, lags)]."""
-    length = frames.shape[1]
-    return np.asarray(np.fft.irfft(np.abs(np.fft.rfft(frames, 2 * length)) ** 2)[:, :length])
+def _voice_seconds(waveform: NDArray[np.float64], loudest_db: float) -> tuple[float, float]:
+    """With a voice, and with two at once."""
+    frames = _frames(np.pad(waveform, (pitches.HISTORY, 0)), pitches.HISTORY + pitches.FRAME, pitches.HOP)
+    levels = _levels(frames[:, pitches.HISTORY :])
+    repeats = pitches.repetition(frames)
+    is_loud = levels > loudest_db - _SPEECH_RANGE_DB
+    voiced = pitches.is_voiced(repeats[levels > loudest_db - _VOICE_RANGE_DB])
+    double = pitches.has_two_pitches(frames[is_loud], repeats[is_loud])
+    hop_seconds = pitches.HOP / SAMPLE_RATE_HZ
+    return round(float(voiced.sum()) * hop_seconds, 3), round(float(double.sum()) * hop_seconds, 3)
 
 
 def _is_distorted(waveform: Waveform) -> bool:

@@ -86,6 +86,7 @@ def test_a_picture_that_fails_costs_no_clip(
 
 def test_a_picture_that_fails_costs_no_score(no_pictures: None, aligned_work: Path, tmp_path: Path) -> None:
     from models.inference.scorer import Scorer
+    from models.page.phrases import all_phrases
     from models.page.pictures import picture_of
     from models.service.service import Service
     from models.service.thresholds import Thresholds
@@ -103,6 +104,6 @@ def test_a_picture_that_fails_costs_no_score(no_pictures: None, aligned_work: Pa
     service.close()
     assert 0 < result.probability < 1
     assert result.localization is not None
-    picture, note = picture_of(result)
+    picture, note = picture_of(result, all_phrases()["en"])
     assert picture is None
     assert "picture" in note

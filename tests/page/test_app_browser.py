@@ -15,14 +15,17 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from contrast import faint_texts
 from fakes import CHROMIUM, ROOT, tone
 
 from models.page.example import EXPECTED
+from models.page.phrases import all_phrases
 
 pytest.importorskip("gradio", reason="the page's package, gradio, is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -94,13 +97,13 @@ def open_page(browser: Any, server: tuple[str, Path]) -> Iterator[Callable[..., 
     """Opens the page; every request is watched, and in the end none may have left this computer."""
     address, contexts, asked = server[0], [], []
 
-    def open_one(**options: Any) -> Any:
-        contexts.append(browser.new_context(accept_downloads=True, **options))
+    def open_one(language: str = "en", **options: Any) -> Any:
+        contexts.append(browser.new_context(accept_downloads=True, locale=language, **options))
         page = contexts[-1].new_page()
         page.set_default_timeout(60 * SECONDS_MS)
         page.on("request", lambda request: asked.append(request.url))
         page.goto(address)
-        page.get_by_role("button", name="Score this answer").wait_for()
+        page.get_by_role("button", name=all_phrases()[language[:2]]("score_button")).wait_for()
         return page
 
     yield open_one
@@ -182,6 +185,59 @@ def test_an_example_with_one_click_and_another_text_for_it(
     assert not kept_files(server[1])
 
 
+def test_the_page_in_german_and_another_language_by_a_link(open_page: Callable[..., Any]) -> None:
+    """All that is seen, told and named is German: Gradio's words, ours, a result's; then the visitor chooses French."""
+    page = open_page("de-DE")
+    german = all_phrases()["de"]
+    assert page.evaluate("document.documentElement.lang") == "de"
+    assert page.title() == german("page_title")
+    page.get_by_role("button", name="Upload file").click()  # a name that Gradio has in English alone
+    page.get_by_text("Audio hier ablegen").wait_for()
+    page.get_by_role("button", name=german("score_button")).click()
+    page.get_by_text(german("error: no recording")).wait_for()
+    page.get_by_role("button", name=german("example_button")).click()
+    page.locator(".stc-verdict").wait_for()
+    shown = page.locator("[lang=de]").first.inner_text()
+    assert german("probability_right") in shown
+    english = all_phrases()["en"].texts
+    names = (
+        "introduction",
+        "probability_right",
+        "expected_label",
+        "task",
+        "grade",
+        "answer",
+        "expected_sound",
+        "heard",
+    )
+    assert [name for name in names if english[name].partition("{")[0] in shown] == []
+    page.get_by_role("link", name="Français").click()
+    page.get_by_role("button", name=all_phrases()["fr"]("score_button")).wait_for()
+    page.wait_for_function("document.documentElement.lang == 'fr'")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_stands_out_from_its_ground(open_page: Callable[..., Any], clip: Path, scheme: str) -> None:
+    page = open_page(viewport={"width": 1100, "height": 2500}, color_scheme=scheme)
+    faint = faint_texts(page, 12)
+    page.get_by_role("button", name="Upload file").click()
+    page.get_by_text("When should a person review?").click()
+    page.get_by_role("button", name="Score this answer").click()
+    page.locator("[role=alert]").wait_for()
+    page.wait_for_timeout(SECONDS_MS)  # until what was opened has come to rest
+    faint += faint_texts(page, 20)
+    page.get_by_role("button", name="Try an example").click()
+    page.locator(".stc-verdict").wait_for()
+    page.wait_for_timeout(SECONDS_MS)
+    faint += faint_texts(page, 30)
+    page.get_by_role("tab", name="Many answers").click()
+    page.get_by_role("button", name="Score all answers").click()
+    page.get_by_text("Send a table with its recordings first").wait_for()
+    page.wait_for_timeout(SECONDS_MS)
+    faint += faint_texts(page, 12)
+    assert faint == []
+
+
 def test_recording_from_the_microphone(open_page: Callable[..., Any], server: tuple[str, Path]) -> None:
     page = open_page(permissions=["microphone"])
     page.get_by_role("button", name="Record", exact=True).click()
@@ -258,8 +314,57 @@ def test_many_answers_and_the_download(open_page: Callable[..., Any], server: tu
     assert page.locator("img[src=x]").count() == 0
     listed = page.get_by_role("link", name="Listen and correct").get_attribute("href")
     assert kept_files(server[1])  # until the list is closed
-    assert page.request.delete(f"{server[0]}/{listed}").status == 204
+    assert page.request.delete(urljoin(page.url, listed)).status == 204
     assert not kept_files(server[1])
+
+
+def tab_to(page: Any, name: str) -> None:
+    """As who has no mouse: press Tab until it is reached, and see that it is."""
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        named = page.evaluate(
+            "(e => e.ariaLabel || (e.labels && e.labels[0] || e).innerText || '')(document.activeElement)"
+        )
+        if named.strip().startswith(name):
+            page.wait_for_timeout(200)
+            outline = page.evaluate("getComputedStyle(document.activeElement).outlineWidth")
+            assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid", name
+            assert float(outline.removesuffix("px")) >= 2, name
+            return
+    pytest.fail(f"not reached by Tab: {name}")
+
+
+def test_recorded_and_scored_by_keys_alone(open_page: Callable[..., Any]) -> None:
+    page = open_page(permissions=["microphone"])
+    tab_to(page, "Record")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(2 * SECONDS_MS)
+    tab_to(page, "Stop")
+    with page.expect_response(re.compile("gradio_api/upload(\\?|$)")):
+        page.keyboard.press("Enter")
+    tab_to(page, "Expected text")
+    page.keyboard.type("cat")
+    tab_to(page, "Task")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    tab_to(page, "Score this answer")
+    page.keyboard.press("Enter")
+    page.locator("section[aria-label=Result] .stc-verdict").wait_for()
+
+
+def test_a_file_is_chosen_by_keys_alone(open_page: Callable[..., Any], clip: Path) -> None:
+    page = open_page()
+    tab_to(page, "Upload file")
+    page.keyboard.press("Enter")
+    with page.expect_file_chooser() as chooser:
+        tab_to(page, "Drop")
+        page.keyboard.press("Enter")
+    with page.expect_response(re.compile("gradio_api/upload(\\?|$)")):
+        chooser.value.set_files(clip)
+    tab_to(page, "Expected text")
+    page.keyboard.type("we like to play")
+    page.keyboard.press("Enter")
+    page.locator("section[aria-label=Result] .stc-verdict").wait_for()
 
 
 def test_keyboard_labels_and_a_phone(open_page: Callable[..., Any]) -> None:

@@ -3,6 +3,7 @@
 Run: .venv/bin/python -m pytest tests/page/test_app_server.py
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from models.classroom.answer_lists import AnswerLists
 from models.errors import InputError
 from models.inference.scorer import CACHE_VARIABLE, Scorer
 from models.page.form import _Handlers, _only_sent
+from models.page.phrases import all_phrases
 from models.page.server import build_app
 from models.page.settings import PageSettings
 from models.service.options import free_socket
@@ -52,9 +54,9 @@ def client(service: Service, uploads: Uploads) -> Iterator[Any]:
         yield made
 
 
-def make_handlers(service: Service, uploads: Uploads, root: Path | None = None) -> _Handlers:
+def make_handlers(service: Service, uploads: Uploads, root: Path | None = None, language: str = "en") -> _Handlers:
     lists = AnswerLists(uploads.folder / "corrections")
-    return _Handlers(service, uploads, PageSettings(Thresholds(), root), lists)
+    return _Handlers(service, uploads, PageSettings(Thresholds(), root), lists, all_phrases()[language])
 
 
 def sent(uploads: Uploads) -> list[Path]:
@@ -69,9 +71,21 @@ def test_the_page_may_load_nothing_from_elsewhere(client: Any) -> None:
     assert client.get("/docs").headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.parametrize(
+    ("address", "accepted", "language"),
+    [("/", "de-AT, en;q=0.5", "de"), ("/?lang=es", "de", "es"), ("/?lang=xx", "", "en"), ("/fr/", "de", "fr")],
+)
+def test_the_page_speaks_the_visitors_language(client: Any, address: str, accepted: str, language: str) -> None:
+    page = client.get(address, headers={"accept-language": accepted})
+    assert page.url.path == f"/{language}/"
+    shown = json.dumps(client.get(f"/{language}/config").json())
+    assert json.dumps(all_phrases()[language]("score_button"))[1:-1] in shown
+    assert all(f'hreflang=\\"{each}\\"' in shown for each in all_phrases())
+
+
 def test_uploads_are_named_by_the_server(client: Any, uploads: Uploads) -> None:
     files = [("files", ("../../evil.wav", b"abc")), ("files", ("<b>.exe", b"def"))]
-    answer = client.post("/gradio_api/upload", files=files)
+    answer = client.post("/en/gradio_api/upload", files=files)
     paths = [Path(path) for path in answer.json()]
     assert [path.read_bytes() for path in paths] == [b"abc", b"def"]
     assert [path.suffix for path in paths] == [".wav", ".bin"]
@@ -89,7 +103,7 @@ def test_uploads_are_named_by_the_server(client: Any, uploads: Uploads) -> None:
     ],
 )
 def test_who_may_send_what(client: Any, uploads: Uploads, headers: dict[str, str], body: bytes, status: int) -> None:
-    answer = client.post("/gradio_api/upload", files={"files": ("a.wav", body)}, headers=headers)
+    answer = client.post("/en/gradio_api/upload", files={"files": ("a.wav", body)}, headers=headers)
     assert answer.status_code == status
     assert len(sent(uploads)) == (status == 200)
 
@@ -101,14 +115,14 @@ def test_a_length_that_is_not_told_is_counted(client: Any, uploads: Uploads) -> 
             yield bytes(10_000)
 
     answer = client.post(
-        "/gradio_api/upload", content=pieces(), headers={"content-type": "multipart/form-data; boundary=x"}
+        "/en/gradio_api/upload", content=pieces(), headers={"content-type": "multipart/form-data; boundary=x"}
     )
     assert answer.status_code == 413
     assert not sent(uploads)
 
 
 def test_what_is_no_form_is_refused(client: Any, uploads: Uploads) -> None:
-    assert client.post("/gradio_api/upload", content=b"abc").status_code == 400
+    assert client.post("/en/gradio_api/upload", content=b"abc").status_code == 400
     assert not sent(uploads)
 
 
@@ -117,7 +131,7 @@ def test_what_is_no_form_is_refused(client: Any, uploads: Uploads) -> None:
 async def test_no_address_and_no_other_file_is_read(uploads: Uploads, named: str) -> None:
     import gradio as gr
 
-    component = _only_sent(gr.Audio(), uploads, lambda payload: payload)
+    component = _only_sent(gr.Audio(), uploads, lambda payload: payload, all_phrases()["en"])
     with pytest.raises(gr.Error, match="not here any more"):
         await component.async_move_resource_to_block_cache(named)
     own = uploads.new_path("a.wav")
@@ -174,6 +188,33 @@ def test_mistakes_are_shown_in_words(
     shown, _, _ = handlers.score_one(**{**given, **changes})
     assert 'role="alert"' in shown
     assert mentions.lower() in shown.lower()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"sent": None}, "Nehmen Sie zuerst eine Antwort auf"),
+        ({"text": " "}, "Geben Sie den erwarteten Text ein."),
+        ({"text": "a" * 400}, "hat 400 Zeichen; höchstens 300"),
+        ({"task": "singing"}, "auf Englisch"),
+        ({"seconds": 7.0}, "länger als 5 s"),
+        ({"seconds": 0.02}, "dauert nur 20 ms"),
+        ({"level": 0.0}, "Die Aufnahme ist stumm"),
+        ({"content": b"RIFF" + bytes(500)}, "nicht als Ton lesbar"),
+    ],
+)
+def test_mistakes_are_told_in_the_visitors_language(
+    service: Service, uploads: Uploads, change: dict[str, Any], told: str
+) -> None:
+    path = uploads.new_path("a.wav")
+    level, seconds = change.pop("level", 1.0), change.pop("seconds", 0.5)
+    write_wav(path, (level * tone(seconds, 300, np.random.default_rng(0))).astype(np.float32))
+    if "content" in change:
+        path.write_bytes(change.pop("content"))
+    given = {"sent": path, "remembered": None, "text": "cat", "task": "blending", "grade": "KG"}
+    shown, _, _ = make_handlers(service, uploads, language="de").score_one(**{**given, **change}, low=0.25, high=0.75)
+    assert 'role="alert"' in shown
+    assert told in shown
 
 
 def test_folders_of_the_server_only_where_they_are_allowed(service: Service, uploads: Uploads, prepared: Path) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from contrast import faint_texts
 from fakes import CHROMIUM, ROOT, read_rows, tone
 
 pytest.importorskip("gradio", reason="the page's package, gradio, is not installed")
@@ -241,7 +242,8 @@ def test_playing_a_missing_recording_and_keys_that_are_off(context: Any, server:
 def test_everything_has_a_name_fits_a_phone_and_is_reached_by_tab(context: Any, server: Server) -> None:
     page = send_table(context, server)
     page.set_viewport_size(PHONE)
-    for address in (page.url, f"{page.url}summary", f"{page.url}?lang=de", f"{page.url}summary?lang=fr"):
+    plain = page.url.partition("?")[0]
+    for address in (plain, f"{plain}summary", f"{plain}?lang=de", f"{plain}summary?lang=fr"):
         page.goto(address)
         page.locator("h1").wait_for()
         page.wait_for_timeout(SECONDS_MS)
@@ -253,7 +255,7 @@ def test_everything_has_a_name_fits_a_phone_and_is_reached_by_tab(context: Any, 
             .map(item => item.outerHTML)"""
         )
         assert unnamed == [], address
-    page.goto(f"{page.url.partition('summary')[0]}?lang=es")
+    page.goto(f"{plain}?lang=es")
     ready(page)
     assert page.get_by_role("button", name="Correcta", exact=False).first.is_visible()
     reached = set()
@@ -261,6 +263,23 @@ def test_everything_has_a_name_fits_a_phone_and_is_reached_by_tab(context: Any, 
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id"))
     assert {"play", "wrong", "skipped", "right", "back", "next", "order", "keys"} <= reached
+
+
+def test_every_text_stands_out_from_its_ground(context: Any, server: Server) -> None:
+    """On the list, with answers of each kind of judgement and a menu that is open, and on the summary."""
+    page = send_table(context, server)
+    page.set_viewport_size({"width": 1200, "height": 2000})
+    faint = faint_texts(page, 20)
+    for key, told in (("j", "Saved: Right"), ("f", "Saved: Wrong"), ("s", "Saved: skipped")):
+        press(page, key, told)
+    page.keyboard.press("ArrowLeft")  # what is pressed is marked on its button
+    page.get_by_text("Save", exact=True).click()
+    page.wait_for_timeout(SECONDS_MS)
+    faint += faint_texts(page, 20)
+    page.goto(page.url.replace("?", "summary?"))
+    page.get_by_role("heading", name="By child").wait_for()
+    faint += faint_texts(page, 50)
+    assert faint == []
 
 
 def test_a_printed_summary_has_no_buttons(context: Any, server: Server) -> None:

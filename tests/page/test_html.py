@@ -11,16 +11,25 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from fakes import checkpoints
 
+from models.classroom.answers import HeardAnswer, scores_table
+from models.errors import InputError
 from models.inference.answers import Answer
 from models.localize.result import Alignment, Alternative, Localization
-from models.page.html import batch_html, message_html, result_html, wav_url, words_html
+from models.page.batch_html import batch_html
+from models.page.html import message_html, thresholds_html
+from models.page.phrases import all_phrases
+from models.page.result_html import result_html, wav_url
 from models.page.waveforms import waveform_svg
+from models.page.word_html import words_html
+from models.report.figures import ensemble_figures
 from models.service.service import Result
 from models.service.thresholds import Thresholds
 from models.speech.signal import PROBLEMS, measure_signal
 
 ATTACK = """<img src=x onerror="alert(1)">'"`${alert(2)}{{alert(3)}}"""
+SAY = all_phrases()["en"]
 REFERENCE = np.sin(np.arange(1_600, dtype=np.float32) / 20)
 
 
@@ -32,6 +41,7 @@ class Word:
     start_seconds: float | None = 0.1
     end_seconds: float | None = 0.4
     heard: str | None = None
+    said_well: float | None = None
 
 
 class Seen(HTMLParser):
@@ -62,19 +72,19 @@ def make_result(text: str, units: list[Word] | None = None, probability: float =
 
 
 def shown(result: Result, picture: bytes | None = None, note: str = "") -> str:
-    return result_html(result, Thresholds(), REFERENCE, picture, note)
+    return result_html(result, Thresholds(), REFERENCE, picture, SAY, note)
 
 
 def test_nothing_that_a_visitor_types_becomes_markup() -> None:
     """Neither as HTML nor in the template syntax of the page; and it is shown as it was typed."""
     units = [Word(ATTACK, kind, 0.5) for kind in ("right", "missing", "inserted", "different", ATTACK)]
-    table = pd.DataFrame([[ATTACK, "blending", ATTACK, "KG", 0.5, "review", ATTACK]])
-    table.columns = ["filename", "task", "expected_text", "grade", "probability", "verdict", "problem"]
+    answer = HeardAnswer(ATTACK, "blending", ATTACK, "KG", ATTACK, 0.5, "review", ATTACK, (ATTACK,))
     pages = [
         shown(make_result(ATTACK), note=ATTACK),
         shown(make_result("x", units), b"png"),
-        batch_html(table, ""),
-        message_html(ATTACK),
+        batch_html([answer], "", SAY),
+        message_html(InputError(ATTACK), SAY),
+        message_html(InputError(ATTACK), all_phrases()["de"]),
     ]
     for html in pages:
         seen = Seen(html)
@@ -109,8 +119,20 @@ def test_the_result_holds_both_sounds_and_the_words() -> None:
     assert "Uncertain: please review" in seen.text
     assert "60 %" in seen.text
     assert "likemissing" in seen.text  # said in words, not by colour alone
-    colours = re.findall(r"hsl\((\d+)", words_html(units))
+    colours = re.findall(r"hsl\((\d+)", words_html(units, SAY))
     assert [int(colour) for colour in colours] == [114, 12, 24]
+
+
+def test_how_clearly_a_word_was_said_is_told_apart_from_whether_it_was() -> None:
+    words = [Word("we", "right", 0.95, said_well=0.98), Word("like", "right", 0.9, said_well=0.3)]
+    other = Word("hat", "different", 0.1, heard="cat", said_well=0.2)
+    seen = Seen(shown(make_result("we like hat", [*words, other])))
+    assert "likesaid, perhaps unclearly" in seen.text
+    assert "perhaps not clearly, as experts would find: like." in seen.text
+    assert "hatdifferent: “cat”" in seen.text
+    assert "probably said clearly, too" in Seen(shown(make_result("we", [*words[:1], other]))).text
+    for untold in (make_result("hat", [other]), make_result("we", [Word("we", "right", 0.9)]), make_result("we")):
+        assert "Pronunciation" not in Seen(shown(untold)).text
 
 
 @pytest.fixture
@@ -121,7 +143,8 @@ def of_a_transcript() -> Callable[..., str]:
         result = make_result("me", [Word("me", "different", 0.1, heard="<i>time</i>")])
         written = tuple(Alternative(*word) for word in words) if words else None
         localization = replace(result.localization, transcript=written)
-        return Seen(result_html(replace(result, localization=localization), Thresholds(0.3, 0.7), None, None)).text
+        told = replace(result, localization=localization)
+        return Seen(result_html(told, Thresholds(0.3, 0.7), None, None, SAY)).text
 
     return told
 
@@ -150,13 +173,28 @@ def test_loud_sounds_are_clipped_not_wrapped() -> None:
 
 
 def test_the_download_is_the_whole_table() -> None:
-    rows = [(f"{index}.wav", "blending", "Größe, „cat“", "KG", 0.5, "review", "") for index in range(50)]
-    table = pd.DataFrame(rows, columns="filename task expected_text grade probability verdict problem".split())
-    link = next(attributes for tag, attributes in Seen(batch_html(table, "")).tags if tag == "a")
+    answers = [HeardAnswer(f"{row}.wav", "blending", "Größe, „cat“", "KG", "", 0.5, "review") for row in range(50)]
+    html = batch_html(answers, "", SAY)
+    link = next(attributes for tag, attributes in Seen(html).tags if tag == "a")
     assert link["download"] == "scores.csv"
     content = base64.b64decode(str(link["href"]).partition(",")[2])
+    table = scores_table(answers)
     pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(content), keep_default_na=False), table, check_dtype=False)
-    assert len(re.findall("<tr>", batch_html(table, ""))) == 21
+    assert len(re.findall("<tr>", html)) == 21
+
+
+@pytest.mark.slow
+def test_the_explanation_of_thresholds_follows_the_held_out_answers() -> None:
+    figures = ensemble_figures(checkpoints(), {"model2s": 1.0})
+    thresholds = [Thresholds(low, high) for low, high in ((0.25, 0.75), (0.05, 0.95), (0.0, 1.0))]
+    texts = [thresholds_html(each, figures, SAY) for each in thresholds]
+    assert "1,200 answers" in texts[0]
+    assert texts[0] != texts[1]
+    assert "100 % were to review." in texts[2]
+    assert "held out" not in thresholds_html(Thresholds(), {}, SAY)
+    german = thresholds_html(thresholds[0], figures, all_phrases()["de"])
+    assert "Unter 0,25" in german
+    assert "1.200 Antworten" in german
 
 
 def test_a_poor_recording_is_told_in_words() -> None:

@@ -14,7 +14,8 @@ from models.inference.published import Published
 from models.inference.scorer import Scorer
 from models.inference.scoring import Member
 from models.localize.result import Unit
-from models.page.html import words_html
+from models.page.phrases import all_phrases
+from models.page.word_html import words_html
 from models.service.explain import Explainer
 from models.service.service import Service
 from models.service.thresholds import Thresholds
@@ -33,7 +34,7 @@ def test_words_stay_apart_for_who_copies_or_hears_them() -> None:
         Unit("<b>", "different", 0.2, 0.1, 0.3),
         Unit("hat", "missing", 0.1, 0.3, 0.3),
     ]
-    text = re.sub("<[^>]*>", "", words_html(found))
+    text = re.sub("<[^>]*>", "", words_html(found, all_phrases()["en"]))
     assert text.split()[:2] == ["my", "&lt;b&gt;different"]
 
 
@@ -54,7 +55,7 @@ def test_every_expected_word_is_scored_and_drawn(work: Path, encoder_dir: Path, 
     assert result.localization is not None
     assert [unit.text for unit in result.localization.expected_units] == ["it", "is", "cold"]
     assert all(0 <= unit.score <= 1 for unit in result.localization.units)
-    picture, note = picture_of(result)
+    picture, note = picture_of(result, all_phrases()["en"])
     assert (picture or b"")[:4] == b"\x89PNG"
     assert note == ""
 

@@ -1,14 +1,12 @@
-"""Probabilities in plain words, with what a review costs and gains.
+"""Probabilities in plain words.
 
 Run: .venv/bin/python -m pytest tests/service/test_verdict.py
 """
 
 import pytest
-from fakes import checkpoints
 
 from models.errors import InputError
-from models.report.figures import ensemble_figures
-from models.service.thresholds import Thresholds, explain_thresholds, judge
+from models.service.thresholds import Thresholds, judge
 
 
 @pytest.mark.parametrize(
@@ -35,15 +33,3 @@ def test_without_an_uncertain_range_nothing_is_to_review() -> None:
 def test_thresholds_that_make_no_sense(low: float, high: float) -> None:
     with pytest.raises(InputError, match="uncertain range"):
         Thresholds(low, high)
-
-
-@pytest.mark.slow
-def test_the_explanation_follows_the_held_out_answers() -> None:
-    figures = ensemble_figures(checkpoints(), {"model2s": 1.0})
-    texts = [
-        explain_thresholds(Thresholds(low, high), figures) for low, high in ((0.25, 0.75), (0.05, 0.95), (0.0, 1.0))
-    ]
-    assert "1,200 answers" in texts[0]
-    assert texts[0] != texts[1]
-    assert "100% were to review." in texts[2]
-    assert "held out" not in explain_thresholds(Thresholds(), {})

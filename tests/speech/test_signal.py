@@ -5,6 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from models.speech.audio import resample
+from models.speech.espeak import SAMPLE_RATE_HZ as SPOKEN_RATE_HZ
+from models.speech.espeak import Espeak
 from models.speech.samples import Waveform
 from models.speech.signal import PROBLEMS, measure_signal
 from models.speech.voices import EspeakVoice
@@ -53,6 +56,37 @@ def test_what_is_wrong_is_told(spoken: Waveform, change: Callable[[Waveform], Wa
     found = measure_signal(change(spoken).astype(np.float32))
     assert found.problems == (problem,)
     assert found.in_words() == [PROBLEMS[problem]]
+
+
+def said_by(voice: str, text: str, pitch: int) -> Waveform:
+    with Espeak() as espeak:
+        said = espeak.speak(text, voice, 125, pitch).samples / np.float32(32768)
+    return np.pad(resample(said, SPOKEN_RATE_HZ), 4_000)
+
+
+@pytest.fixture(scope="module")
+def high() -> Waveform:
+    return said_by("en-us+f3", "we like to play in the garden", 75)
+
+
+@pytest.fixture(scope="module")
+def deep() -> Waveform:
+    return said_by("en-us", "now put your books into the bag please", 50)
+
+
+@pytest.mark.parametrize("db_softer", [0, 5])
+def test_another_voice_at_the_same_time_is_told(high: Waveform, deep: Waveform, db_softer: float) -> None:
+    gain_db = measure_signal(high).level_db - measure_signal(deep).level_db - db_softer
+    found = measure_signal(high + np.resize(deep * np.float32(10 ** (gain_db / 20)), len(high)))
+    assert "two voices" in found.problems
+    assert found.two_voices_seconds > 0.2
+
+
+def test_voices_one_after_the_other_are_not_told(high: Waveform, deep: Waveform) -> None:
+    for clip in (high, deep, np.concatenate([high, deep])):
+        found = measure_signal(clip)
+        assert found.two_voices_seconds <= 0.04
+        assert found.problems == ()
 
 
 def test_levels_are_those_of_a_known_sound(spoken: Waveform) -> None:

@@ -179,6 +179,12 @@ def test_the_table_shows_the_ratios_of_the_last_entries(kept: tuple[Path, Path])
     assert "- 2026-01-01 `last`: a processor, 2 cores, bf16; Python 3.11.7, torch 2.11.0; clips 16, turns 3;" in text
 
 
+def test_the_table_tells_of_the_numbers_that_are_kept(kept: tuple[Path, Path]) -> None:
+    """626.5 and 1660 are 2.6 times apart; what was measured, 626.46 and 1660.3, is 2.7."""
+    record(entry(Row("training", "step", 626.46, 1660.3, "ms")), *kept)
+    assert with_table(kept[1], read_history(kept[0])) == kept[1].read_text(encoding="utf-8")
+
+
 def test_a_readme_without_a_place_is_named_and_nothing_is_written(kept: tuple[Path, Path]) -> None:
     kept[1].write_text(f"{END} {BEGIN}", encoding="utf-8")
     with pytest.raises(InputError, match=r"README\.md: lacks"):

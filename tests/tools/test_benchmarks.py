@@ -3,6 +3,7 @@
 Run: .venv/bin/python -m pytest tests/tools/test_benchmarks.py
 """
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -174,3 +175,16 @@ def test_the_plain_verifier_judges_the_same_tokens(encoder_dir: Path) -> None:
     features, tokens = torch.randn(1, 80, 3000), torch.tensor([tokenizer.encode("a cat")])
     logits, judged = ours.judge(*ours.hear(features, torch.tensor([3000])), tokens, torch.tensor([tokens.shape[1]]))
     torch.testing.assert_close(plain(features, tokens), logits[..., 0][judged].mean()[None], atol=1e-5, rtol=0)
+
+
+@pytest.mark.slow
+def test_the_script_for_a_gpu_runs_without_one() -> None:
+    """But for CUDA graphs, which it then says it can't make."""
+    asked = "--sizes nano --seconds 0.1 --device cpu --together 2 --only step inference together"
+    printed, _, _ = as_process(["benchmarks/gpu.py", *asked.split()])
+    found = json.loads(printed)["sizes"]["nano"]
+    usual, rounded, graphed = found["step"].values()
+    assert usual["first_losses"] == pytest.approx(rounded["first_losses"], abs=0.01)  # what pads a clip has no effect
+    assert "error" in graphed
+    assert found["inference"]["ms_per_clip"] > 0
+    assert len(found["together"][0]["ms_per_step_of_each"]) == 2
