@@ -20,7 +20,8 @@ import soundfile
 import torch
 
 from models.base.files import sha256_of_file
-from models.clips.tables import GRADES, TASKS, read_training_table
+from models.clips.groups import GRADES, TASKS
+from models.clips.tables import read_training_table
 from models.ensemble.calibration import Calibration
 from models.ensemble.checkpoint import Checkpoint, OutOfFold, save_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry, write_config

@@ -20,7 +20,8 @@ from models.api.gate import BATCH, SCORE, Gate
 from models.api.keys import Keys
 from models.api.problems import Problem, ProblemDocument
 from models.api.settings import ApiSettings
-from models.clips.tables import GRADES, METADATA_COLUMNS, TASKS
+from models.clips.groups import GRADES, TASKS
+from models.clips.tables import METADATA_COLUMNS
 from models.errors import InputError
 from models.service.service import Result, Service
 from models.service.uploads import LOCAL_HOSTS, Uploads, sweeping

@@ -12,6 +12,18 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "scorer": ["Scorer"],
         "scoring": ["Member", "load_members", "score_clips"],
         "self_corrections": ["Counted", "score_counted"],
+        "submission": [
+            "add_problems",
+            "find_corrected",
+            "find_poor",
+            "find_unreadable",
+            "find_unspoken",
+            "problems_path",
+            "tell_both",
+            "with_priors",
+            "write_problems",
+            "write_submission",
+        ],
         "texts": ["find_unheard_rows", "heard_utterances", "refused_texts"],
     },
 )

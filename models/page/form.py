@@ -10,7 +10,8 @@ import gradio as gr
 from models.classroom.answer_lists import KEEP_SECONDS as KEEP_LISTS_SECONDS
 from models.classroom.answer_lists import AnswerLists
 from models.classroom.answers import score_answers
-from models.clips.tables import GRADES, METADATA_COLUMNS, TASKS
+from models.clips.groups import GRADES, TASKS
+from models.clips.tables import METADATA_COLUMNS
 from models.errors import InputError
 from models.page.batch_html import batch_html
 from models.page.example import EXPECTED, speak_example
