@@ -6,32 +6,28 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from models import base, cluster, ensemble, inference
-from models.base.cli import add_data_arguments, add_device_arguments, add_ensemble_arguments, make_parser, positive, run
+from models import base, clips, cluster, ensemble, inference, speech
+from models.base.cli import (
+    add_data_arguments,
+    add_device_arguments,
+    add_ensemble_arguments,
+    add_self_corrections_argument,
+    make_parser,
+    positive,
+    run,
+)
 from models.base.files import sha256_of_file, sole_writer
-from models.clips.tables import TEST_TABLES, clip_paths, read_test_table
 from models.cluster.options import ClusterOptions, add_clip_arguments, clip_options
 from models.errors import InputError
-from models.inference.submission import (
-    add_problems,
-    find_poor,
-    find_unreadable,
-    find_unspoken,
-    problems_path,
-    with_priors,
-    write_problems,
-    write_submission,
-)
-from models.speech.audio import Waveform
 from models.speech.checksums import refuse_older_speech
-from models.speech.examining import Examined, examine_all
 from models.speech.options import add_voice_arguments, trained_voice
-from models.speech.pronunciation_table import given_beside
-from models.speech.speaking import complete_references
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from models.speech.audio import Waveform
 
 
 def parse_arguments() -> tuple[argparse.Namespace, ClusterOptions | None]:
@@ -53,6 +49,7 @@ def parse_arguments() -> tuple[argparse.Namespace, ClusterOptions | None]:
         type=positive,
         help="how many folds of each model to use, spread evenly; the published submission used 3 of 6 (default: all)",
     )
+    add_self_corrections_argument(parser)
     parser.add_argument("--strict", action="store_true", help="stop at a clip that can't be scored, and write nothing")
     add_device_arguments(parser)
     add_voice_arguments(parser, default_voice=None)
@@ -77,16 +74,18 @@ def check_strict(strict: bool, problems: dict[int, str]) -> None:
         raise InputError(f"--strict: {len(problems)} clips can't be scored, the first: {next(iter(problems.values()))}")
 
 
-def without(table: pd.DataFrame, problems: dict[int, str]) -> pd.DataFrame:
+def without(table: "pd.DataFrame", problems: dict[int, str]) -> "pd.DataFrame":
     return table[[row not in problems for row in range(len(table))]].reset_index(drop=True)
 
 
 def make_references(
     arguments: argparse.Namespace, said: Sequence[str], models: "inference.Published"
-) -> tuple[dict[str, Waveform], dict[str, str]]:
+) -> "tuple[dict[str, Waveform], dict[str, str]]":
     """The reference of each distinct utterance, and why those that have none can't be spoken."""
     voice = trained_voice(arguments, models.voice)
-    found, unspoken = complete_references(arguments.tts_dir, list(said), models.voice, voice, models.trained_with)
+    found, unspoken = speech.complete_references(
+        arguments.tts_dir, list(said), models.voice, voice, models.trained_with
+    )
     return found.load(one for one in said if one not in unspoken), unspoken
 
 
@@ -99,14 +98,18 @@ class Here:
     precision: str
     num_workers: int
     correction: Any
+    accept_self_corrections: bool
 
-    def check(self, filenames: Sequence[str]) -> list[Examined | InputError]:
-        return examine_all(clip_paths(self.data_dir, filenames))
+    def check(self, filenames: Sequence[str]) -> "list[speech.Examined | InputError]":
+        return speech.examine_all(clips.clip_paths(self.data_dir, filenames))
 
-    def score(self, members: Sequence[Any], table: pd.DataFrame, references: dict[str, Waveform]) -> Any:
+    def score(
+        self, members: Sequence[Any], table: "pd.DataFrame", references: "dict[str, Waveform]"
+    ) -> "inference.Counted":
         print(f"{len(table)} clips, {len(members)} checkpoints, {self.device} in {self.precision}")
         compute = (self.device, self.precision, self.num_workers)
-        return inference.score_clips(members, table, self.data_dir, references, *compute, correction=self.correction)
+        rule = {"correction": self.correction, "accept_self_corrections": self.accept_self_corrections}
+        return inference.score_counted(members, table, self.data_dir, references, *compute, **rule)
 
 
 @contextmanager
@@ -117,10 +120,13 @@ def workplace(
     if options is None:
         device = base.resolve_device(arguments.device)
         precision = base.resolve_precision(arguments.precision, device)
-        yield Here(arguments.data_dir, device, precision, arguments.num_workers, correction)
+        rule = (correction, arguments.accept_self_corrections)
+        yield Here(arguments.data_dir, device, precision, arguments.num_workers, *rule)
         return
     data_dir, source = arguments.data_dir.absolute(), source.absolute()
-    same = {str(path): sha256_of_file(path) for path in (*source.files, *(data_dir / name for name in TEST_TABLES))}
+    same = {
+        str(path): sha256_of_file(path) for path in (*source.files, *(data_dir / name for name in clips.TEST_TABLES))
+    }
     node = cluster.NodeOptions(
         data_dir,
         arguments.data_dir,
@@ -130,6 +136,7 @@ def workplace(
         arguments.device,
         arguments.precision,
         options.cpus,
+        arguments.accept_self_corrections,
     )
     with cluster.clip_cluster(options, node) as place:
         yield place
@@ -137,7 +144,7 @@ def workplace(
 
 def main() -> None:
     arguments, options = parse_arguments()
-    table = read_test_table(arguments.data_dir, given_beside(arguments.tts_dir))
+    table = clips.read_test_table(arguments.data_dir, speech.given_beside(arguments.tts_dir))
     folder = inference.locate(arguments.model) if arguments.model else None
     source = ensemble.EnsembleSource(arguments.config, tuple(arguments.checkpoints), folder)
     models = inference.read_ensemble(source, folds_per_model=arguments.folds_per_model)
@@ -149,33 +156,40 @@ def main() -> None:
         refuse_older_speech(zip(table["expected_text"], said, strict=False), models.trained_with)
         references, unspoken = make_references(arguments, said, models) if said else ({}, {})
         refused = inference.refused_texts(members, table["expected_text"].tolist())
-        problems = find_unspoken(table, unspoken, refused, arguments.data_dir)
+        problems = inference.find_unspoken(table, unspoken, refused, arguments.data_dir)
         examined = place.check(without(table, problems)["filename"].tolist())
-        poor = find_poor(examined, problems, len(table))
-        problems = add_problems(problems, find_unreadable(examined, arguments.data_dir), len(table))
-        seconds = [found.seconds for found in examined if isinstance(found, Examined)]
+        poor = inference.find_poor(examined, problems, len(table))
+        problems = inference.add_problems(problems, inference.find_unreadable(examined, arguments.data_dir), len(table))
+        seconds = [found.seconds for found in examined if isinstance(found, speech.Examined)]
         unheard = inference.find_unheard_rows(members, without(table, problems), seconds, references)
-        listed = add_problems(problems, unheard.answers | unheard.parts, len(table))
-        problems = add_problems(problems, unheard.answers, len(table))
+        listed = inference.add_problems(problems, unheard.answers | unheard.parts, len(table))
+        problems = inference.add_problems(problems, unheard.answers, len(table))
         check_strict(arguments.strict, problems)
         with sole_writer(arguments.output):
-            scores = place.score(members, without(table, problems), references)
-            scores = with_priors(table, scores, problems, models.priors)
-            write_problems(arguments.output, table, scores, listed, poor)
-            write_submission(arguments.output, table, scores)
+            counted = place.score(members, without(table, problems), references)
+            corrected = inference.find_corrected(counted.starts, problems, len(table))
+            scores = inference.with_priors(table, counted.scores, problems, models.priors)
+            inference.write_problems(arguments.output, table, scores, inference.tell_both(listed, corrected), poor)
+            inference.write_submission(arguments.output, table, scores)
     print(f"wrote {arguments.output}: {len(scores)} scores, {scores.mean():.3f} on average")
     if problems:
         print(
             f"{len(problems)} clips could not be read or heard, or their texts not spoken, and got their task's and grade's "
-            f"prior: {problems_path(arguments.output)}"
+            f"prior: {inference.problems_path(arguments.output)}"
+        )
+    if corrected:
+        print(
+            f"{len(corrected)} answers count from where they were begun again, since self-corrections are accepted: "
+            f"{inference.problems_path(arguments.output)}"
         )
     if poor:
         print(
-            f"{len(poor)} recordings are poor, which changes no score: {problems_path(arguments.output)}, column signal"
+            f"{len(poor)} recordings are poor, which changes no score: {inference.problems_path(arguments.output)}, column signal"
         )
     if cut := len(listed) - len(problems):
         print(
-            f"{cut} clips are longer than the models hear, and were scored by what is heard: {problems_path(arguments.output)}"
+            f"{cut} clips are longer than the models hear, and were scored by what is heard: "
+            f"{inference.problems_path(arguments.output)}"
         )
 
 

@@ -5,25 +5,24 @@ import json
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from tqdm import tqdm
 
-from models import base, inference
+from models import base, inference, speech
+from models import clips as tables
 from models import localize as room
-from models.base.cli import add_ensemble_arguments, make_parser, run
+from models.base.cli import add_ensemble_arguments, add_self_corrections_argument, make_parser, run
 from models.base.files import replace_when_done
+from models.clips.groups import GRADES, TASKS
 from models.clips.hearing import told_cut
-from models.clips.tables import GRADES, TASKS, clip_paths, read_metadata
 from models.errors import InputError
-from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_answer
 from models.speech.checksums import refuse_older_speech
 from models.speech.options import add_voice_arguments, trained_voice
-from models.speech.pronunciation import utterance_of
-from models.speech.pronunciation_table import first_choice, given_beside, to_cell
-from models.speech.speaking import complete_references
 from models.speech.written import find_file, normal_text
+
+if TYPE_CHECKING:
+    from models.speech.audio import Waveform
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -58,6 +57,7 @@ def parse_arguments() -> argparse.Namespace:
         help="tokens: the words that a verifier judges; alignment: the frames of an aligned model; auto: what suits the model "
         "(default: %(default)s)",
     )
+    add_self_corrections_argument(parser)
     parser.add_argument("--picture", action="store_true", help="draw each clip as a PNG too")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add_voice_arguments(parser, default_voice=None)
@@ -72,13 +72,13 @@ def read_clips(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     if arguments.csv is None:
         text, path = normal_text(arguments.text), find_file(arguments.audio.parent, arguments.audio.name)
         answer = {"text": text, "task": arguments.task, "grade": arguments.grade}
-        given = to_cell(given_beside(arguments.tts_dir).get((arguments.task, text), ()))
+        given = speech.to_cell(speech.given_beside(arguments.tts_dir).get((arguments.task, text), ()))
         return [{"name": arguments.audio.name, "path": path, **answer, "pronunciation": given}]
     if not arguments.csv.is_file():
         raise InputError(f"--csv {arguments.csv}: no such file; give a CSV with filename, task, expected_text, grade")
-    table = read_metadata(arguments.csv, given_beside(arguments.tts_dir))
-    given = table.get("pronunciation", pd.Series("", table.index))
-    paths = clip_paths(arguments.data_dir or arguments.csv.parent, table["filename"])
+    table = tables.read_metadata(arguments.csv, speech.given_beside(arguments.tts_dir))
+    given = table["pronunciation"] if "pronunciation" in table else [""] * len(table)
+    paths = tables.clip_paths(arguments.data_dir or arguments.csv.parent, table["filename"])
     return [
         {
             **{"name": row.filename, "path": path, "text": row.expected_text, "task": row.task, "grade": row.grade},
@@ -88,16 +88,16 @@ def read_clips(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     ]
 
 
-def make_speak(arguments: argparse.Namespace, checkpoint: Any, said: list[str]) -> Callable[[str], Waveform]:
+def make_speak(arguments: argparse.Namespace, checkpoint: Any, said: list[str]) -> "Callable[[str], Waveform]":
     """What gives the reference of each utterance, in the voice that the model was trained with."""
     if not said:
         return {}.__getitem__  # no folder of references is needed
     options = trained_voice(arguments, checkpoint.voice)
-    references, unspoken = complete_references(
+    references, unspoken = speech.complete_references(
         arguments.tts_dir, said, checkpoint.voice, options, checkpoint.references
     )
 
-    def speak(utterance: str) -> Waveform:
+    def speak(utterance: str) -> "Waveform":
         if utterance in unspoken:
             raise InputError(unspoken[utterance])
         return references.load([utterance])[utterance]
@@ -112,25 +112,35 @@ def localize_clips(
     model = room.load_model(checkpoint, base.resolve_device(arguments.device))
     method = room.choose_method(model.recipe, arguments.method, model.name)
     if method != "tokens":
-        said = (utterance_of(clip["task"], clip["text"], first_choice(clip["pronunciation"])) for clip in clips)
+        said = (
+            speech.utterance_of(clip["task"], clip["text"], speech.first_choice(clip["pronunciation"]))
+            for clip in clips
+        )
         refuse_older_speech(zip((clip["text"] for clip in clips), said, strict=True), checkpoint.references)
-    asked = ((clip["text"], clip["task"], method, clip["pronunciation"]) for clip in clips)
-    speak = make_speak(arguments, checkpoint, [said for each in asked for said in room.needed_utterances(*each)])
+    needed = ((clip["text"], clip["task"], method, clip["pronunciation"]) for clip in clips)
+    speak = make_speak(arguments, checkpoint, [said for each in needed for said in room.needed_utterances(*each)])
     for clip in tqdm(clips, "localizing", unit=" clips", disable=None):
         try:
-            response = read_answer(clip["path"])
+            response = speech.read_answer(clip["path"])
             text, task, given = clip["text"], clip["task"], clip["pronunciation"]
-            heard = response[: round(model.recipe.max_seconds * SAMPLE_RATE_HZ)]
-            found = room.localize(model, text, task, clip["grade"], heard, speak, method, given)
+            asked, rest = (model, text, task, clip["grade"]), (speak, method, given)
+            if arguments.accept_self_corrections:
+                found = room.localize_counted(*asked, response, *rest)
+            else:
+                found = room.localize(
+                    *asked, response[: round(model.recipe.max_seconds * speech.SAMPLE_RATE_HZ)], *rest
+                )
             reference = room.reference_seconds(text, task, method, speak, given)
         except InputError as error:
             yield clip["name"], str(error), True
             continue
         failed = room.write_result(arguments.output_dir, clip["name"], found, arguments.picture)
-        cut = told_cut([model.recipe], len(response) / SAMPLE_RATE_HZ, reference)
+        cut = told_cut([model.recipe], len(response) / speech.SAMPLE_RATE_HZ, reference)
         if failed or cut:
             yield clip["name"], "; ".join(filter(None, (cut, failed))), False
         if arguments.csv is None:
+            if found.counted_from_seconds:
+                print(f"self-corrected: from {found.counted_from_seconds:.2f} s on")
             print("\n".join(map(room.in_words, found.units)))
 
 

@@ -3,15 +3,16 @@
 import argparse
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
+from models import clips, speech
 from models.base.cli import add_data_arguments, default_workers, make_parser, positive, run
-from models.clips.tables import read_metadata, utterances
 from models.speech.options import VoiceOptions, add_voice_arguments
-from models.speech.pronunciation import Pronunciation, pronounce_text
-from models.speech.pronunciation_table import Given, given_beside, leave_beside, read_given, write_pronunciations
-from models.speech.speaking import speak_references
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from models.speech.pronunciation_table import Given
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -45,31 +46,33 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def read_tables(data_dir: Path, given: Given) -> pd.DataFrame:
+def read_tables(data_dir: Path, given: "Given") -> "pd.DataFrame":
     """The metadata of the training clips, and of the test clips where there are such."""
     files = [data_dir / "train_metadata.csv"]
     if (data_dir / "test_metadata.csv").exists():
         files.append(data_dir / "test_metadata.csv")
-    return pd.concat([read_metadata(file, given) for file in files], ignore_index=True)
+    return clips.read_all_metadata(files, given)
 
 
-def list_pronunciations(file: Path, table: pd.DataFrame, given: Given) -> None:
+def list_pronunciations(file: Path, table: "pd.DataFrame", given: "Given") -> None:
     keys = dict.fromkeys(zip(table["task"], table["expected_text"], strict=True))
-    rows = {key: Pronunciation(given[key], "given") if key in given else pronounce_text(*key) for key in keys}
-    write_pronunciations(file, rows)
+    rows = {
+        key: speech.Pronunciation(given[key], "given") if key in given else speech.pronounce_text(*key) for key in keys
+    }
+    speech.write_pronunciations(file, rows)
     counts = Counter(found.source for found in rows.values())
     known = ", ".join(f"{count} by {source}" for source, count in counts.most_common())
     print(f"wrote {file}: {len(rows)} texts, {known}")
 
 
-def find_given(arguments: argparse.Namespace) -> Given:
+def find_given(arguments: argparse.Namespace) -> "Given":
     """Pronunciations of the table that is given now, or else of the one that was given for the references that are there."""
     if arguments.pronunciations is None:
-        return given_beside(arguments.tts_dir)
-    return read_given(arguments.pronunciations)
+        return speech.given_beside(arguments.tts_dir)
+    return speech.read_given(arguments.pronunciations)
 
 
-def name_unused(table: pd.DataFrame, given: Given) -> None:
+def name_unused(table: "pd.DataFrame", given: "Given") -> None:
     keys = set(zip(table["task"], table["expected_text"], strict=True))
     if unused := [key for key in given if key not in keys]:
         task, text = unused[0]
@@ -86,11 +89,11 @@ def main() -> None:
     if arguments.list_pronunciations is not None:
         list_pronunciations(arguments.list_pronunciations, table, given)
         return
-    said = list(dict.fromkeys(utterances(table)))
+    said = list(dict.fromkeys(clips.utterances(table)))
     options = VoiceOptions(arguments.voice, arguments.speed, arguments.speaker_embedding, arguments.vocoder)
-    made = speak_references(arguments.tts_dir, said, options, arguments.jobs)
+    made = speech.speak_references(arguments.tts_dir, said, options, arguments.jobs)
     if given:
-        leave_beside(arguments.tts_dir, given)
+        speech.leave_beside(arguments.tts_dir, given)
     print(f"{arguments.tts_dir}: {len(said)} references, {made} of them made now")
 
 

@@ -20,7 +20,8 @@ from scipy.special import expit, logit
 from torch import Tensor
 
 from models.clips.folds import split_fold
-from models.clips.tables import GRADES, TASKS, fingerprint, read_training_table
+from models.clips.groups import GRADES, TASKS
+from models.clips.tables import fingerprint, read_training_table
 from models.ensemble.checkpoint import Checkpoint, OutOfFold, save_checkpoint
 from models.ensemble.metrics import Values, log_loss
 from models.recipe import PUBLISHED

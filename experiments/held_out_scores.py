@@ -31,12 +31,14 @@ class Judge:
 
 
 def load_column(pattern: str, tts_dir: Path | None) -> list[Judge]:
-    """The folds of a configuration, or of checkpoints, whose models are blended with equal weights.
+    """The folds of a configuration, of a published model, or of checkpoints, whose models are blended with equal weights.
 
     What a configuration does beyond weights is left out: it was fitted on the labels of the training children.
     """
     if pattern.endswith(".pkl"):
         published = Scorer.from_config(Path(pattern), tts_dir).published
+    elif Path(pattern).is_dir():
+        published = Scorer.from_pretrained(pattern).published
     else:
         files = [Path(name) for name in sorted(glob.glob(pattern))]
         if not files:

@@ -21,15 +21,8 @@ from sklearn.pipeline import make_pipeline
 
 from experiments.compare import Part, draws_of, read_scores, table_of
 from models.base.cli import run
-from models.clips.tables import (
-    TASKS,
-    clip_paths,
-    read_groups,
-    read_labels,
-    read_test_table,
-    read_training_table,
-    utterances,
-)
+from models.clips.groups import TASKS
+from models.clips.tables import clip_paths, read_groups, read_labels, read_test_table, read_training_table, utterances
 from models.ensemble.bootstrap import weighted_auc
 from models.errors import InputError
 from models.speech.audio import SAMPLE_RATE_HZ, read_audio

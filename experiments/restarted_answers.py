@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,9 @@ KINDS = {
     "the right answer, then another": "wrong",
     "another answer alone": "wrong",
 }
+WHOLE_KINDS = tuple(kind for kind in KINDS if "answer" in kind or kind == "as recorded")  # no word is cut out for them
+_PAUSE_SAMPLES = 3 * SAMPLE_RATE_HZ // 10  # between single words, whose recordings end right behind them
+_EDGE_SAMPLES = slice(-SAMPLE_RATE_HZ // 12, -SAMPLE_RATE_HZ // 100)  # where these are quiet, before they are faded out
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,8 @@ def restart(filename: str, sentence: Sentence, cut: Cut, word: Waveform, answer:
 def make_restarted(
     network: AlignedNetwork, table: pd.DataFrame, data_dir: Path, max_seconds: float, seed: int, most: int | None
 ) -> Iterator[list[Restarted]]:
-    """Of each right answer in which a word stands alone, by a child who said other words in other clips; in the table's order.
+    """Of each right answer in which a word stands alone, by a child who said other words in other clips of the task; in the
+    table's order.
 
     Parameters
     ----------
@@ -114,7 +119,7 @@ def make_restarted(
     done, right = 0, table[table["score"] > 0.5]
     for clip in tqdm(right.itertuples(), "joining", len(right), unit=" clips", disable=None):
         rng = np.random.default_rng([seed, zlib.crc32(clip.filename.encode())])
-        rest = table[(table["speaker"] == clip.speaker) & (table["spoken_text"] != clip.spoken_text)]
+        rest = _other_answers(table, clip)
         for row in [clip, *rest.itertuples()]:
             if row.filename not in heard:
                 heard[row.filename] = hear_sentence(network, read_audio(data_dir / row.filename), row.spoken_text)
@@ -144,3 +149,34 @@ def _restart(
             if other.words[word.first] not in own.words and is_clear(network, taken, other, word):
                 return restart(filename, own, cut, taken, other.waveform)
     return []
+
+
+def make_rejoined(table: pd.DataFrame, data_dir: Path, seed: int, most: int) -> list[list[Restarted]]:
+    """WHOLE_KINDS of so many right answers that are single words, drawn among all; `gaps` are left open."""
+    right = table[(table["score"] > 0.5) & ~table["spoken_text"].str.contains(" ")]
+    made: list[list[Restarted]] = []
+    for clip in right.sample(frac=1, random_state=seed).itertuples():
+        rest = _other_answers(table, clip)
+        if len(made) < most and len(rest):
+            other = rest["filename"].iloc[zlib.crc32(clip.filename.encode()) % len(rest)]
+            made.append(_rejoin(clip.filename, read_audio(data_dir / clip.filename), read_audio(data_dir / other)))
+    return made
+
+
+def _other_answers(table: pd.DataFrame, clip: Any) -> pd.DataFrame:
+    """What the same child said in the same task that is not the same."""
+    alike = (table["speaker"] == clip.speaker) & (table["task"] == clip.task)
+    return table[alike & (table["spoken_text"] != clip.spoken_text)]
+
+
+def _rejoin(filename: str, own: Waveform, other: Waveform) -> list[Restarted]:
+    orders = [(own,), (own, own), (other, own), (own, other), (other,)]
+    waves = [np.concatenate([*map(_with_pause, before), last]) for *before, last in orders]
+    return [Restarted(filename, kind, wave, frozenset()) for kind, wave in zip(WHOLE_KINDS, waves, strict=True)]
+
+
+def _with_pause(waveform: Waveform) -> Waveform:
+    """And a pause behind it, of its own quiet forwards and backwards."""
+    edge = waveform[_EDGE_SAMPLES]
+    there_and_back = np.concatenate([edge[::-1], edge])
+    return np.concatenate([waveform, np.resize(there_and_back, _PAUSE_SAMPLES)])

@@ -20,7 +20,8 @@ import soundfile
 import torch
 
 from models.base.files import sha256_of_file
-from models.clips.tables import GRADES, TASKS, read_training_table
+from models.clips.groups import GRADES, TASKS
+from models.clips.tables import read_training_table
 from models.ensemble.calibration import Calibration
 from models.ensemble.checkpoint import Checkpoint, OutOfFold, save_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry, write_config
@@ -452,6 +453,13 @@ def tone(seconds: float, frequency_hz: float, rng: np.random.Generator) -> np.nd
     """A tone in noise, float32 at 16 kHz."""
     times = np.arange(int(seconds * 16000)) / 16000
     return (0.3 * np.sin(2 * np.pi * frequency_hz * times) + 0.01 * rng.standard_normal(len(times))).astype(np.float32)
+
+
+def tones(*tones_hz: float, seconds: float = 0.5) -> np.ndarray:
+    """An answer in several attempts: tones with pauses of 0.6 s between, in a quiet room."""
+    rng = np.random.default_rng(0)
+    quiet = (1e-4 * rng.standard_normal(9_600)).astype(np.float32)
+    return np.concatenate([quiet, *(part for hz in tones_hz for part in (tone(seconds, hz, rng), quiet))])
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ import soundfile
 import torch
 
 from models.base.cli import explain
-from models.clips.tables import GRADES, TASKS
+from models.clips.groups import GRADES, TASKS
 from models.ensemble.checkpoint import Checkpoint, OutOfFold, load_checkpoint, save_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry, read_config, write_config
 from models.recipe import Recipe

@@ -18,7 +18,8 @@ import numpy as np
 import soundfile
 
 import models.speech.speaking
-from models.clips.tables import GRADES, TASKS, clip_paths, read_test_table, read_training_table
+from models.clips.groups import GRADES, TASKS
+from models.clips.tables import clip_paths, read_test_table, read_training_table
 from models.ensemble.config import EnsembleConfig, ModelEntry, read_config
 from models.errors import InputError
 from models.inference.published import copy_references

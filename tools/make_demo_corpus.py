@@ -15,7 +15,7 @@ import pandas as pd
 import soundfile
 
 from models.base.cli import run
-from models.clips.tables import GRADES
+from models.clips.groups import GRADES
 from models.errors import InputError
 from models.pretrain.synthesis import ACCENTS, HELD_OUT_VARIANTS, TRAIN_VARIANTS, UNSTEADY_VARIANTS
 from models.speech.espeak import SAMPLE_RATE_HZ, Espeak

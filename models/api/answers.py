@@ -76,6 +76,10 @@ class Model(BaseModel):
 class ScoredAnswer(BaseModel):
     probability: float = Field(description="that the answer was right")
     verdict: Verdict
+    counted_from_seconds: float | None = Field(
+        description="where the service accepts self-corrections: the second of the recording from which the answer counts, 0 "
+        "where all of it does; null where it does not accept them"
+    )
     text: str = Field(description="the accepted text that fits best; words are its")
     accepted: list[Accepted] = Field(description="each accepted text, as they were sent")
     unit: Literal["word", "phone"] | None = Field(description="what the text was taken apart into")
@@ -90,6 +94,7 @@ def as_json(result: Result, model: ModelName) -> ScoredAnswer:
     return ScoredAnswer(
         probability=round(result.probability, 6),
         verdict=result.verdict,
+        counted_from_seconds=result.counted_from_seconds,
         text=result.answer.text,
         accepted=[Accepted(text=text, probability=round(score, 6)) for text, score in result.accepted],
         unit=None if found is None else found.unit,  # type: ignore[arg-type]

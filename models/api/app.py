@@ -20,7 +20,8 @@ from models.api.gate import BATCH, SCORE, Gate
 from models.api.keys import Keys
 from models.api.problems import Problem, ProblemDocument
 from models.api.settings import ApiSettings
-from models.clips.tables import GRADES, METADATA_COLUMNS, TASKS
+from models.clips.groups import GRADES, TASKS
+from models.clips.tables import METADATA_COLUMNS
 from models.errors import InputError
 from models.service.service import Result, Service
 from models.service.uploads import LOCAL_HOSTS, Uploads, sweeping
@@ -119,8 +120,9 @@ def _add_state(
         published = service.scorer.published
         networks = [f"{member.checkpoint.recipe.name}_{member.checkpoint.fold}" for member in published.members]
         told = {"networks": networks, "voice": published.voice["engine"], "tasks": TASKS, "grades": GRADES}
+        rules = {"accept_self_corrections": service.scorer.accept_self_corrections}
         limits = {"max_seconds": service.max_seconds, "max_bytes": settings.max_score_bytes}
-        return {"models": [{"name": settings.model.name, "version": settings.model.version, **told, **limits}]}
+        return {"models": [{"name": settings.model.name, "version": settings.model.version, **told, **rules, **limits}]}
 
     @app.get("/healthz")
     async def is_alive() -> dict[str, str]:

@@ -121,6 +121,15 @@ def add_checkpoints_argument(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_self_corrections_argument(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--accept_self_corrections",
+        action="store_true",
+        help="let an answer that is wrong as a whole be right where what was said after a pause, to its end, is right "
+        "(default: all that was said counts)",
+    )
+
+
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """Where and how to compute, and how many processes load audio for it."""
     add_compute_arguments(parser)

@@ -10,13 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.clips.csv_files import check_filenames, read_csv, refuse
+from models.clips.groups import GRADES, TASKS
 from models.errors import InputError
 from models.speech.pronunciation import utterance_of
 from models.speech.pronunciation_table import NOTHING_GIVEN, Given, first_choice, from_cell, to_cell
 from models.speech.written import find_file, normal_text
 
-TASKS = ("deletion", "nonword_repetition", "blending", "sentence_repetition")  # in the order of the task scalar
-GRADES = ("KG", "1", "2", "3")  # in the order of the grade scalar
 METADATA_COLUMNS = ("filename", "task", "expected_text", "grade")
 SCORE_COLUMNS = ("filename", "score")
 TEST_TABLES = ("test_metadata.csv", "submission_format.csv")
@@ -45,6 +44,11 @@ def read_metadata(file: Path, given: Given = NOTHING_GIVEN, also: Iterable[str] 
     refuse(file, table, "grade", ~table["grade"].isin(GRADES), f"must be one of {', '.join(GRADES)}")
     refuse(file, table, "expected_text", table["expected_text"].str.strip() == "", "must not be empty")
     return _with_pronunciations(file, table, given)
+
+
+def read_all_metadata(files: Iterable[Path], given: Given = NOTHING_GIVEN) -> pd.DataFrame:
+    """Several tables, one below the other."""
+    return pd.concat([read_metadata(file, given) for file in files], ignore_index=True)
 
 
 def utterances(table: pd.DataFrame) -> list[str]:

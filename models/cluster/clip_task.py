@@ -42,6 +42,7 @@ class NodeOptions:
     device: str
     precision: str
     cpus: int
+    accept_self_corrections: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,17 +69,19 @@ def check_clips(options: NodeOptions, filenames: Sequence[str]) -> ClipResult:
 
 
 def score_clips(options: NodeOptions, table: pd.DataFrame, references: dict[str, Any]) -> ClipResult:
-    """The ensemble's probability of each clip."""
+    """The ensemble's probability of each clip, and the second from which it counts."""
     said = references.keys() & set(utterances(table))
     spoken = {utterance: references[utterance].copy() for utterance in said}  # torch wants them writable
 
-    def work() -> list[float]:
+    def work() -> list[tuple[float, float]]:
         torch.set_num_threads(options.cpus)
         device = resolve_device(options.device)
         precision = resolve_precision(options.precision, device)
         members, correction = _ensemble(options.source, options.folds_per_model)
         compute = (device, precision, options.cpus - 1)
-        return inference.score_clips(members, table, options.data_dir, spoken, *compute, correction=correction).tolist()
+        rule = {"correction": correction, "accept_self_corrections": options.accept_self_corrections}
+        found = inference.score_counted(members, table, options.data_dir, spoken, *compute, **rule)
+        return list(zip(found.scores.tolist(), found.starts.tolist(), strict=True))
 
     return _answer(options, work)
 

@@ -17,9 +17,9 @@ from models.clips.tables import METADATA_COLUMNS
 from models.cluster.clip_task import ClipResult, NodeOptions, check_clips, score_clips
 from models.cluster.connection import MOST_TRIES, alive_nodes, check_room, connection, import_ray, run_tasks, task_needs
 from models.cluster.options import ClusterOptions
-from models.ensemble.metrics import Values
 from models.errors import InputError
 from models.inference.scoring import Member, chunk_clips
+from models.inference.self_corrections import Counted
 from models.speech.audio import Waveform
 from models.speech.examining import Examined
 
@@ -43,18 +43,20 @@ class ClipCluster:
         found = self._run(check_clips, shares, DECODING, "checking audio", len(filenames))
         return [InputError(item) if isinstance(item, str) else item for item in found]
 
-    def score(self, members: Sequence[Member], table: pd.DataFrame, references: Mapping[str, Waveform]) -> Values:
-        """As `scoring.score_clips`: float64 [shape=(rows,)].
+    def score(self, members: Sequence[Member], table: pd.DataFrame, references: Mapping[str, Waveform]) -> Counted:
+        """As `self_corrections.score_counted`.
 
         Parameters
         ----------
         members
             As `load_members` finds them here; the nodes load their own.
         """
-        rows, spoken = table[list(METADATA_COLUMNS)], self.ray.put(dict(references))
+        told = [name for name in (*METADATA_COLUMNS, "pronunciation") if name in table]
+        rows, spoken = table[told], self.ray.put(dict(references))
         size = share_clips(len(rows), chunk_clips(members), count_places(alive_nodes(self.ray), self.needs))
         shares = [(rows.iloc[at : at + size].reset_index(drop=True), spoken) for at in range(0, len(rows), size)]
-        return np.array(self._run(score_clips, shares, self.needs, "scoring", len(rows)))
+        found = np.array(self._run(score_clips, shares, self.needs, "scoring", len(rows))).reshape(-1, 2)
+        return Counted(found[:, 0], found[:, 1])
 
     def _run(
         self,

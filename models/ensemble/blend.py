@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy  # its parts are imported at their first use
 
-from models.clips.tables import GRADES, TASKS
+from models.clips.groups import GRADES, TASKS
 from models.ensemble.checkpoint import Checkpoint, load_checkpoint
 from models.ensemble.metrics import Values, clip_probabilities, log_loss
 from models.errors import InputError

@@ -10,7 +10,7 @@ import numpy as np
 import scipy  # its parts are imported at their first use
 from scipy.special import expit, logit
 
-from models.clips.tables import TASKS
+from models.clips.groups import TASKS
 from models.ensemble.metrics import Values
 from models.ensemble.stack import MOST_CERTAIN
 

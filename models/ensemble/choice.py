@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from models.clips.tables import GRADES
+from models.clips.groups import GRADES
 from models.ensemble.blend import Blend, fit_weights
 from models.ensemble.bootstrap import Estimate, divide, draw_counts, estimate, weighted_sums
 from models.ensemble.calibration import calibrated, fit_calibration

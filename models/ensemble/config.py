@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from models.base.files import read_whole, replace_when_done
-from models.clips.tables import GRADES, TASKS
+from models.clips.groups import GRADES, TASKS
 from models.ensemble.correction import SIMPLEX, Correction, read_correction
 from models.errors import InputError
 from models.speech.checksums import check_checksums

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from models.clips.tables import GRADES, TASKS
+from models.clips.groups import GRADES, TASKS
 from models.ensemble.calibration import MOST_FLOOR, Calibration, calibrated
 from models.ensemble.items import LEVELS, ItemTable, difficulties, item_keys, known_items
 from models.ensemble.metrics import Values, clip_probabilities, sigmoid

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from models.clips.tables import GRADES, TASKS
+from models.clips.groups import GRADES, TASKS
 from models.ensemble.metrics import Values
 from models.ensemble.shrinkage import fit_shrunk
 from models.errors import InputError

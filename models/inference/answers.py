@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from models.clips.tables import GRADES, TASKS
+from models.clips.groups import GRADES, TASKS
 from models.errors import InputError
 from models.speech.audio import try_answers
 from models.speech.pronunciation import utterance_of

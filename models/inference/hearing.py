@@ -61,12 +61,13 @@ def find_unheard(
 
 
 def tell_unheard(unheard: Unheard) -> None:
-    """Raises InputError where nothing of an answer is heard; where not all of one is, warns the caller's caller."""
+    """Raises InputError where nothing of an answer is heard; where not all of one is, warns who called the
+    caller's caller."""
     if unheard.answers:
         raise InputError(next(iter(unheard.answers.values())))
     if unheard.parts:
         row, told = next(iter(unheard.parts.items()))
-        warnings.warn(f"{len(unheard.parts)} answers, the first at {row}: {told}", PartlyHeard, stacklevel=3)
+        warnings.warn(f"{len(unheard.parts)} answers, the first at {row}: {told}", PartlyHeard, stacklevel=4)
 
 
 def shares_of_hearing(shares: Sequence[float], hear: NDArray[np.bool_]) -> Values:

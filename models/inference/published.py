@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from models.base.files import replace_when_done, sha256_of_file
-from models.clips.tables import GRADES, TASKS
+from models.clips.groups import GRADES, TASKS
 from models.ensemble.checkpoint import Checkpoint, OutOfFold
 from models.ensemble.correction import SIMPLEX, Correction, read_correction
 from models.ensemble.rebuild import check_weights

@@ -23,7 +23,7 @@ from models.inference.hearing import find_unheard, tell_unheard
 from models.inference.networks import KeptNetworks
 from models.inference.origins import locate, read_ensemble
 from models.inference.published import Published, read_published, write_published
-from models.inference.scoring import score_clips
+from models.inference.self_corrections import Counted, score_counted
 from models.inference.texts import heard_utterances
 from models.recipe import Recipe
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, resample
@@ -54,6 +54,8 @@ class Scorer:
         Where references are kept that have to be spoken.
     voice
         Where the voice is, if not where the one who published the models had it; another voice is refused.
+    accept_self_corrections
+        Let an answer count by how it ends where it is wrong as a whole: see `self_corrections`.
     """
 
     def __init__(
@@ -63,8 +65,10 @@ class Scorer:
         precision: str = "auto",
         cache_dir: str | Path | None = None,
         voice: VoiceOptions | None = None,
+        accept_self_corrections: bool = False,
     ) -> None:
         self.published = published
+        self.accept_self_corrections = accept_self_corrections
         self.device = resolve_device(device)
         self.precision = resolve_precision(precision, self.device)
         self._networks = KeptNetworks(self.device, self.precision)
@@ -82,6 +86,7 @@ class Scorer:
         precision: str = "auto",
         cache_dir: str | Path | None = None,
         voice: VoiceOptions | None = None,
+        accept_self_corrections: bool = False,
     ) -> "Scorer":
         """A folder written by `save_pretrained` or publish.py, or a Hugging Face hub id (`revision`: its branch or commit).
 
@@ -92,7 +97,8 @@ class Scorer:
         InputError
             Where it can't be reached, is not complete, or was changed.
         """
-        return cls(read_published(locate(str(source), revision)), device, precision, cache_dir, voice)
+        published = read_published(locate(str(source), revision))
+        return cls(published, device, precision, cache_dir, voice, accept_self_corrections)
 
     @classmethod
     def from_config(
@@ -105,10 +111,12 @@ class Scorer:
         precision: str = "auto",
         cache_dir: str | Path | None = None,
         voice: VoiceOptions | None = None,
+        accept_self_corrections: bool = False,
     ) -> "Scorer":
         """The ensemble of get_config.py, from its checkpoints; `tts_dir` holds references that are there already."""
         source = EnsembleSource(Path(config_file))
-        return cls(read_ensemble(source, _path(tts_dir), folds_per_model), device, precision, cache_dir, voice)
+        published = read_ensemble(source, _path(tts_dir), folds_per_model)
+        return cls(published, device, precision, cache_dir, voice, accept_self_corrections)
 
     @classmethod
     def from_checkpoints(
@@ -120,6 +128,7 @@ class Scorer:
         precision: str = "auto",
         cache_dir: str | Path | None = None,
         voice: VoiceOptions | None = None,
+        accept_self_corrections: bool = False,
     ) -> "Scorer":
         """Trained folds, one or several, blended with equal weights; `tts_dir` as of `from_config`.
 
@@ -131,7 +140,8 @@ class Scorer:
         if not files:
             raise InputError("no checkpoints: give the .pth file of at least one trained fold")
         source = EnsembleSource(Path(), tuple(map(Path, files)))
-        return cls(read_ensemble(source, _path(tts_dir)), device, precision, cache_dir, voice)
+        published = read_ensemble(source, _path(tts_dir))
+        return cls(published, device, precision, cache_dir, voice, accept_self_corrections)
 
     def save_pretrained(self, folder: Path, card: str = "") -> None:
         """Write the folder that `from_pretrained` reads; it appears whole or not at all.
@@ -198,14 +208,22 @@ class Scorer:
         PartlyHeard
             Where the models don't hear all of an answer.
         """
+        return self._score(answers, num_workers, on_progress).scores
+
+    def score_counted(self, answers: Sequence[Answer]) -> Counted:
+        """As `score_batch`, with what of each answer counts."""
+        return self._score(answers, 0, lambda done, total: None)
+
+    def _score(self, answers: Sequence[Answer], num_workers: int, on_progress: Callable[[int, int], None]) -> Counted:
+        """Of the two above, whose callers are warned."""
         if not answers:
-            return np.zeros(0)
+            return Counted(np.zeros(0), np.zeros(0))
         table = as_table([self.with_pronunciation(answer) for answer in answers])
         said = heard_utterances(self.published.members, table)
         refuse_older_speech(zip(table["expected_text"], said, strict=False), self.published.trained_with)
         (sources, seconds), references = as_sources([answer.audio for answer in answers]), self.references(said)
         tell_unheard(find_unheard(self.recipes, seconds, said, references))
-        return score_clips(
+        return score_counted(
             self.published.members,
             table,
             Path(),
@@ -213,10 +231,11 @@ class Scorer:
             self.device,
             self.precision,
             num_workers,
-            sources,
-            on_progress,
-            self.published.correction,
-            self._networks,
+            sources=sources,
+            accept_self_corrections=self.accept_self_corrections,
+            on_progress=on_progress,
+            correction=self.published.correction,
+            network_of=self._networks,
         )
 
     @property

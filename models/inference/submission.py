@@ -88,6 +88,25 @@ def find_poor(results: Sequence[Examined | InputError], problems: Mapping[int, s
     return {row: "; ".join(found.signal) for row, found in examined if isinstance(found, Examined) and found.signal}
 
 
+def find_corrected(starts: NDArray[np.float64], problems: Mapping[int, str], n_rows: int) -> dict[int, str]:
+    """Which of a table's rows count from a later attempt, in words.
+
+    Parameters
+    ----------
+    starts
+        Of `Counted`, of what is left of the table without the rows that have `problems`.
+    """
+    left = [row for row in range(n_rows) if row not in problems]
+    scored = zip(left, starts.tolist(), strict=True)
+    return {row: f"self-corrected: scored from {start:.2f} s on" for row, start in scored if start > 0}
+
+
+def tell_both(some: Mapping[int, str], others: Mapping[int, str]) -> dict[int, str]:
+    """What is told of rows in two lists, of some in both."""
+    rows = sorted({*some, *others})
+    return {row: "; ".join(told[row] for told in (some, others) if row in told) for row in rows}
+
+
 def with_priors(
     table: pd.DataFrame, scores: NDArray[np.float64], problems: Mapping[int, str], priors: Priors
 ) -> NDArray[np.float64]:
@@ -108,8 +127,8 @@ def write_problems(
     problems: Mapping[int, str],
     poor: Mapping[int, str],
 ) -> None:
-    """filename, score, reason, signal of each clip that could not be scored, or not be heard to its end, or whose recording is
-    poor (`find_poor`); without any, no list is left."""
+    """filename, score, reason, signal of each clip that could not be scored, or not be heard to its end, that count from a later
+    attempt (`find_corrected`), or whose recording is poor (`find_poor`); without any, no list is left."""
     path = problems_path(submission)
     rows = sorted({*problems, *poor})
     if not rows:

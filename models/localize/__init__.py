@@ -5,6 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "attempts": ["localize_counted"],
         "choice": ["choose_checkpoints", "choose_member"],
         "files": ["PROBLEMS_FILE", "write_result"],
         "localization": ["localize", "needed_utterances", "reference_seconds"],

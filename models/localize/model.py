@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from models.clips.features import frames_for_seconds, log_mel, magnitude_spectrogram
-from models.clips.tables import GRADES, TASKS, scalars
+from models.clips.groups import GRADES, TASKS
+from models.clips.tables import scalars
 from models.ensemble.checkpoint import Checkpoint
 from models.ensemble.rebuild import check_weights, rebuild_network
 from models.errors import InputError

@@ -27,6 +27,7 @@ _SYMBOLS = {"right": "", "missing": "▽ ", "different": "✕ ", "inserted": "+"
 _ENGLISH = {
     "expected": "expected: “{text}”",
     "probability": "probability of a right answer: {probability}",
+    "counted": ", from {seconds} s on",
     "legend": "blue: said as expected   ✕ said differently   ▽ missing here   + something inserted",
     "scale": "probability that it was said as expected",
     "seconds": "seconds in the response",
@@ -62,6 +63,8 @@ def draw(localization: Localization, say: Say = in_english) -> Figure:
     alignment.set_xlabel(say("seconds"))
     expected = say("expected", text=_shorten(localization.expected_text, 90))
     answer = say("probability", probability=f"{localization.probability:.2f}")
+    if localization.counted_from_seconds:
+        answer += say("counted", seconds=f"{localization.counted_from_seconds:.1f}")
     figure.suptitle(f"{expected}    {answer}", fontsize=11)
     words.set_title(say("legend"), fontsize=8, color="0.3")
     scale = ScalarMappable(Normalize(0, 1), _COLOURS)

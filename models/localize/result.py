@@ -92,6 +92,9 @@ class Localization:
     transcript
         The words that the model would write down, each with its probability, without regard to the expected text; None where it
         can't or is not sure of what it hears.
+    counted_from_seconds
+        Where self-corrections are accepted: the second of the response from which it counts, 0 where all of it does. None where
+        they are not.
     """
 
     expected_text: str
@@ -104,6 +107,7 @@ class Localization:
     response_log_mel: Array
     alignment: Alignment
     transcript: tuple[Alternative, ...] | None = None
+    counted_from_seconds: float | None = None
 
     @property
     def expected_units(self) -> tuple[Unit, ...]:
@@ -121,7 +125,7 @@ def in_words(unit: Unit) -> str:
 
 def to_json(localization: Localization) -> dict[str, Any]:
     """Plain values: all but what only the picture needs."""
-    written = localization.transcript
+    written, counted = localization.transcript, localization.counted_from_seconds
     return {
         "format": LOCALIZATION_FORMAT,
         "expected_text": localization.expected_text,
@@ -129,6 +133,7 @@ def to_json(localization: Localization) -> dict[str, Any]:
         "unit": localization.unit,
         "probability": round(localization.probability, 4),
         "response_seconds": round(localization.response_seconds, 3),
+        **({} if counted is None else {"counted_from_seconds": round(counted, 3)}),
         "units": [_unit_json(unit) for unit in localization.units],
         "gap_scores": [round(score, 4) for score in localization.gap_scores],
         "transcript": None if written is None else [_alternative_json(word) for word in written],

@@ -10,7 +10,8 @@ import gradio as gr
 from models.classroom.answer_lists import KEEP_SECONDS as KEEP_LISTS_SECONDS
 from models.classroom.answer_lists import AnswerLists
 from models.classroom.answers import score_answers
-from models.clips.tables import GRADES, METADATA_COLUMNS, TASKS
+from models.clips.groups import GRADES, TASKS
+from models.clips.tables import METADATA_COLUMNS
 from models.errors import InputError
 from models.page.batch_html import batch_html
 from models.page.example import EXPECTED, speak_example
@@ -66,7 +67,7 @@ def build_page(
     published = service.scorer.published
     page = gr.Blocks(title=say("page_title"), analytics_enabled=False)
     with page:
-        gr.HTML(introduction_html(say, service.max_seconds, published.blending))
+        gr.HTML(introduction_html(say, service.max_seconds, published.blending, service.scorer.accept_self_corrections))
         low, high = (
             gr.Slider(0, 1, value, step=_STEP, label=say(label), render=False)
             for value, label in ((settings.thresholds.low, "low_label"), (settings.thresholds.high, "high_label"))

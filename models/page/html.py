@@ -39,10 +39,11 @@ def languages_html(say: Phrases) -> str:
     return f'<nav class="stc-languages" aria-label="{escape(say("language"))}">{" ".join(links)}</nav>'
 
 
-def introduction_html(say: Phrases, max_seconds: float, blending: str) -> str:
+def introduction_html(say: Phrases, max_seconds: float, blending: str, accepts_self_corrections: bool) -> str:
+    rule = f" {escape(say('self_corrections'))}" if accepts_self_corrections else ""
     return (
         f"{languages_html(say)}<h1>{escape(say('page_title'))}</h1>"
-        f"<p>{escape(say('introduction', seconds=f'{max_seconds:g}'))} {english_html(blending, say('scored_by'))}</p>"
+        f"<p>{escape(say('introduction', seconds=f'{max_seconds:g}'))} {english_html(blending, say('scored_by'))}{rule}</p>"
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.clips.features import ENCODER_STRIDE
-from models.clips.tables import TASKS
+from models.clips.groups import TASKS
 from models.errors import InputError
 from models.pretrain.room import change_speed, record
 from models.pretrain.synthesis import MAX_SECONDS, Group, SpokenClip, Synthesizer, features_of, mask_mels

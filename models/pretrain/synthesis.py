@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.clips.features import ENCODER_STRIDE, log_mel, magnitude_spectrogram
-from models.clips.tables import TASKS
+from models.clips.groups import TASKS
 from models.pretrain.phone_labels import frame_labels, phone_sequence
 from models.pretrain.room import change_speed, record, surround
 from models.pretrain.texts import VOCABULARY, draw_text, near_miss

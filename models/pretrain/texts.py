@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.clips.tables import TASKS
+from models.clips.groups import TASKS
 
 _WORDS: dict[str, list[str]] = {
     kind: words.split()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.base.compute import bfloat16_is_fast
 from models.clips.batches import pad_together
-from models.clips.tables import TASKS
+from models.clips.groups import TASKS
 from models.network.aligned import AlignedNetwork, EncodedClips, join_clips
 from models.network.phone_fit import greedy_phones
 from models.pretrain.pretraining import Pretrainer, encode_batch, pairs_of

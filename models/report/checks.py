@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from models.base.cli import to_arguments
-from models.clips.tables import GRADES, TASKS
+from models.clips.groups import GRADES, TASKS
 from models.ensemble.checkpoint import Checkpoint, checkpoint_name
 from models.ensemble.metrics import clip_losses, figures, log_loss
 from models.errors import InputError

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from models.clips.tables import GRADES, TASKS, base_rate_loss
+from models.clips.groups import GRADES, TASKS
+from models.clips.tables import base_rate_loss
 from models.ensemble.bootstrap import Bootstrap, Estimate, bootstrap
 from models.ensemble.checkpoint import Checkpoint
 from models.ensemble.metrics import Figures, figures

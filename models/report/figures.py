@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models.clips.tables import GRADES, TASKS
+from models.clips.groups import GRADES, TASKS
 from models.ensemble.blend import cross_fitted_loss, gather_blend
 from models.ensemble.bootstrap import Counts, draw_counts, estimate
 from models.ensemble.checkpoint import Checkpoint

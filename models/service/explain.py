@@ -4,6 +4,7 @@ import numpy as np
 
 from models.inference.answers import Answer
 from models.inference.scorer import Scorer
+from models.localize.attempts import localize_from
 from models.localize.choice import choose_member
 from models.localize.localization import localize, needed_utterances
 from models.localize.methods import choose_method, is_single_word, is_suitable
@@ -31,15 +32,18 @@ class Explainer:
             return []
         return needed_utterances(answer.text, answer.task, _method(model), answer.pronunciation)
 
-    def explain(self, answer: Answer) -> Localization | None:
-        """Of an answer with its waveform. Raises InputError where it can't be looked into."""
+    def explain(self, answer: Answer, start_seconds: float | None = None) -> Localization | None:
+        """Of an answer with its waveform, or of what was said from a second of it on. Raises InputError where it can't be
+        looked into."""
         model = self._model(answer)
         if model is None:
             return None
         spoken = self._scorer.references(self.needed_utterances(answer))
         response = np.asarray(answer.audio, dtype=np.float32)
-        asked = (answer.text, answer.task, answer.grade, response, spoken.__getitem__, _method(model))
-        return localize(model, *asked, answer.pronunciation)
+        given, asked = (answer.text, answer.task, answer.grade, response), (spoken.__getitem__, _method(model))
+        if start_seconds is None:
+            return localize(model, *given, *asked, answer.pronunciation)
+        return localize_from(model, *given, start_seconds, *asked, answer.pronunciation)
 
     def _model(self, answer: Answer) -> LoadedModel | None:
         return self._of_words if is_single_word(answer.text) else self._of_sentences

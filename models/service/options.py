@@ -6,7 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from models import ensemble, inference, report, service
-from models.base.cli import add_checkpoints_argument, add_compute_arguments, add_model_argument, positive
+from models.base.cli import (
+    add_checkpoints_argument,
+    add_compute_arguments,
+    add_model_argument,
+    add_self_corrections_argument,
+    positive,
+)
 from models.base.files import sha256_of_file
 from models.errors import InputError
 from models.service.identity import ModelName
@@ -43,6 +49,7 @@ def add_service_arguments(parser: argparse.ArgumentParser, port: int) -> None:
     parser.add_argument(
         "--review_to", type=float, default=0.75, help="from it on an answer is called right (default: %(default)s)"
     )
+    add_self_corrections_argument(parser)
     add_compute_arguments(parser)
 
 
@@ -61,7 +68,12 @@ def choose_source(arguments: argparse.Namespace) -> "ensemble.EnsembleSource":
 
 def load_scorer(arguments: argparse.Namespace, cache_dir: Path | None = None) -> "inference.Scorer":
     """The model that was asked for; `cache_dir` as of `Scorer`."""
-    options = {"device": arguments.device, "precision": arguments.precision, "cache_dir": cache_dir}
+    options = {
+        "device": arguments.device,
+        "precision": arguments.precision,
+        "cache_dir": cache_dir,
+        "accept_self_corrections": arguments.accept_self_corrections,
+    }
     source = choose_source(arguments)
     if source.model is not None:
         return inference.Scorer.from_pretrained(source.model, **options)

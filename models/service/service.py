@@ -47,6 +47,9 @@ class Result:
         Which word went wrong; None where no model can tell.
     notes
         What else is to be known about it, in sentences.
+    counted_from_seconds
+        Where self-corrections are accepted: the second of the response from which it counts, 0 where all of it does. None where
+        they are not.
     """
 
     probability: float
@@ -57,6 +60,7 @@ class Result:
     localization: Localization | None
     signal: SignalQuality
     notes: tuple[str, ...] = ()
+    counted_from_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -209,19 +213,23 @@ class Service:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", PartlyHeard)  # the notes say so
-                scores = iter(self.scorer.score_batch(answers).tolist())
+                counted = self.scorer.score_counted(answers)
         except Exception as error:
             return [error] if len(questions) == 1 else [self._answer([each])[0] for each in questions]
-        scored = [(question, [next(scores) for _ in question.answers]) for question in questions]
+        found = zip(counted.scores.tolist(), counted.starts.tolist(), strict=True)
+        scored = [(question, [next(found) for _ in question.answers]) for question in questions]
         return compute_each(self._result, scored, self.scorer.device)
 
-    def _result(self, scored: tuple[Question, list[float]]) -> Result | Exception:
-        question, scores = scored
+    def _result(self, scored: tuple[Question, list[tuple[float, float]]]) -> Result | Exception:
+        question, (scores, starts) = scored[0], zip(*scored[1], strict=True)
         best = int(np.argmax(scores))
         answer, notes, localization = question.answers[best], list(question.notes), None
+        start = starts[best] if self.scorer.accept_self_corrections else None
+        if start:
+            notes.append(f"Self-corrected: what was said from {start:.1f} s on counts.")
         if question.explained:
             try:
-                localization = self._explainer.explain(answer)
+                localization = self._explainer.explain(answer, start)
             except InputError as error:
                 notes.append(f"Where the answer departs from the text can't be shown: {error}")
             except Exception as error:
@@ -229,7 +237,8 @@ class Service:
         accepted = tuple((each.text, score) for each, score in zip(question.answers, scores, strict=True))
         verdict = judge(scores[best], question.thresholds)
         response = np.asarray(answer.audio, dtype=np.float32)
-        return Result(scores[best], verdict, answer, accepted, response, localization, question.signal, tuple(notes))
+        rest = (accepted, response, localization, question.signal, tuple(notes), start)
+        return Result(scores[best], verdict, answer, *rest)
 
 
 def to_csv(table: pd.DataFrame) -> bytes:

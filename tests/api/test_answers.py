@@ -1,5 +1,7 @@
 """Answers as JSON: what was found of each word and of the recording. Run: .venv/bin/python -m pytest tests/api/test_answers.py"""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,14 @@ def test_what_was_heard_is_told() -> None:
         {"text": "", "probability": 0.2},
     ]
     assert [word["text"] for word in told["heard"]["transcript"]] == ["give", "time"]
+
+
+def test_from_where_an_answer_counts() -> None:
+    """The rule that is in use is told with each answer: null, where self-corrections don't count."""
+    result = Result(0.3, "wrong", Answer(WAVEFORM, "me", "blending", "1"), (), WAVEFORM, None, measure_signal(WAVEFORM))
+    for counted in (None, 0.0, 1.48):
+        told = as_json(replace(result, counted_from_seconds=counted), ModelName("model", "1")).model_dump()
+        assert told["counted_from_seconds"] == counted
 
 
 def test_what_no_model_wrote_down_is_null() -> None:

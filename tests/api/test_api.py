@@ -262,7 +262,7 @@ def test_who_would_wait_too_long_is_sent_away(client: TestClient, service: Servi
 
 
 def test_a_score_that_takes_too_long_is_given_up(service: Service, uploads: Uploads, monkeypatch: Any) -> None:
-    monkeypatch.setattr(service.scorer, "score_batch", lambda *a: time.sleep(0.5))
+    monkeypatch.setattr(service.scorer, "score_counted", lambda *a: time.sleep(0.5))
     with client_of(service, uploads, max_wait_seconds=0.1) as client:
         reply = post(client)
     assert is_problem(reply, 503, "too-late")
@@ -271,14 +271,14 @@ def test_a_score_that_takes_too_long_is_given_up(service: Service, uploads: Uplo
 
 def test_one_that_fails_spoils_no_other(client: TestClient, service: Service, monkeypatch: Any, caplog: Any) -> None:
     """And what is wrong in the program is told without what was sent, to nobody."""
-    original = service.scorer.score_batch
+    original = service.scorer.score_counted
 
     def fail(answers: list[Answer]) -> object:
         if any(answer.text == SECRET for answer in answers):
             raise RuntimeError(f"could not score {SECRET}")
         return original(answers)
 
-    monkeypatch.setattr(service.scorer, "score_batch", fail)
+    monkeypatch.setattr(service.scorer, "score_counted", fail)
     with caplog.at_level(logging.INFO, "serve"):
         reply = post(client, text=SECRET)
         assert post(client).status_code == 200
@@ -416,6 +416,7 @@ def test_the_model_is_named(client: TestClient) -> None:
     assert (told["name"], told["version"]) == ("tiny", "0123456789ab")
     assert told["networks"] == ["alignmodel_0", "alignmodel_1"]
     assert told["max_seconds"] == 5
+    assert told["accept_self_corrections"] is False
 
 
 def test_what_is_counted(service: Service, uploads: Uploads) -> None:

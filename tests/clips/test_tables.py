@@ -16,10 +16,9 @@ import pandas as pd
 import pytest
 from fakes import outside_data
 
+from models.clips.groups import GRADES, TASKS
 from models.clips.tables import (
-    GRADES,
     METADATA_COLUMNS,
-    TASKS,
     base_rate_loss,
     clip_paths,
     fingerprint,

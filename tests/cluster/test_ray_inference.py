@@ -21,7 +21,18 @@ import pandas as pd
 import pytest
 import soundfile
 from background import Start, add_node, output, ray_cluster, session, starting, wait_for
-from fakes import INFER, ROOT, SAID, made_correction, priors, read_reasons, read_rows, trained_checkpoint, write_part
+from fakes import (
+    INFER,
+    ROOT,
+    SAID,
+    made_correction,
+    priors,
+    read_reasons,
+    read_rows,
+    tones,
+    trained_checkpoint,
+    write_part,
+)
 
 from models.base.cli import default_workers
 from models.base.files import sha256_of_file
@@ -47,7 +58,7 @@ SMALL = f"""
 import runpy, sys, time, tqdm
 from pathlib import Path
 from models.cluster import clips
-from models.inference import scoring
+from models.inference import scoring, self_corrections
 
 class Bar(tqdm.tqdm):
     def __init__(self, **options):
@@ -55,6 +66,7 @@ class Bar(tqdm.tqdm):
 
 def small_chunks():
     scoring.CHUNK_CLIPS, scoring.LOADER_CLIPS = 60, 4
+    self_corrections.CALLED_RIGHT, self_corrections.counting_attempt = 1.0, lambda whole, attempts: len(attempts) - 1
 
 def score_clips(node, table, references):
     small_chunks()  # on the node too
@@ -67,7 +79,8 @@ small_chunks()
 clips.tqdm, clips.CHECKED_CLIPS, score, clips.score_clips = Bar, 30, clips.score_clips, score_clips
 sys.argv = ["infer.py", *sys.argv[1:]]
 runpy.run_path({str(ROOT / INFER)!r}, run_name="__main__")
-"""  # chunks of 20 clips, two to a task; tasks wait while there is a file `hold` that names none of their clips; the bar is shown
+"""  # Where self-corrections are accepted, each last attempt counts.
+# Chunks of 20 clips, two to a task; tasks wait while there is a file `hold` that names none of their clips; the bar is shown
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +181,21 @@ def test_the_same_bytes_as_without_ray(cluster: Any, folder: Path) -> None:
     )  # that of a minute, which has its score
     assert len(listed) == 24 + 1
     assert_same(folder, "ray.csv")
+
+
+def test_self_corrections_count_alike(cluster: Any, folder: Path) -> None:
+    """Of clips of several tasks; what is told of them is the same, too."""
+    shutil.copytree(folder / "data", folder / "again")
+    names = [name for name, _ in read_rows(folder / "data" / "submission_format.csv")[1:]]
+    begun_again = names[120:400:9]
+    for place, name in enumerate(begun_again):
+        soundfile.write(folder / "again" / name, tones(300 + 20 * place, 500, seconds=0.6 + 0.01 * place), 16_000)
+    asked = ("--data_dir", "again", "--accept_self_corrections")
+    infer(folder, *asked, "--num_workers", 0, "--output", "here.csv")
+    assert f"{len(begun_again)} answers count from where they were begun again" in output(folder)
+    infer(folder, *asked, "--ray", cluster.address, "--cpus_per_task", 1, "--output", "there.csv")
+    for end in ("", ".problems.csv"):
+        assert (folder / f"there.csv{end}").read_bytes() == (folder / f"here.csv{end}").read_bytes()
 
 
 def test_a_lost_process_and_a_lost_node_cost_nothing(cluster: Any, folder: Path, start: Start, hold: Path) -> None:
@@ -296,6 +324,27 @@ def test_what_dies_is_done_again_and_what_raises_is_not() -> None:
     next(some)
     some.close()
     assert cancelled == [6]  # what still runs when nobody waits any more
+
+
+def test_tasks_are_told_given_pronunciations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without them they would look for references that nobody has spoken."""
+    columns = ["filename", "task", "expected_text", "grade", "pronunciation"]
+    table = pd.DataFrame(
+        [("a.wav", "blending", "bow", "1", "B AW"), ("b.wav", "blending", "cat", "1", "")], columns=columns
+    )
+    told: list[pd.DataFrame] = []
+
+    def run(self: ClipCluster, work: object, shares: Sequence[tuple[pd.DataFrame, object]], *_: object) -> list[Any]:
+        told.extend(rows for rows, _ in shares)
+        return [(0.5, 0.0)] * len(table)
+
+    monkeypatch.setattr(ClipCluster, "_run", run)
+    monkeypatch.setattr("models.cluster.clips.alive_nodes", lambda ray: [{"CPU": 1.0}])
+    monkeypatch.setattr("models.cluster.clips.chunk_clips", lambda members: 16)
+    ray = SimpleNamespace(put=lambda references: references)
+    found = ClipCluster(ray, None, {"CPU": 1}).score([], table, {})  # type: ignore[arg-type]
+    assert [said for rows in told for said in utterances(rows)] == utterances(table)
+    assert (found.scores.tolist(), found.starts.tolist()) == ([0.5, 0.5], [0.0, 0.0])
 
 
 def test_a_task_takes_whole_chunks_few_enough_to_keep_all_places_busy() -> None:

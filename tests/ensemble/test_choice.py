@@ -12,7 +12,8 @@ import pytest
 from fakes import Script, checkpoints, outside_data
 from scipy.special import expit, logit
 
-from models.clips.tables import GRADES, TASKS, fingerprint, read_training_table
+from models.clips.groups import GRADES, TASKS
+from models.clips.tables import fingerprint, read_training_table
 from models.ensemble.blend import Blend, cross_fit
 from models.ensemble.checkpoint import save_checkpoint
 from models.ensemble.choice import ITEM, PLAIN, SOUND, choose

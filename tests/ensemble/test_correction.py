@@ -16,7 +16,7 @@ import pytest
 from fakes import priors
 from scipy.special import expit, logit
 
-from models.clips.tables import GRADES, TASKS
+from models.clips.groups import GRADES, TASKS
 from models.ensemble.calibration import Calibration
 from models.ensemble.config import EnsembleConfig, ModelEntry, read_config, write_config
 from models.ensemble.correction import SIMPLEX, Correction, corrected, describe, read_correction

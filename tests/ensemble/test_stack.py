@@ -9,7 +9,7 @@ from scipy.optimize import check_grad
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from models.clips.tables import TASKS
+from models.clips.groups import TASKS
 from models.ensemble import calibration
 from models.ensemble.calibration import calibrated, fit_calibration
 from models.ensemble.items import difficulties, difficulties_of_others, encode, fit_items, item_keys, known_items

@@ -17,7 +17,7 @@ from transformers import set_seed
 from models.clips.augment import AUGMENTATIONS, Chain, PitchShift, SpanMask
 from models.clips.dataset import ComparisonDataset
 from models.clips.features import HOP_LENGTH, frames_for_seconds
-from models.clips.tables import GRADES, TASKS
+from models.clips.groups import GRADES, TASKS
 from models.ensemble import blend
 from models.localize.localization import localize
 from models.localize.model import LoadedModel

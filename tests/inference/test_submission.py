@@ -23,7 +23,8 @@ from fakes import (
     write_rows,
 )
 
-from models.clips.tables import GRADES, TASKS, read_test_table
+from models.clips.groups import GRADES, TASKS
+from models.clips.tables import read_test_table
 from models.ensemble.blend import group_priors
 from models.errors import InputError
 from models.inference.submission import check_submission, write_problems, write_submission

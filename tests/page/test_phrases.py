@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from models.clips.tables import TASKS
+from models.clips.groups import TASKS
 from models.localize import picture
 from models.page import phrases as phrases_module
 from models.page.phrases import NAMES, Phrases, all_phrases, choose_language

@@ -15,7 +15,7 @@ from huggingface_hub import ModelCard
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import roc_auc_score
 
-from models.clips.tables import GRADES, TASKS
+from models.clips.groups import GRADES, TASKS
 from models.ensemble.blend import fit_weights, gather_blend
 from models.ensemble.checkpoint import Checkpoint
 from models.ensemble.metrics import N_BINS

@@ -12,7 +12,7 @@ from fakes import checkpoints
 from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.metrics import log_loss as sklearn_log_loss
 
-from models.clips.tables import GRADES, TASKS
+from models.clips.groups import GRADES, TASKS
 from models.ensemble.blend import fit_weights
 from models.ensemble.bootstrap import Bootstrap, Estimate, bootstrap, estimate, simultaneous, weighted_auc
 from models.ensemble.metrics import N_BINS, ece

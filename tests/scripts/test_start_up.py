@@ -28,7 +28,11 @@ def heavy_modules(script: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "script", ["app.py", "get_config.py", "pretrain_encoder.py", "serve.py", "train.py", "train_verifytiny.py"]
+    "script",
+    [
+        *("app.py", "get_config.py", "infer.py", "localize.py", "preprocess.py", "pretrain_encoder.py", "serve.py"),
+        *("train.py", "train_verifytiny.py"),
+    ],
 )
 def test_help_imports_nothing_heavy(script: str) -> None:
     assert not heavy_modules(script)

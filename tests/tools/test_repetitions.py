@@ -3,14 +3,20 @@
 Run: python -m pytest tests/tools/test_repetitions.py
 """
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from fakes import tone
 
 from experiments.repetitions import localized, report, unit_gaps
-from experiments.restarted_answers import KINDS, Restarted, restart
+from experiments.restarted_answers import KINDS, WHOLE_KINDS, Restarted, make_rejoined, restart
+from experiments.self_corrections import cost_table
 from models.localize.result import Alignment, Localization, Unit
+from models.speech.attempts import later_attempts
 from models.speech.audio import SAMPLE_RATE_HZ
+from models.speech.pauses import find_sounds
 from tools.word_cuts import Sentence, find_cuts
 
 HOP = SAMPLE_RATE_HZ // 100
@@ -128,3 +134,40 @@ def test_the_table_has_a_row_for_each_kind() -> None:
         "| as recorded | right | 8 | 100% [100%, 100%] | 0.800 [0.800, 0.800] | 100% [100%, 100%] |  | 25% |"
     )
     assert "| 0% [0%, 0%] | 25% |" in lines[1]
+
+
+def test_single_words_are_joined_with_pauses_of_their_own_quiet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = [("a", "s1", "cat"), ("b", "s1", "dog"), ("c", "s2", "cat"), ("d", "s1", "a cat")]
+    sounds = {
+        name: np.concatenate([tone(0.4, 300 + 300 * at, rng), np.full(3_200, 1e-4)])
+        for at, (name, *_) in enumerate(rows)
+    }
+    monkeypatch.setattr("experiments.restarted_answers.read_audio", lambda path: sounds[path.name].astype(np.float32))
+    table = pd.DataFrame(rows, columns=["filename", "speaker", "spoken_text"]).assign(score=1.0, task="blending")
+    made = make_rejoined(table[table["filename"] != "d"], tmp_path, 0, 10)
+    assert sorted(several[0].filename for several in made) == ["a", "b"]  # the third child said one word only
+    (of_a,) = (several for several in made if several[0].filename == "a")
+    assert [one.kind for one in of_a] == list(WHOLE_KINDS)
+    n_sounds = {one.kind: len(find_sounds(one.waveform)) for one in of_a}
+    assert list(n_sounds.values()) == [1, 2, 2, 2, 1]
+    for one in of_a[1:4]:  # what ends the recording is its last attempt
+        (attempt,) = later_attempts(one.waveform, "cat")
+        own = sounds["b" if one.kind == "the right answer, then another" else "a"]
+        np.testing.assert_array_equal(attempt.waveform[-len(own) :], own.astype(np.float32))
+    assert len(make_rejoined(table[table["filename"] != "d"], tmp_path, 0, 1)) == 1
+
+
+def test_what_the_rule_costs() -> None:
+    asked = pd.DataFrame({"task": ["blending", "deletion"] * 20, "score": [1.0, 0.0, 0.0, 1.0] * 10})
+    asked["speaker"] = [str(at // 4) for at in range(40)]
+    off = np.where(asked["score"] > 0, 0.8, 0.2)
+    on = off.copy()
+    on[[1, 2]], off[0], on[0] = 0.9, 0.1, 0.7
+    all_clips, blending, _ = cost_table(asked, {"off": off, "on": on}).splitlines()[2:]
+    assert all_clips.startswith("| all | 40 | 1 | 2 | ")
+    assert blending.startswith("| blending | 20 | 1 | 1 | ")
+    unchanged = cost_table(asked, {"off": off, "on": off}).splitlines()[2]
+    assert unchanged.count("+0.0000 [+0.0000, +0.0000]") == 2
