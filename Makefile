@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest -n 2
 EXTRAS := dev,page,serve,piper,ray
 OPTIONAL := tests/cluster tests/api tests/page tests/speech/test_recorders.py
 
-.PHONY: demo quick test hardening lint constraints bench fuzz kill runtime clean
+.PHONY: demo quick test hardening lint constraints bench bench-check fuzz kill runtime clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python tools/run_demo.py
@@ -33,7 +33,10 @@ constraints: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --dry-run --ignore-installed -r requirements.txt -e '.[$(EXTRAS)]' -c constraints.txt
 
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/speed.py --clips 64 --turns 5 --growth
+
+bench-check: $(VENV)/.installed
+	$(BIN)/python benchmarks/speed.py --check
 
 fuzz: $(VENV)/.installed
 	$(BIN)/python tools/fuzz.py --cases 5000

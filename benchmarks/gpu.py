@@ -31,7 +31,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from benchmarks.material import MAX_SECONDS, made_clips, member_of, recipe_of
-from benchmarks.speed import STEP_CLIPS, encoder_operations, matrix_rate
+from benchmarks.setting import STEP_CLIPS
+from benchmarks.training import encoder_operations, matrix_rate
 from models.base.cli import positive, run
 from models.base.compute import resolve_device
 from models.clips.features import frames_for_seconds

@@ -57,7 +57,9 @@ class Clips:
     def dataset(self, recipe: Recipe) -> ComparisonDataset:
         frames = frames_for_seconds(MAX_SECONDS)
         return ComparisonDataset(
-            self.table, self.data_dir, self.references, 80, frames, recipe.augment, padding=recipe.padding
+            *(self.table, self.data_dir, self.references, 80, frames, recipe.augment),
+            layout=recipe.layout,
+            padding=recipe.padding,
         )
 
 
@@ -133,16 +135,16 @@ def _draw(encoder: WhisperEncoder) -> WhisperEncoder:
     return encoder
 
 
-def in_turn(ours: Callable[[], object], plain: Callable[[], object], turns: int) -> tuple[float, float]:
+def in_turn(*actions: Callable[[], object], turns: int) -> list[float]:
     """Median seconds of each; the first turn of each warms up and does not count."""
-    seconds: tuple[list[float], list[float]] = ([], [])
+    seconds: list[list[float]] = [[] for _ in actions]
     for turn in range(turns + 1):
-        for action, found in zip((ours, plain), seconds, strict=True):
+        for action, found in zip(actions, seconds, strict=True):
             started = time.perf_counter()
             action()
             if turn:
                 found.append(time.perf_counter() - started)
-    return statistics.median(seconds[0]), statistics.median(seconds[1])
+    return [statistics.median(found) for found in seconds]
 
 
 # A process's peak memory counts what its parent held when it started it, so a small one stands between.

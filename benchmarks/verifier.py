@@ -1,17 +1,13 @@
-"""A verifier's speed beside a plain implementation of it, on one kind of weights and one thread.
-
-    python benchmarks/verifier.py --encoder whisper-base
+"""A verifier's speed beside a plain implementation of it, on one kind of weights.
 
 Plain: the extractor's log-mel of 30 s whatever the clip's length, transformers' model, the product with the whole vocabulary,
 of which the logits of the tokens fed are kept, float32, every weight trained. Ours reads the drawn texts of its recipe as well
-in training. Both take turns; medians.
+in training.
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,22 +15,24 @@ import torch
 from torch import Tensor, nn
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
-from benchmarks.material import Clips, in_turn, made_clips
-from models.base.cli import positive, run
-from models.base.compute import resolve_device, resolve_precision
+from benchmarks.material import Clips, in_turn
+from benchmarks.random_whisper import save_random
+from benchmarks.rows import Row, timed
+from benchmarks.setting import STEP_CLIPS, Setting
+from models.base.compute import resolve_precision
 from models.clips.dataset import ComparisonDataset
 from models.clips.features import frames_for_seconds
 from models.clips.tables import clip_paths
 from models.network.comparison import parameter_groups
-from models.network.pretrained import pretrained_network
+from models.network.pretrained import pretrained_network, quiet
 from models.network.verifier import VerifierNetwork
 from models.recipe import Recipe
 from models.speech.audio import SAMPLE_RATE_HZ, read_audio
 from train_verifybase import recipe as published
 
 TEXT = "and so there were ten of them"
-BATCH = 16
-SECONDS = 7.0  # of response and reference together in `made_clips`: 4.2 of the response, as the children's
+TRAINING_CLIPS = 8  # in a step: the plain one takes seconds for each
+LONGEST_SECONDS = 30.0
 
 
 class PlainVerifier(nn.Module):
@@ -42,7 +40,8 @@ class PlainVerifier(nn.Module):
 
     def __init__(self, source: str, n_prompt: int) -> None:
         super().__init__()
-        self.whisper = WhisperForConditionalGeneration.from_pretrained(source)
+        with quiet():
+            self.whisper = WhisperForConditionalGeneration.from_pretrained(source)
         self.head = nn.Linear(1, 1)
         self.n_prompt = n_prompt
 
@@ -106,7 +105,7 @@ class Plain:
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-6)
 
     def batch(self, rows: Sequence[int]) -> Tensor:
-        waveforms = [read_audio(self.files[row], 30.0) for row in rows]
+        waveforms = [read_audio(self.files[row], LONGEST_SECONDS) for row in rows]
         found = self.extractor(waveforms, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")
         return torch.as_tensor(found["input_features"]).to(self.device)
 
@@ -126,47 +125,22 @@ class Plain:
         self.optimizer.zero_grad()
 
 
-def compare(source: str, n_clips: int, turns: int, device: torch.device, folder: Path) -> None:
-    """Print both ways' times for clips that are made in `folder`."""
-    made = made_clips(folder, n_clips, SECONDS)
-    clips = replace(made, table=made.table.assign(expected_text=TEXT))
+def time_verifier(setting: Setting, folder: Path) -> list[Row]:
+    """Inference from files to logits and a training step, per clip; random weights are written to `folder`."""
+    source = setting.encoder or save_random(folder, setting.size)
+    clips = replace(setting.clips, table=setting.clips.table.assign(expected_text=TEXT))
     files = clip_paths(clips.data_dir, clips.table["filename"])
-    lengths = [len(read_audio(file, 30.0)) for file in files]
-    order = np.argsort(lengths).tolist()
-    batches = [order[at : at + BATCH] for at in range(0, n_clips, BATCH)]
-    ours = Ours(replace(published, encoder=source, max_seconds=16.0), clips, device)
+    order = np.argsort([len(read_audio(file, LONGEST_SECONDS)) for file in files]).tolist()
+    batches = [order[at : at + STEP_CLIPS] for at in range(0, len(order), STEP_CLIPS)]
+    ours = Ours(replace(published, encoder=source, max_seconds=16.0), clips, setting.device)
     tokenizer = ours.network.tokenizer
-    plain = Plain(source, files, tokenizer.prompt, tokenizer.encode(TEXT), device)
-    step, features = ours.batch(batches[0], training=True), plain.batch(batches[0])
-    print(f"{n_clips} clips of {np.mean(lengths) / SAMPLE_RATE_HZ:.1f} s, {device}, ours in {ours.precision}")
-    pairs = {
-        "inference, from files to logits, per clip": (
-            lambda: ours.score(batches),
-            lambda: plain.score(batches),
-            n_clips,
-        ),
-        "a training step, per clip": (
-            lambda: ours.train(step),
-            lambda: plain.train(features, step["labels"]),
-            len(batches[0]),
-        ),
-    }
-    for what, (one, other, per) in pairs.items():
-        fast, slow = (seconds * 1000 / per for seconds in in_turn(one, other, turns))
-        print(f"{what}: {fast:.0f} ms, plain {slow:.0f} ms: {slow / fast:.1f} ×", flush=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--encoder", required=True, help="a Whisper with decoder and tokenizer: hub id or folder")
-    parser.add_argument("--clips", type=positive, default=32, help="(default: %(default)s)")
-    parser.add_argument("--turns", type=positive, default=3, help="(default: %(default)s)")
-    parser.add_argument("--device", default="cpu", help="(default: %(default)s)")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    with TemporaryDirectory() as folder:
-        compare(options.encoder, options.clips, options.turns, resolve_device(options.device), Path(folder))
-
-
-if __name__ == "__main__":
-    run(main)
+    plain = Plain(source, files, tokenizer.prompt, tokenizer.encode(TEXT), setting.device)
+    step_rows = batches[0][:TRAINING_CLIPS]
+    step, features = ours.batch(step_rows, training=True), plain.batch(step_rows)
+    name = "verifier, " + (f"whisper-{setting.size}'s size" if setting.encoder is None else Path(setting.encoder).name)
+    scored = in_turn(lambda: ours.score(batches), lambda: plain.score(batches), turns=setting.turns)
+    trained = in_turn(lambda: ours.train(step), lambda: plain.train(features, step["labels"]), turns=setting.turns)
+    return [
+        timed("verifier", f"{name}: inference, {ours.precision}", scored, len(order)),
+        timed("verifier", f"{name}: training step with drawn texts, {ours.precision}", trained, len(step_rows)),
+    ]

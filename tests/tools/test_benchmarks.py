@@ -4,6 +4,7 @@ Run: .venv/bin/python -m pytest tests/tools/test_benchmarks.py
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,18 @@ from fakes import load
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.aligned import PlainAligned, PlainSides, time_aligned
+from benchmarks.blending import medians
 from benchmarks.growth import measure
 from benchmarks.material import SIZES, architecture_of, as_process, made_clips, member_of, recipe_of
 from benchmarks.plain import plain_scores, plain_weights
-from benchmarks.speed import Setting, encoder_operations
-from benchmarks.verifier import PlainVerifier, compare
+from benchmarks.random_whisper import save_random
+from benchmarks.setting import Setting
+from benchmarks.training import encoder_operations, time_training
+from benchmarks.verifier import PlainVerifier, time_verifier
 from models.clips.tables import scalars
 from models.ensemble.blend import fit_weights
+from models.ensemble.rebuild import rebuild_network
 from models.inference.scoring import score_clips
 from models.network.build import make_network
 from models.network.encoder import build_encoder, encode
@@ -97,17 +103,63 @@ def test_our_weights_are_no_worse_than_plain_ones() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("given", [True, False])
 def test_a_verifier_is_timed_beside_a_plain_one(
-    encoder_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    setting: Setting, encoder_dir: Path, tmp_path: Path, given: bool
 ) -> None:
-    compare(str(encoder_dir), 3, 1, torch.device("cpu"), tmp_path)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("3 clips of ")
-    assert [line.split(":")[0] for line in lines[1:]] == [
-        "inference, from files to logits, per clip",
-        "a training step, per clip",
+    rows = time_verifier(replace(setting, encoder=str(encoder_dir) if given else None), tmp_path / "whisper")
+    weights = encoder_dir.name if given else "whisper-nano's size"
+    assert [row.name.rpartition(",")[0] for row in rows] == [
+        f"verifier, {weights}: {what}" for what in ("inference", "training step with drawn texts")
     ]
-    assert all(float(line.split()[-2]) > 1 for line in lines[1:])  # 30 s of padding can't be as fast
+    assert all(row.ratio is not None and row.ratio > 1 for row in rows)  # 30 s of padding can't be as fast
+
+
+@pytest.mark.slow
+def test_a_whisper_of_random_weights_reads_texts(tmp_path: Path) -> None:
+    decoder, tokenizer = load_decoder(save_random(tmp_path, "nano"))
+    tokens = tokenizer.encode("and so there were ten of them")
+    assert len(tokens) < 15  # words, not letters
+    assert decoder.config.vocab_size == 51_864
+
+
+@torch.no_grad()
+def test_the_plain_aligned_network_compares_the_same_frames() -> None:
+    """What it says is what ours would, on inputs of 16 s."""
+    ours = rebuild_network(member_of("nano", recipe_of(pooling="alignment")).checkpoint).eval()
+    plain = PlainAligned(ours).eval()
+    sides, scalar_values = torch.randn(2, 2, 80, 1600), torch.randn(2, 2)
+    encoded = [ours.encode(side, torch.tensor([1600, 1600])) for side in sides]
+    full = torch.tensor([800, 800])
+    found = plain(sides[0], full, sides[1], full, scalar_values)
+    torch.testing.assert_close(found, ours.compare(*encoded, scalar_values)["logits"], atol=1e-5, rtol=0)
+
+
+def test_plain_sides_are_as_long_as_ours(setting: Setting) -> None:
+    clips, n_clips = setting.clips, len(setting.clips.table)
+    responses = [clips.data_dir / f"{row}.flac" for row in range(n_clips)]
+    plain = PlainSides([*clips.reference_files.values()], responses)
+    ours = clips.dataset(recipe_of(pooling="alignment"))
+    for row in range(n_clips):
+        reference, reference_frames, response, response_frames = plain[row]
+        assert reference.shape == response.shape == (80, 1600)
+        assert reference_frames == pytest.approx(ours[row]["reference"].shape[1] / 2, abs=3)
+        assert response_frames == pytest.approx(ours[row]["response"].shape[1] / 2, abs=3)
+    assert len(time_aligned(setting)) == 1
+
+
+@pytest.mark.slow
+def test_a_training_step_is_timed_beside_a_plain_one(tmp_path: Path) -> None:
+    step, *others = time_training(Setting(made_clips(tmp_path, 16), "nano", 1, CPU))
+    assert step.ratio is not None
+    assert step.ratio > 1
+    assert all(row.ratio is None and row.ours > 0 for row in others)
+
+
+def test_scripts_take_turns_as_processes() -> None:
+    (seconds, memory), (others_seconds, _) = medians([["-c", "import time; time.sleep(0.2)"], ["-c", ""]], 1)
+    assert seconds > others_seconds > 0
+    assert memory > 0
 
 
 @torch.no_grad()
