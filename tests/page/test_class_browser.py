@@ -85,7 +85,8 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def context(browser: Any, server: Server) -> Iterator[Any]:
-    """Every request is watched: none may leave this computer, and no script may fail."""
+    """Every request is watched: none may leave this computer, and no script may fail. Nobody has judged anything yet."""
+    shutil.rmtree(server.folder / "corrections", ignore_errors=True)
     made, asked, failed = browser.new_context(locale="en-US", accept_downloads=True), [], []
     made.set_default_timeout(60 * SECONDS_MS)
     made.on("request", lambda request: asked.append(request.url))

@@ -6,6 +6,7 @@ Run: .venv/bin/python -m pytest tests/page/test_class_pages.py
 import html
 import io
 import re
+import shutil
 import wave
 import zipfile
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from fakes import snapshot, tone
+from fakes import snapshot, tone, use_model
 
 pytest.importorskip("gradio", reason="the page's package, gradio, is not installed")
 
@@ -44,12 +45,14 @@ ROWS = [
 
 
 @pytest.fixture(scope="module")
-def service(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(prepared: Path, encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Of an aligned model, which tells of words."""
+    work = tmp_path_factory.mktemp("class") / "work"
+    shutil.copytree(prepared, work)
+    use_model(work, encoder_dir, "alignmodel")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
-        scorer = Scorer.from_config(
-            prepared / "model_configs.pkl", prepared / "tts_data", device="cpu", precision="fp32"
-        )
+        scorer = Scorer.from_config(work / "model_configs.pkl", work / "tts_data", device="cpu", precision="fp32")
         made = Service(scorer, max_seconds=5)
         yield made
         made.close()
