@@ -1,7 +1,7 @@
 """The ways in which a model can be asked where an answer departs from its text, and which model can be asked which way.
 
 A joint model can't: it says of a whole answer whether it was right. (It used to be asked about pieces of the text against windows
-of the response; verifiers and aligned models find more, fifty times as fast: docs/experiments.md.)
+of the response; verifiers and aligned models find more, in a twentieth of the time: docs/experiments.md.)
 """
 
 from models.errors import InputError

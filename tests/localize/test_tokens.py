@@ -275,6 +275,15 @@ def test_a_word_that_nobody_would_write_down_was_said_badly() -> None:
     assert bad[1] < min(bad[0], bad[2]) - 0.1
 
 
+def test_a_word_that_was_written_down_otherwise_was_said_worse() -> None:
+    """By networks that write, whose coefficients know it; of others it is not asked."""
+    n = 3
+    read = ReadText(SURE, np.full(n, SURE), np.full(n + 1, -1.0), np.full(n + 1, -1.0), np.full(n + 1, SURE), SURE)
+    found = said_well(read, 384, np.array([4.0, -4.0, 4.0]))
+    assert found[1] < found[0] == found[2]
+    assert len(set(said_well(read, 512))) == 1
+
+
 def test_coefficients_are_those_of_the_network_s_size() -> None:
     assert table_of_width(TABLE, 16) == "word, tokens, width 512"  # of these there are none
     assert table_of_width(TABLE, 384) == "word, tokens, width 384"
