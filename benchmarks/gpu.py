@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,20 @@ def ordinary_step(network: nn.Module, optimizer: torch.optim.Optimizer, device: 
     return step
 
 
+@contextmanager
+def undone(network: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """What steps do to weights and to the optimiser's state is taken back."""
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    kept = {key: {name: value.clone() for name, value in state.items()} for key, state in optimizer.state.items()}
+    yield
+    with torch.no_grad():
+        for parameter, value in zip(network.parameters(), before, strict=True):
+            parameter.copy_(value)
+        for key, state in optimizer.state.items():
+            for name, value in state.items():
+                value.copy_(kept[key][name]) if key in kept else value.zero_()
+
+
 def graphed_step(network: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> Step:
     """The whole step is captured once for each shape, and replayed (CUDA graphs, torch's notes on CUDA semantics)."""
     graphs: dict[tuple[int, ...], tuple[torch.cuda.CUDAGraph, Batch, Tensor]] = {}
@@ -106,20 +121,12 @@ def graphed_step(network: nn.Module, optimizer: torch.optim.Optimizer, device: t
 
     def capture(batch: Batch) -> tuple[torch.cuda.CUDAGraph, Batch, Tensor]:
         held = {name: value.clone() for name, value in batch.items()}
-        before = [parameter.detach().clone() for parameter in network.parameters()]
-        kept = {key: {name: value.clone() for name, value in state.items()} for key, state in optimizer.state.items()}
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):  # warms libraries up, which must not happen while it is captured
+        with torch.cuda.stream(stream), undone(network, optimizer):  # warms libraries up, which a capture must not do
             optimizer.zero_grad(set_to_none=True)
             forward_and_back(held)
         torch.cuda.current_stream().wait_stream(stream)
-        with torch.no_grad():
-            for parameter, value in zip(network.parameters(), before, strict=True):
-                parameter.copy_(value)
-            for key, state in optimizer.state.items():
-                for name, value in state.items():
-                    value.copy_(kept[key][name]) if key in kept else value.zero_()
         graph = torch.cuda.CUDAGraph()
         optimizer.zero_grad(set_to_none=True)
         with torch.cuda.graph(graph, pool=pool):

@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.aligned import PlainAligned, PlainSides, time_aligned
 from benchmarks.blending import medians
+from benchmarks.gpu import undone
 from benchmarks.growth import measure
 from benchmarks.material import SIZES, architecture_of, as_process, made_clips, member_of, recipe_of
 from benchmarks.plain import plain_scores, plain_weights
@@ -188,3 +189,15 @@ def test_the_script_for_a_gpu_runs_without_one() -> None:
     assert "error" in graphed
     assert found["inference"]["ms_per_clip"] > 0
     assert len(found["together"][0]["ms_per_step_of_each"]) == 2
+
+
+def test_steps_that_warm_a_gpu_up_are_taken_back() -> None:
+    network = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.1, fused=True)
+    before = network.weight.detach().clone()
+    with undone(network, optimizer):
+        network(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        assert not torch.equal(network.weight, before)
+    assert torch.equal(network.weight, before)
+    assert all(not value.any() for state in optimizer.state.values() for value in state.values())
