@@ -99,15 +99,14 @@ def cross_attention(decoder: WhisperDecoder, tokens: Tensor, heard: Tensor, hear
 
 
 def lower_decoder_precision(decoder: WhisperDecoder, dtype: torch.dtype) -> None:
-    """Compute matrix products in `dtype`, for inference: on a CPU the keys and values of what was heard.
+    """Compute matrix products in `dtype`, for inference: on a CPU the values of what was heard, and nothing else.
 
-    These are nearly all of the work, since texts are short; what else is rounded moves scores by twice as much
-    (docs/experiments.md has the figures). A GPU is slower by far in float32, so there all of the layers' products are.
+    Texts are short, so that the rest is little of the work but for the keys, whose rounding is felt in the score
+    (docs/experiments.md has the figures). A GPU is slower by far in float32; there all of the layers' products are in `dtype`.
     """
     on_cpu = decoder.embed_tokens.weight.device.type == "cpu"
     for layer in decoder.layers:
         if on_cpu:
-            layer.encoder_attn.k_proj.to(dtype)
             layer.encoder_attn.v_proj.to(dtype)
             continue
         lower_attention(layer.self_attn, dtype)

@@ -39,7 +39,6 @@ def attend(
 
 def keys_and_values(attention: Any, heard: Tensor) -> tuple[Tensor, Tensor]:
     """What is looked at and what is seen there, each [shape=(batch, heads, keys, width of a head)]."""
-    heard = as_weights(heard, attention.k_proj)
     return _split(attention, project(attention.k_proj, heard)), _split(attention, project(attention.v_proj, heard))
 
 
