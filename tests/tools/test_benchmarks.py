@@ -18,6 +18,7 @@ from benchmarks.aligned import PlainAligned, PlainSides, time_aligned
 from benchmarks.blending import medians
 from benchmarks.gpu import undone
 from benchmarks.growth import measure
+from benchmarks.inference import time_inference
 from benchmarks.material import SIZES, architecture_of, as_process, made_clips, member_of, recipe_of
 from benchmarks.plain import plain_scores, plain_weights
 from benchmarks.random_whisper import save_random
@@ -147,6 +148,19 @@ def test_plain_sides_are_as_long_as_ours(setting: Setting) -> None:
         assert reference_frames == pytest.approx(ours[row]["reference"].shape[1] / 2, abs=3)
         assert response_frames == pytest.approx(ours[row]["response"].shape[1] / 2, abs=3)
     assert len(time_aligned(setting)) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("given", [True, False])
+def test_joint_networks_are_timed_with_weights_of_any_kind(setting: Setting, encoder_dir: Path, given: bool) -> None:
+    rows = time_inference(replace(setting, encoder=str(encoder_dir) if given else None))
+    named = [row for row in rows if (encoder_dir.name if given else "whisper-nano's size") in row.name]
+    assert len(named) == 3
+    assert all(row.ratio is not None and row.ratio > 0 for row in named)
+    (share,) = (row for row in rows if row.unit == "share")
+    assert 0 < share.ours < 1.5
+    apart = [row.ours for row in rows if row.unit == ""]
+    assert max(apart) < 0.01
 
 
 @pytest.mark.slow
