@@ -146,7 +146,9 @@ def _datasets(
         padding=recipe.padding,
         tokenizer=network.tokenizer,
     )
-    train = make_dataset(job.train, augment=recipe.augment, drawn_texts=recipe.drawn_texts)
+    train = make_dataset(
+        job.train, augment=recipe.augment, drawn_texts=recipe.drawn_texts, joined_answers=recipe.joined_answers
+    )
     return train, make_dataset(job.checked)
 
 

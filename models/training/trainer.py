@@ -18,10 +18,12 @@ from transformers.trainer_callback import ProgressCallback
 from models.base.compute import release_freed
 from models.base.processes import wait_for_all
 from models.clips.dataset import EpochShuffle
+from models.clips.features import frames_for_seconds
 from models.ensemble.metrics import log_loss
 from models.errors import InputError
 from models.network.comparison import parameter_groups
 from models.recipe import Recipe
+from models.training.graphs import GraphedSteps, can_be_recorded
 
 ADAM_BETAS = (0.9, 0.999)
 ADAM_EPS = 1e-6
@@ -42,6 +44,7 @@ class FoldTrainer(Trainer):  # type: ignore[misc]
     def __init__(self, recipe: Recipe, order: EpochShuffle, **arguments: Any) -> None:
         self.recipe = recipe
         self._order = order
+        self._graphed: GraphedSteps | None = None
         super().__init__(**arguments)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
@@ -64,6 +67,23 @@ class FoldTrainer(Trainer):  # type: ignore[misc]
             )
             self._created_lr_scheduler = True
         return self.lr_scheduler
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        """As the Trainer's; on one GPU as a CUDA graph where the network allows it."""
+        if not self._records_steps:
+            return super().training_step(model, inputs, num_items_in_batch)
+        model.train()
+        if self._graphed is None:
+            dtype = torch.bfloat16 if self.args.bf16 else None
+            self._graphed = GraphedSteps(model, dtype, frames_for_seconds(self.recipe.max_seconds))
+        return self._graphed(self._prepare_inputs(inputs))
+
+    @property
+    def _records_steps(self) -> bool:
+        """float16's scaled loss, sums over several batches and the exchange between GPUs are the Trainer's own work."""
+        arguments = self.args
+        is_plain = arguments.gradient_accumulation_steps == arguments.world_size == 1 and not arguments.fp16
+        return is_plain and arguments.device.type == "cuda" and can_be_recorded(self.model, self.recipe)
 
     def _save_checkpoint(self, *arguments: Any, **more: Any) -> None:
         try:
