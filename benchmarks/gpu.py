@@ -4,11 +4,11 @@
 
 Of whisper-small's and -medium's size, random weights, clips of children's lengths:
 
-- a training step on features that lie ready, as the Trainer makes it where it records nothing (bf16 under autocast) and as CUDA
-  graphs of a few lengths: milliseconds, the GPU's own share of them (sum of its kernels, by the profiler), peak memory, and the
+- a training step on features that lie ready, as the Trainer makes it (bf16 under autocast) and as CUDA graphs of a few lengths
+  (--cuda_graphs): milliseconds, the GPU's own share of them (sum of its kernels, by the profiler), peak memory, and the
   losses of the first steps, which must be the same but for rounding;
 - the same step by several processes at once;
-- epochs by the Trainer itself, on clips that loading processes augment: milliseconds a step;
+- epochs by the Trainer itself, with CUDA graphs, on clips that loading processes augment: milliseconds a step;
 - inference of batches sorted by length: milliseconds a clip, and the share of the rate of a large matrix product;
 - samples that loading processes make in a second, which must be more than training takes.
 
@@ -81,7 +81,7 @@ def new_training(size: str, device: torch.device) -> tuple[ComparisonNetwork, to
 
 
 def ordinary_step(network: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> Step:
-    """As the Trainer makes it where it records nothing."""
+    """As the Trainer makes it."""
 
     def step(batch: Batch) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16):
@@ -95,8 +95,8 @@ def ordinary_step(network: nn.Module, optimizer: torch.optim.Optimizer, device: 
     return step
 
 
-def recorded_step(network: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> Step:
-    """As the Trainer makes it on a GPU."""
+def recorded_step(network: ComparisonNetwork, optimizer: torch.optim.Optimizer, device: torch.device) -> Step:
+    """As the Trainer makes it with --cuda_graphs."""
     forward_and_back = GraphedSteps(network, torch.bfloat16, frames_for_seconds(MAX_SECONDS))
 
     def step(batch: Batch) -> Tensor:
@@ -157,7 +157,7 @@ def kernel_seconds(step: Step, batches: Sequence[Batch], device: torch.device) -
 
 
 def measure_epochs(size: str, device: torch.device, n_clips: int, processes: int) -> dict[str, Any]:
-    """By the Trainer, from files: what the last epoch took."""
+    """By the Trainer, from files, on a GPU with CUDA graphs: what the last epoch took."""
     recipe = recipe_of(augment="both", epochs=EPOCHS, schedule_epochs=EPOCHS)
     times = EpochTimes()
     with tempfile.TemporaryDirectory() as folder:

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from transformers import TrainingArguments
 
+from models.errors import InputError
 from models.network.comparison import ComparisonNetwork
 from models.recipe import Recipe
 
@@ -22,13 +24,26 @@ class _Recorded(NamedTuple):
     loss: Tensor  # and writes, beside the gradients
 
 
-def can_be_recorded(network: ComparisonNetwork, recipe: Recipe) -> bool:
-    """Whether a step does the same for every batch of one shape, without the processor looking at a value.
+def check_recordable(recipe: Recipe, arguments: TrainingArguments) -> None:
+    """Check that a step does the same for every batch of one shape, and all of its work by itself.
 
-    So of the joint networks that read both sides as one; the others cut each clip where its sides meet, or read texts of many
-    lengths.
+    So do joint networks that read both sides as one. Others cut each clip where its sides meet, or read texts of many lengths.
+
+    Raises
+    ------
+    InputError
+        Naming what is in the way.
     """
-    return recipe.layout == "joined" and not network.encoder.config.encoder_layerdrop
+    obstacles = {
+        f"{recipe.name} is not a joint model that reads both sides as one": recipe.layout != "joined",
+        "there is no GPU": arguments.device.type != "cuda",
+        "several GPUs share the batch": arguments.world_size > 1,
+        "--gradient_accumulation_steps splits the batch": arguments.gradient_accumulation_steps > 1,
+        "--precision fp16 scales the loss": arguments.fp16,
+    }
+    found = [text for text, is_there in obstacles.items() if is_there]
+    if found:
+        raise InputError(f"--cuda_graphs: not here, for {' and '.join(found)}; leave it out")
 
 
 class GraphedSteps:
@@ -37,14 +52,21 @@ class GraphedSteps:
     Parameters
     ----------
     network
-        On a GPU, in training mode; `can_be_recorded`.
+        On a GPU, in training mode.
     dtype
         Of its products, by autocast; None: float32.
     most_frames
         That a batch may have.
+
+    Raises
+    ------
+    InputError
+        Where layers are left out at random, which a graph would do in every step alike.
     """
 
-    def __init__(self, network: nn.Module, dtype: torch.dtype | None, most_frames: int) -> None:
+    def __init__(self, network: ComparisonNetwork, dtype: torch.dtype | None, most_frames: int) -> None:
+        if network.encoder.config.encoder_layerdrop:
+            raise InputError("--cuda_graphs: not with an encoder whose layers are dropped at random; leave it out")
         self._network, self._dtype, self._most_frames = network, dtype, most_frames
         self._parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self._gradients = [torch.zeros_like(parameter) for parameter in self._parameters]  # of all graphs

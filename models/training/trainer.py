@@ -23,7 +23,7 @@ from models.ensemble.metrics import log_loss
 from models.errors import InputError
 from models.network.comparison import parameter_groups
 from models.recipe import Recipe
-from models.training.graphs import GraphedSteps, can_be_recorded
+from models.training.graphs import GraphedSteps
 
 ADAM_BETAS = (0.9, 0.999)
 ADAM_EPS = 1e-6
@@ -36,14 +36,21 @@ _BATCHES_PER_RELEASE = 20  # of memory, which takes time to have back
 
 
 class FoldTrainer(Trainer):  # type: ignore[misc]
-    """The Trainer with a recipe's optimiser, schedule and order of clips."""
+    """The Trainer with a recipe's optimiser, schedule and order of clips.
+
+    Parameters
+    ----------
+    cuda_graphs
+        Steps are recorded (`graphs.check_recordable`).
+    """
 
     optimizer: Any
     lr_scheduler: Any
 
-    def __init__(self, recipe: Recipe, order: EpochShuffle, **arguments: Any) -> None:
+    def __init__(self, recipe: Recipe, order: EpochShuffle, cuda_graphs: bool = False, **arguments: Any) -> None:
         self.recipe = recipe
         self._order = order
+        self._cuda_graphs = cuda_graphs
         self._graphed: GraphedSteps | None = None
         super().__init__(**arguments)
 
@@ -69,21 +76,14 @@ class FoldTrainer(Trainer):  # type: ignore[misc]
         return self.lr_scheduler
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        """As the Trainer's; on one GPU as a CUDA graph where the network allows it."""
-        if not self._records_steps:
+        """As the Trainer's, or as a CUDA graph."""
+        if not self._cuda_graphs:
             return super().training_step(model, inputs, num_items_in_batch)
         model.train()
         if self._graphed is None:
             dtype = torch.bfloat16 if self.args.bf16 else None
             self._graphed = GraphedSteps(model, dtype, frames_for_seconds(self.recipe.max_seconds))
         return self._graphed(self._prepare_inputs(inputs))
-
-    @property
-    def _records_steps(self) -> bool:
-        """float16's scaled loss, sums over several batches and the exchange between GPUs are the Trainer's own work."""
-        arguments = self.args
-        is_plain = arguments.gradient_accumulation_steps == arguments.world_size == 1 and not arguments.fp16
-        return is_plain and arguments.device.type == "cuda" and can_be_recorded(self.model, self.recipe)
 
     def _save_checkpoint(self, *arguments: Any, **more: Any) -> None:
         try:

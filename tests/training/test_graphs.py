@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +12,12 @@ from torch import Tensor
 from benchmarks.material import member_of, recipe_of
 from models.ensemble.checkpoint import load_checkpoint
 from models.ensemble.rebuild import rebuild_network
+from models.errors import InputError
 from models.network.comparison import ComparisonNetwork
 from models.training.fold import train_fold
-from models.training.graphs import BUCKET_FRAMES, GraphedSteps, can_be_recorded, rounded_up
+from models.training.graphs import BUCKET_FRAMES, GraphedSteps, rounded_up
 from models.training.job import TrainingJob
-from tests.fakes import load
+from models.training.setup import training_arguments
 
 Batch = dict[str, Tensor]
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -52,12 +54,29 @@ def test_no_length_is_rounded_beyond_the_longest() -> None:
     assert rounded_up(batch_of(BUCKET_FRAMES, 20, 30), 400)["log_mel"].shape[2] == BUCKET_FRAMES
 
 
-@pytest.mark.parametrize(("name", "expected"), [("model2m", True), ("aligntiny", False), ("verifytiny", False)])
-def test_joint_networks_are_recorded(name: str, expected: bool) -> None:
+@pytest.mark.parametrize(
+    ("name", "changes", "named"),
+    [
+        ("model2s", {}, "no GPU"),
+        ("aligntiny", {}, "aligntiny"),
+        ("verifytiny", {}, "verifytiny"),
+        ("model2s", {"gradient_accumulation_steps": 2}, "gradient_accumulation_steps"),
+    ],
+)
+def test_what_can_not_be_recorded_is_refused(
+    make_job: Callable[..., TrainingJob], name: str, changes: dict[str, Any], named: str
+) -> None:
+    job = make_job(name)
+    job = replace(job, options=replace(job.options, cuda_graphs=True, **changes))
+    with pytest.raises(InputError, match=f"--cuda_graphs: .*{named}.*leave it out"):
+        training_arguments(job, torch.device("cpu"))
+
+
+def test_layers_that_are_dropped_at_random_are_refused() -> None:
     network = network_of()
-    assert can_be_recorded(network, load(name)) == expected
     network.encoder.config.encoder_layerdrop = 0.1
-    assert not can_be_recorded(network, load(name))
+    with pytest.raises(InputError, match="dropped"):
+        GraphedSteps(network, None, 400)
 
 
 @pytest.fixture
@@ -102,12 +121,13 @@ def test_dropout_is_drawn_anew_and_recording_draws_nothing() -> None:
 
 @on_gpu
 @pytest.mark.slow
-def test_a_fold_is_trained_on_a_gpu(make_job: Callable[..., TrainingJob], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fold_is_trained_on_a_gpu(make_job: Callable[..., TrainingJob]) -> None:
     """And gives what a fold without graphs gives, but for rounding."""
     job = make_job("model2s", epochs=2, padding="batch", dropout=0.0, augment="none")
-    job = replace(job, options=replace(job.options, device="cuda", precision="fp32", num_workers=2))
-    recorded = load_checkpoint(train_fold(job)).oof.predictions
-    job.checkpoint_path.unlink()
-    monkeypatch.setattr("models.training.trainer.can_be_recorded", lambda *_: False)
-    plain = load_checkpoint(train_fold(job)).oof.predictions
-    np.testing.assert_allclose(recorded, plain, atol=2e-3)
+    options = replace(job.options, device="cuda", precision="fp32", num_workers=2)
+    found = []
+    for cuda_graphs in (True, False):
+        path = train_fold(replace(job, options=replace(options, cuda_graphs=cuda_graphs)))
+        found.append(load_checkpoint(path).oof.predictions)
+        path.unlink()
+    np.testing.assert_allclose(*found, atol=2e-3)
