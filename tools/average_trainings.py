@@ -17,16 +17,16 @@ from models.inference.scoring import Member, score_clips
 from models.speech.references import References
 from tools.average_folds import mean_weights
 
-# What a recipe says of the network and of what it reads; the rest is how it was trained, and may differ.
-OF_THE_NETWORK = ("name", "encoder", "pooling", "joint", "head", "dropout_on", "padding", "max_seconds", "data_seed")
+# What a recipe says of the network and of what it reads; the rest is how it was trained or where its encoder lay.
+OF_THE_NETWORK = ("name", "pooling", "joint", "head", "dropout_on", "padding", "max_seconds", "data_seed")
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = make_parser(
         "Average the weights of the same fold of several trainings, which differ in settings of training or in their seed and "
         "started from the same pretrained weights (a model soup, Wortsman et al. 2022). The mean scores the clips that the fold "
-        "held out, so what it says of itself is measured. It goes by the recipe of the last one. Then average all folds: "
-        "tools/average_folds.py.",
+        "held out, so what it says of itself is measured. It goes by the recipe of the last one; one that is given twice counts "
+        "twice. Then average all folds: tools/average_folds.py.",
         "python tools/average_trainings.py plain/verifytiny_0.pth joined/verifytiny_0.pth --output_dir mixed",
     )
     parser.add_argument("checkpoints", nargs="+", type=Path, help="the same fold of the same model, two or more")

@@ -23,7 +23,9 @@ def pair(encoder_dir: Path) -> tuple[Checkpoint, Checkpoint]:
     first = trained_checkpoint(encoder_dir, fold=1)
     second = trained_checkpoint(encoder_dir, fold=1)
     moved = {name: tensor + 0.5 for name, tensor in first.weights.items()}
-    return replace(first, weights=moved), replace(second, recipe=replace(second.recipe, learning_rate=0.1, seed=7))
+    return replace(first, weights=moved), replace(
+        second, recipe=replace(second.recipe, learning_rate=0.1, seed=7, encoder="elsewhere")
+    )
 
 
 def test_weights_are_the_mean_and_the_recipe_is_the_last_ones(pair: tuple[Checkpoint, Checkpoint]) -> None:
