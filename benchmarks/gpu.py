@@ -202,7 +202,8 @@ class EpochTimes(TrainerCallback):  # type: ignore[misc]
 
 
 def measure_inference(size: str, device: torch.device, seconds: float) -> dict[str, Any]:
-    network = rebuild_network(member_of(size, recipe_of()).checkpoint, device).eval()
+    checkpoint = member_of(size, recipe_of()).checkpoint
+    network = rebuild_network(checkpoint, device).eval()
     network.lower_precision(torch.bfloat16)
     batches = made_batches(device, SCORED_CLIPS)
 
@@ -213,7 +214,7 @@ def measure_inference(size: str, device: torch.device, seconds: float) -> dict[s
     step(batches[0])
     taken = time_through(step, batches, device, seconds) / SCORED_CLIPS
     lengths = torch.cat([batch["frames"] for batch in batches]).tolist()
-    operations = float(np.mean([encoder_operations(size, length) for length in lengths]))
+    operations = float(np.mean([encoder_operations(checkpoint.encoder, length) for length in lengths]))
     rate = matrix_rate(device, torch.bfloat16)
     return {
         "ms_per_clip": round(1000 * taken, 3),

@@ -65,8 +65,8 @@ def test_operations_are_those_that_torch_counts() -> None:
     plainly = sdpa_kernel(SDPBackend.MATH)  # torch counts nothing for the fused attention of CPUs
     with FlopCounterMode(display=False) as counter, torch.no_grad(), plainly:
         encode(encoder, torch.randn(1, 80, 600))
-    assert encoder_operations("nano", 600) == pytest.approx(counter.get_total_flops(), rel=0.01)
-    assert encoder_operations("medium", 1600) > 100 * encoder_operations("nano", 1600)
+    assert encoder_operations(architecture_of("nano"), 600) == pytest.approx(counter.get_total_flops(), rel=0.01)
+    assert encoder_operations(architecture_of("medium"), 1600) > 100 * encoder_operations(architecture_of("nano"), 1600)
 
 
 @pytest.mark.slow
@@ -87,7 +87,7 @@ def test_a_process_that_fails_is_not_measured() -> None:
 
 def test_growth_is_measured_from_files_to_scores() -> None:
     assert 0 < measure(3, 2.0, 2, "nano") < 60
-    assert set(SIZES) == {"nano", "tiny", "small", "medium"}
+    assert set(SIZES) == {"nano", "tiny", "base", "small", "medium"}
 
 
 def test_our_weights_are_no_worse_than_plain_ones() -> None:
