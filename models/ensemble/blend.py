@@ -13,7 +13,7 @@ import numpy as np
 import scipy  # its parts are imported at their first use
 
 from models.clips.groups import GRADES, TASKS
-from models.ensemble.checkpoint import Checkpoint, load_checkpoint
+from models.ensemble.checkpoint import Checkpoint, load_without_weights
 from models.ensemble.metrics import Values, clip_probabilities, log_loss
 from models.errors import InputError
 from models.speech.checksums import differing_texts, name_texts
@@ -48,14 +48,14 @@ class Blend:
 
 
 def read_assets(assets_dir: Path) -> dict[Path, Checkpoint | InputError]:
-    """Every `.pth` file of a folder: its checkpoint, or what is wrong with it."""
+    """Every `.pth` file of a folder: its checkpoint, without weights, or what is wrong with it."""
     paths = sorted(assets_dir.glob("*.pth"))
     if not paths:
         raise InputError(f"{assets_dir}: holds no .pth files; train models (python train.py) and move them there")
     found: dict[Path, Checkpoint | InputError] = {}
     for path in paths:
         try:
-            found[path] = load_checkpoint(path)
+            found[path] = load_without_weights(path)
         except InputError as error:
             found[path] = error
     return found
