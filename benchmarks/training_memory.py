@@ -7,9 +7,10 @@ as a process of its own. Clips are noise of the lengths of the competition's, ha
 """
 
 import argparse
+import itertools
 import json
 import os
-import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -36,13 +37,13 @@ VOICE: Identity = {"engine": "espeak", "speed": 1.0, "source": "noise"}
 TRAINING = "--fold 0 --n_folds 2 --epochs 1 --schedule_epochs 1 --device cpu --num_workers 2 --max_tries 1".split()
 JOINT = ["--joint", "matched", "--encoder", str(ROOT / "assets" / "encoders" / "phonetic-tiny")]
 SCRIPTS = {"train_aligntiny.py": [], "train_model3mcp.py": JOINT}
-LOOK_SECONDS = 0.2
+LOOK_SECONDS, LOOKS_PER_PSS = 0.1, 10
 LOADS_GB = 0.05  # of the processes that training starts: more than any but those that load
 
 
 @dataclass(frozen=True)
 class Use:
-    """Memory of a run in GB, and the seconds of its epoch with the evaluation after it.
+    """Memory of a run in GB, and the seconds that all its processes computed.
 
     Attributes
     ----------
@@ -90,11 +91,15 @@ def make_corpus(folder: Path, n_clips: int, mean_seconds: float) -> None:
 
 def looks(process: psutil.Process) -> Iterator[tuple[float, float, float]]:
     """Now and then until it ends, in GB: PSS of it and of all that it started, its own RSS, PSS of those that it started."""
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+    everything = loading = 0.0
+    for look in itertools.count():
         with suppress(psutil.Error):
-            loading = sum(_pss(child) for child in process.children(recursive=True))
-            own = process.memory_full_info()
-            yield (own.pss + loading) / 2**30, own.rss / 2**30, loading / 2**30
+            if look % LOOKS_PER_PSS == 0:  # which takes long to count
+                loading = sum(_pss(child) for child in process.children(recursive=True)) / 2**30
+                everything = loading + process.memory_full_info().pss / 2**30
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return
+            yield everything, process.memory_info().rss / 2**30, loading
         time.sleep(LOOK_SECONDS)
 
 
@@ -113,24 +118,26 @@ def measure(script: str, folder: Path) -> Use:
         Where that does not end well.
     """
     command = [sys.executable, str(ROOT / script), *SCRIPTS[script], *TRAINING, "--output_dir", f"of-{script}"]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with open(folder / "output.log", "w+", encoding="utf-8") as log:
         surroundings = {**os.environ, "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(command, cwd=folder, env=surroundings, stdout=log, stderr=log)
         found = np.array(list(looks(psutil.Process(process.pid))))
         code = process.wait()
     printed = (folder / "output.log").read_text(encoding="utf-8")
-    epoch = re.search(r"^epoch .* (\d+) s$", printed, re.MULTILINE)
-    if code or epoch is None:
+    if code:
         raise RuntimeError(f"{script} ended with {code}: {printed[-500:]}")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
     everything, own, loading = found.max(axis=0).tolist()
     trains = found[found[:, 2] > LOADS_GB, 1]
     within = trains[len(trains) // 10 : -len(trains) // 10]
-    return Use(everything, own, float(np.ptp(within)), loading, float(epoch[1]))
+    return Use(everything, own, float(np.ptp(within)), loading, seconds)
 
 
 def table(scripts: Sequence[str], sizes: Sequence[int], mean_seconds: float) -> Iterator[str]:
     """Lines of Markdown, as they are measured."""
-    yield "| script | clips | all processes, GB | training process, GB | its rise and fall | loading processes | epoch, s |"
+    yield "| script | clips | all processes, GB | training process, GB | its rise and fall | loading processes | core seconds |"
     yield "|---" * 7 + "|"
     for script in scripts:
         for n_clips in sizes:

@@ -1,6 +1,7 @@
 """Which device computes, in which number format, and in how many threads."""
 
 import ctypes
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -74,6 +75,18 @@ def compute_each(work: Callable[[Item], Result], items: Sequence[Item], device: 
             return list(pool.map(work, items))
     finally:
         torch.set_num_threads(threads)
+
+
+def settle_before_forking() -> None:
+    """Make this process small before others are started as copies of it, which would hold for good what it has in use then.
+
+    What is free goes back to the system, and the garbage collector leaves alone all that is there: it writes into each object
+    that it looks at, and what one of the processes has written into they share no longer.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+    release_freed()
 
 
 def release_freed() -> None:
