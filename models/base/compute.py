@@ -18,9 +18,11 @@ Result = TypeVar("Result")
 
 HALF_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
-# oneDNN keeps the kernels and buffers of the last 1024 convolutions, one for each length of a batch: gigabytes, and hardly ever
-# used again. This many are more than one network needs at a time. Read when torch first computes a convolution.
+# oneDNN keeps the kernels and buffers of the last 1024 convolutions, one for each length of a batch, and so does what torch has
+# between itself and oneDNN: gigabytes, and hardly ever used again. These are more than one network needs at a time. Read when
+# torch first computes a convolution.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
+os.environ.setdefault("LRU_CACHE_CAPACITY", "16")
 
 
 def resolve_device(name: str) -> torch.device:
