@@ -15,7 +15,7 @@ from tqdm import tqdm
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ProgressCallback
 
-from models.base.compute import release_freed
+from models.base.compute import release_freed, settle_before_forking
 from models.base.processes import wait_for_all
 from models.clips.dataset import EpochShuffle
 from models.clips.features import frames_for_seconds
@@ -99,6 +99,11 @@ class FoldTrainer(Trainer):  # type: ignore[misc]
         super()._save_rng_state(*arguments)
         wait_for_all()
 
+    def evaluation_loop(self, *arguments: Any, **more: Any) -> Any:
+        """As ever; loading processes start in it, and in each epoch (`ReleaseMemory`)."""
+        settle_before_forking()
+        return super().evaluation_loop(*arguments, **more)
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return self._order
 
@@ -121,6 +126,9 @@ class ReleaseMemory(TrainerCallback):
 
     def __init__(self) -> None:
         self._batches = 0
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        settle_before_forking()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._count()

@@ -3,20 +3,23 @@
 Run: .venv/bin/python -m pytest tests/base/test_memory.py
 """
 
+import gc
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
 from fakes import ROOT
-from transformers import TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
 
 from models.base import compute
 from models.training import trainer
-from models.training.trainer import ReleaseMemory
+from models.training.trainer import FoldTrainer, ReleaseMemory
 
 GAPS = """
-from models.base.compute import release_freed
+import os, sys
+from models.base import compute
 
 def held_mb():
     with open("/proc/self/status") as lines:
@@ -26,18 +29,57 @@ blocks = [bytes(100_000) for _ in range(2000)]
 blocks = [bytearray(block) for block in blocks]
 blocks = blocks[::10]
 before = held_mb()
-release_freed()
-print(before - held_mb())
+getattr(compute, sys.argv[1])()
+if sys.argv[2] == "fork" and os.fork():
+    os.wait()
+else:
+    print(before - held_mb())
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="reads the memory held from /proc")
-def test_gaps_between_blocks_are_given_back() -> None:
-    process = subprocess.run(
-        [sys.executable, "-c", GAPS], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
-    )
+@pytest.mark.parametrize(
+    "call", [("release_freed", "here"), ("settle_before_forking", "here"), ("settle_before_forking", "fork")]
+)
+def test_gaps_between_blocks_are_given_back(call: tuple[str, str]) -> None:
+    """And a process that is started as a copy does not inherit them."""
+    command = [sys.executable, "-c", GAPS, *call]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300)
     assert float(process.stdout) > 100
+
+
+class _Garbage:
+    """Refers to itself, so that the collector alone finds it."""
+
+    def __init__(self) -> None:
+        self.own = self
+
+
+def test_what_the_collector_leaves_alone_it_still_collects_later() -> None:
+    garbage = _Garbage()
+    try:
+        compute.settle_before_forking()
+        assert gc.get_freeze_count() > 1000
+        gone = weakref.ref(garbage)
+        del garbage
+        gc.collect()
+        assert gone() is not None
+        compute.settle_before_forking()
+        assert gone() is None
+    finally:
+        gc.unfreeze()
+
+
+def test_training_settles_before_each_time_that_loading_processes_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(trainer, "settle_before_forking", lambda: done.append("settled"))
+    ReleaseMemory().on_epoch_begin(TrainingArguments(tmp_path), TrainerState(), TrainerControl())
+    monkeypatch.setattr(Trainer, "evaluation_loop", lambda *_, **__: done.append("evaluated"))
+    FoldTrainer.evaluation_loop(FoldTrainer.__new__(FoldTrainer), "loader", "held out")
+    assert done == ["settled", "settled", "evaluated"]
 
 
 def test_where_there_is_no_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
