@@ -161,8 +161,8 @@ def measure_epochs(size: str, device: torch.device, n_clips: int, processes: int
     recipe = recipe_of(augment="both", epochs=EPOCHS, schedule_epochs=EPOCHS)
     times = EpochTimes()
     with tempfile.TemporaryDirectory() as folder:
-        data = made_clips(Path(folder), n_clips).dataset(recipe)
-        order = EpochShuffle(np.ones(len(data)).tolist(), STEP_CLIPS, 0)
+        clips = made_clips(Path(folder), n_clips)
+        data, order = clips.dataset(recipe), EpochShuffle(clips.seconds(), STEP_CLIPS, 0)
         arguments = TrainingArguments(
             output_dir=folder, num_train_epochs=EPOCHS, per_device_train_batch_size=STEP_CLIPS, bf16=True, report_to=[],
             use_cpu=device.type == "cpu", dataloader_num_workers=processes, dataloader_persistent_workers=processes > 0,
@@ -315,10 +315,10 @@ def main() -> None:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "torch": torch.__version__,
         "cores": os.cpu_count(),
-        "sizes": {size: dict(of_size(size, device, options)) for size in options.sizes},
     }
     if "loading" in options.only:
         told["loading"] = attempt("loading", partial(measure_loading, options.clips, loaders()))
+    told["sizes"] = {size: dict(of_size(size, device, options)) for size in options.sizes}
     print(json.dumps(told, indent=1))
 
 

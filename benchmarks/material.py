@@ -49,12 +49,15 @@ class Clips:
     references: dict[str, Waveform]
     reference_files: dict[str, Path]
 
-    @property
-    def mean_seconds(self) -> float:
-        """Of response and reference together."""
+    def seconds(self) -> list[float]:
+        """Of each response and its reference together."""
         responses = [soundfile.info(path).duration for path in clip_paths(self.data_dir, self.table["filename"])]
         references = [len(self.references[text]) / SAMPLE_RATE_HZ for text in utterances(self.table)]
-        return float(np.mean(responses) + np.mean(references))
+        return [sum(both) for both in zip(responses, references, strict=True)]
+
+    @property
+    def mean_seconds(self) -> float:
+        return float(np.mean(self.seconds()))
 
     def dataset(self, recipe: Recipe) -> ComparisonDataset:
         frames = frames_for_seconds(MAX_SECONDS)
