@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from transformers import WhisperFeatureExtractor
 
 from benchmarks.inference import our_scores
-from benchmarks.material import in_turn, member_of, recipe_of
+from benchmarks.material import in_turn
 from benchmarks.plain import MAX_SECONDS, RATE_HZ
 from benchmarks.rows import Row, timed
 from benchmarks.setting import STEP_CLIPS, Setting
@@ -80,7 +80,7 @@ def plain_aligned_scores(network: PlainAligned, data: PlainSides, scalars: Tenso
 
 def time_aligned(setting: Setting) -> list[Row]:
     """From files to scores, per clip."""
-    member, clips = member_of(setting.size, recipe_of(pooling="alignment")), setting.clips
+    member, clips = setting.member(pooling="alignment"), setting.clips
     network = rebuild_network(member.checkpoint)
     assert isinstance(network, AlignedNetwork)
     files = [clips.reference_files[said] for said in utterances(clips.table)]
@@ -90,5 +90,5 @@ def time_aligned(setting: Setting) -> list[Row]:
         torch.from_numpy(scalars(clips.table)), setting.loaders,
     )  # fmt: skip
     ours = functools.partial(our_scores, setting, member, setting.precision)
-    name = f"aligned, whisper-{setting.size}'s size: inference, {setting.precision}"
+    name = f"aligned, {setting.weights}: inference, {setting.precision}"
     return [timed("aligned", name, in_turn(ours, plain, turns=setting.turns), len(data))]

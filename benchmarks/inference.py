@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import torch
 
-from benchmarks.material import in_turn, member_of, recipe_of
+from benchmarks.material import in_turn
 from benchmarks.plain import plain_scores
 from benchmarks.rows import Row, timed
 from benchmarks.setting import STEP_CLIPS, Setting
@@ -23,15 +23,14 @@ def our_scores(setting: Setting, member: Member, precision: str) -> Values:
 
 
 def time_inference(setting: Setting) -> list[Row]:
-    member, precision = member_of(setting.size, recipe_of()), setting.precision
-    fixed = member_of(setting.size, recipe_of(padding="fixed"))
+    member, fixed, precision = setting.member(), setting.member(padding="fixed"), setting.precision
     network, data = setting.plain_network(member).eval(), setting.plain_data()
     given = torch.from_numpy(scalars(setting.clips.table))
     plain = functools.partial(plain_scores, network, data, given, STEP_CLIPS, setting.loaders)
     wanted = {"padded to 16 s, float32": (fixed, "fp32"), "float32": (member, "fp32"), precision: (member, precision)}
     ours = {what: functools.partial(our_scores, setting, *how) for what, how in wanted.items()}
     *seconds, plain_seconds = in_turn(*ours.values(), plain, turns=setting.turns)
-    name, n_clips = f"inference, whisper-{setting.size}'s size", len(setting.clips.table)
+    name, n_clips = f"inference, {setting.weights}", len(setting.clips.table)
     found = zip(ours, seconds, strict=True)
     return [
         *(timed("inference", f"{name}, {what}", (own, plain_seconds), n_clips) for what, own in found),

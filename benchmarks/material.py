@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ from models.clips.tables import clip_paths, read_training_table, utterances
 from models.ensemble.checkpoint import Checkpoint, OutOfFold
 from models.inference.scoring import Member
 from models.network.build import make_network, network_settings
-from models.network.comparison import half_weights
+from models.network.comparison import ComparisonNetwork, half_weights
 from models.network.encoder import build_encoder
+from models.network.pretrained import pretrained_network
 from models.network.whisper import WhisperEncoder
 from models.recipe import Recipe
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, write_wav
@@ -33,6 +34,7 @@ MAX_SECONDS = 16.0
 SIZES = {
     "nano": (64, 2, 2),
     "tiny": (384, 4, 6),
+    "base": (512, 6, 8),
     "small": (768, 12, 12),
     "medium": (1024, 24, 16),
 }  # width, layers, heads
@@ -47,12 +49,15 @@ class Clips:
     references: dict[str, Waveform]
     reference_files: dict[str, Path]
 
-    @property
-    def mean_seconds(self) -> float:
-        """Of response and reference together."""
+    def seconds(self) -> list[float]:
+        """Of each response and its reference together."""
         responses = [soundfile.info(path).duration for path in clip_paths(self.data_dir, self.table["filename"])]
         references = [len(self.references[text]) / SAMPLE_RATE_HZ for text in utterances(self.table)]
-        return float(np.mean(responses) + np.mean(references))
+        return [sum(both) for both in zip(responses, references, strict=True)]
+
+    @property
+    def mean_seconds(self) -> float:
+        return float(np.mean(self.seconds()))
 
     def dataset(self, recipe: Recipe) -> ComparisonDataset:
         frames = frames_for_seconds(MAX_SECONDS)
@@ -117,7 +122,16 @@ def architecture_of(size: str) -> dict[str, Any]:
 def member_of(size: str, recipe: Recipe, seed: int = 0) -> Member:
     """A checkpoint of random weights, as a member of an ensemble."""
     torch.manual_seed(seed)
-    network = make_network(_draw(build_encoder(architecture_of(size))), recipe)
+    return _as_member(make_network(_draw(build_encoder(architecture_of(size))), recipe), recipe)
+
+
+def pretrained_member(source: str, recipe: Recipe) -> Member:
+    """The same with the weights of a Whisper: hub id or folder. Its head is untrained."""
+    torch.manual_seed(0)
+    return _as_member(pretrained_network(replace(recipe, encoder=source)), recipe)
+
+
+def _as_member(network: ComparisonNetwork, recipe: Recipe) -> Member:
     empty = OutOfFold([], [], [], np.zeros(0), np.zeros(0))
     checkpoint = Checkpoint(
         recipe=recipe, fold=0, n_folds=1, weights=half_weights(network), encoder=network_settings(network), oof=empty,

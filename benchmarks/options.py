@@ -29,7 +29,7 @@ def parse_arguments(description: str) -> argparse.Namespace:
     parser.add_argument("--size", choices=SIZES, default="tiny", help="of the networks (default: %(default)s)")
     parser.add_argument(
         "--encoder",
-        help="the verifier's weights, a Whisper with decoder and tokenizer: hub id or folder (default: random ones)",
+        help="weights of the networks, a Whisper with decoder and tokenizer: hub id or folder (default: random ones of --size)",
     )
     parser.add_argument("--threads", type=positive, default=1, help="of torch (default: %(default)s)")
     parser.add_argument("--processes", type=positive, default=2, help="that load (default: %(default)s)")

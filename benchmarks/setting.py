@@ -1,15 +1,18 @@
-"""What is measured, and where: the clips, the size of the networks, the device."""
+"""What is measured, and where: the clips, the networks, the device."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from benchmarks.material import Clips, architecture_of
+from benchmarks.material import Clips, member_of, pretrained_member, recipe_of
 from benchmarks.plain import PlainNetwork, PlainSamples
 from models.base.compute import resolve_precision
 from models.clips.tables import clip_paths, utterances
 from models.ensemble.rebuild import rebuild_network
 from models.inference.scoring import Member
+from models.network.encoder import ARCHITECTURE
 
 STEP_CLIPS = 16
 
@@ -27,7 +30,7 @@ class Setting:
     processes
         That load.
     encoder
-        The verifier's weights, a hub id or a folder; None: random ones of this size.
+        Weights of a Whisper, a hub id or a folder; None: random ones of this size.
     """
 
     clips: Clips
@@ -36,6 +39,16 @@ class Setting:
     device: torch.device
     processes: int = 2
     encoder: str | None = None
+
+    @property
+    def weights(self) -> str:
+        """What to call the networks by."""
+        return f"whisper-{self.size}'s size" if self.encoder is None else Path(self.encoder).name
+
+    def member(self, **changes: Any) -> Member:
+        """A checkpoint with these weights and the recipe of `recipe_of`."""
+        recipe = recipe_of(**changes)
+        return member_of(self.size, recipe) if self.encoder is None else pretrained_member(self.encoder, recipe)
 
     @property
     def loaders(self) -> int:
@@ -52,6 +65,7 @@ class Setting:
 
     def plain_network(self, member: Member, checkpointing: bool = False) -> PlainNetwork:
         """With the same weights."""
-        network = PlainNetwork(architecture_of(self.size), checkpointing)
+        encoder = {name: member.checkpoint.encoder[name] for name in ARCHITECTURE}
+        network = PlainNetwork(encoder, checkpointing)
         network.load_state_dict(rebuild_network(member.checkpoint).state_dict())
         return network.to(self.device)

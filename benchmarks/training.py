@@ -1,12 +1,13 @@
 """Optimiser steps of a joint network on features that lie ready, and the share of the device's matrix rate in them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.material import SIZES, in_turn, member_of, recipe_of
+from benchmarks.material import in_turn, recipe_of
 from benchmarks.plain import plain_step
 from benchmarks.rows import Row, timed
 from benchmarks.setting import STEP_CLIPS, Setting
@@ -23,7 +24,8 @@ PlainBatch = tuple[Tensor, Tensor, Tensor]
 
 def time_training(setting: Setting) -> list[Row]:
     """Per sample."""
-    member, device = member_of(setting.size, recipe_of()), setting.device
+    member, device = setting.member(), setting.device
+    encoder = member.checkpoint.encoder
     data = setting.clips.dataset(recipe_of())
     lengths = [data[row]["log_mel"].shape[1] for row in range(len(data))]
     order = np.array(list(EpochShuffle(lengths, STEP_CLIPS, 0))).reshape(-1, STEP_CLIPS)
@@ -36,11 +38,11 @@ def time_training(setting: Setting) -> list[Row]:
         turns=setting.turns,
     )
     rates = [matrix_rate(device, dtype) for dtype in (HALF_TYPES.get(setting.precision, torch.float32), plain_type)]
-    work = 3 * sum(encoder_operations(setting.size, lengths[row]) for row in order.ravel())
-    plain_work = 3 * order.size * encoder_operations(setting.size, data.max_frames)
+    work = 3 * sum(encoder_operations(encoder, lengths[row]) for row in order.ravel())
+    plain_work = 3 * order.size * encoder_operations(encoder, data.max_frames)
     shares = [done / seconds / rate for done, seconds, rate in zip((work, plain_work), found, rates, strict=True)]
     return [
-        timed("training", f"training step, whisper-{setting.size}'s size, {setting.precision}", found, order.size),
+        timed("training", f"training step, {setting.weights}, {setting.precision}", found, order.size),
         Row("training", "the encoder's share of the matrix rate", *shares, "share"),
         Row("training", "the matrix rate", *(rate / 1e9 for rate in rates), "GFLOP/s"),
         *_gpu_memory(device),
@@ -87,9 +89,9 @@ def our_step(
     optimizer.step()
 
 
-def encoder_operations(size: str, n_frames: int) -> float:
+def encoder_operations(architecture: Mapping[str, Any], n_frames: int) -> float:
     """Floating-point operations of an encoder's products on one clip of so many spectrogram frames, forwards."""
-    width, layers, _ = SIZES[size]
+    width, layers = architecture["d_model"], architecture["encoder_layers"]
     frames = encoder_frames(n_frames)
     layer = 2 * 12 * width**2 * frames + 4 * frames**2 * width
     return layers * layer + 2 * 3 * width * (80 * n_frames + width * frames)

@@ -5,6 +5,7 @@ of which the logits of the tokens fed are kept, float32, every weight trained. O
 in training.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
-from benchmarks.material import Clips, in_turn
+from benchmarks.inference import our_scores
+from benchmarks.material import Clips, in_turn, pretrained_member
 from benchmarks.random_whisper import save_random
 from benchmarks.rows import Row, timed
 from benchmarks.setting import STEP_CLIPS, Setting
@@ -51,8 +53,8 @@ class PlainVerifier(nn.Module):
         return self.head(fed.mean(dim=1, keepdim=True)).squeeze(1)
 
 
-class Ours:
-    """This project's verifier: clips as long as they are, the processor's fastest number format."""
+class OurTraining:
+    """This project's steps: clips as long as they are, the processor's fastest number format."""
 
     def __init__(self, recipe: Recipe, clips: Clips, device: torch.device) -> None:
         network = pretrained_network(recipe)
@@ -60,31 +62,22 @@ class Ours:
         self.network, self.device = network.to(device), device
         self.precision = resolve_precision("auto", device)
         frames = frames_for_seconds(recipe.max_seconds)
-        self.data, self.train_data = (
-            ComparisonDataset(
-                *(clips.table, clips.data_dir, {}, 80, frames),
-                layout="text",
-                tokenizer=network.tokenizer,
-                drawn_texts=drawn_texts,
-            )
-            for drawn_texts in (0, recipe.drawn_texts)
+        self.data = ComparisonDataset(
+            *(clips.table, clips.data_dir, {}, 80, frames),
+            layout="text",
+            tokenizer=network.tokenizer,
+            drawn_texts=recipe.drawn_texts,
         )
         self.optimizer = torch.optim.AdamW(parameter_groups(network, recipe), lr=1e-6, fused=True)
 
-    def batch(self, rows: Sequence[int], training: bool = False) -> dict[str, Tensor]:
-        data = self.train_data if training else self.data
-        return {name: value.to(self.device) for name, value in data.collate([data[row] for row in rows]).items()}
+    def batch(self, rows: Sequence[int]) -> dict[str, Tensor]:
+        batch = self.data.collate([self.data[row] for row in rows])
+        return {name: value.to(self.device) for name, value in batch.items()}
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
         with torch.autocast(self.device.type, dtype, enabled=self.precision != "fp32"):
             return self.network(**batch)
-
-    @torch.inference_mode()
-    def score(self, batches: Sequence[Sequence[int]]) -> None:
-        self.network.eval()
-        for rows in batches:
-            self.forward(self.batch(rows))["logits"].cpu()
 
     def train(self, batch: dict[str, Tensor]) -> None:
         self.network.train()
@@ -126,21 +119,27 @@ class Plain:
 
 
 def time_verifier(setting: Setting, folder: Path) -> list[Row]:
-    """Inference from files to logits and a training step, per clip; random weights are written to `folder`."""
+    """Inference from files to scores and a training step, per clip; random weights are written to `folder`."""
     source = setting.encoder or save_random(folder, setting.size)
+    recipe, precision = replace(published, encoder=source, max_seconds=16.0), setting.precision
     clips = replace(setting.clips, table=setting.clips.table.assign(expected_text=TEXT))
     files = clip_paths(clips.data_dir, clips.table["filename"])
     order = np.argsort([len(read_audio(file, LONGEST_SECONDS)) for file in files]).tolist()
     batches = [order[at : at + STEP_CLIPS] for at in range(0, len(order), STEP_CLIPS)]
-    ours = Ours(replace(published, encoder=source, max_seconds=16.0), clips, setting.device)
+    ours = OurTraining(recipe, clips, setting.device)
     tokenizer = ours.network.tokenizer
     plain = Plain(source, files, tokenizer.prompt, tokenizer.encode(TEXT), setting.device)
     step_rows = batches[0][:TRAINING_CLIPS]
-    step, features = ours.batch(step_rows, training=True), plain.batch(step_rows)
-    name = "verifier, " + (f"whisper-{setting.size}'s size" if setting.encoder is None else Path(setting.encoder).name)
-    scored = in_turn(lambda: ours.score(batches), lambda: plain.score(batches), turns=setting.turns)
+    step, features = ours.batch(step_rows), plain.batch(step_rows)
+    score = functools.partial(our_scores, replace(setting, clips=clips), pretrained_member(source, recipe), precision)
+    scored = in_turn(score, lambda: plain.score(batches), turns=setting.turns)
     trained = in_turn(lambda: ours.train(step), lambda: plain.train(features, step["labels"]), turns=setting.turns)
     return [
-        timed("verifier", f"{name}: inference, {ours.precision}", scored, len(order)),
-        timed("verifier", f"{name}: training step with drawn texts, {ours.precision}", trained, len(step_rows)),
+        timed("verifier", f"verifier, {setting.weights}: inference, {precision}", scored, len(order)),
+        timed(
+            "verifier",
+            f"verifier, {setting.weights}: training step with drawn texts, {precision}",
+            trained,
+            len(step_rows),
+        ),
     ]

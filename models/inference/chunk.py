@@ -1,5 +1,6 @@
 """What one checkpoint says of a chunk of clips, whose features are in memory."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ from models.network.aligned import AlignedNetwork, EncodedClips, join_clips
 from models.network.comparison import ComparisonNetwork
 
 CPU_BATCH_FRAMES = 3200  # spectrogram frames; a few clips at a time stay in the caches, more are slower
+CPU_LONGEST = 1.2  # times the shortest clip of a batch: so few gain less from each other than padding costs
 
 
 def score_chunk(
@@ -28,8 +30,9 @@ def score_chunk(
 ) -> Values:
     """One checkpoint's probabilities for a chunk: float64 [shape=(clips,)]."""
     values = np.empty(len(clips))
-    budget = CPU_BATCH_FRAMES if device.type == "cpu" else batch_size * dataset.max_frames
-    references = _encode_references(network, clips, device, budget) if isinstance(network, AlignedNetwork) else {}
+    on_cpu = device.type == "cpu"
+    limits = (CPU_BATCH_FRAMES, CPU_LONGEST) if on_cpu else (batch_size * dataset.max_frames, math.inf)
+    references = _encode_references(network, clips, device, limits) if isinstance(network, AlignedNetwork) else {}
 
     def score(rows: Sequence[int]) -> None:
         batch = [clips[row] for row in rows]
@@ -39,7 +42,7 @@ def score_chunk(
             logits = network(**_arguments(dataset, batch, device))["logits"]
         values[rows] = logits.double().cpu().numpy()
 
-    compute_each(score, _alike([dataset.frames_read(clip) for clip in clips], budget), device)
+    compute_each(score, _alike([dataset.frames_read(clip) for clip in clips], *limits), device)
     if not np.isfinite(values).all():
         raise InputError(
             f"{checkpoint.file_name}: gives scores that are not finite; try --precision fp32, or train it again"
@@ -47,20 +50,27 @@ def score_chunk(
     return sigmoid(values)
 
 
-def _alike(lengths: Sequence[int], frames_per_batch: int) -> list[list[int]]:
-    """Rows of similar length together, as many as fit into so many spectrogram frames once they are padded."""
+def _alike(lengths: Sequence[int], frames_per_batch: int, longest: float) -> list[list[int]]:
+    """Rows of similar length together, as many as fit into so many spectrogram frames once they are padded.
+
+    Parameters
+    ----------
+    longest
+        Of a batch, in lengths of its shortest.
+    """
     batches: list[list[int]] = [[]]
     for row in sorted(range(len(lengths)), key=lambda row: lengths[row]):
-        if batches[-1] and (len(batches[-1]) + 1) * lengths[row] > frames_per_batch:
+        batch, length = batches[-1], lengths[row]
+        if batch and ((len(batch) + 1) * length > frames_per_batch or length > longest * lengths[batch[0]]):
             batches.append([])
         batches[-1].append(row)
     return batches
 
 
 def _encode_references(
-    network: AlignedNetwork, clips: Sequence[Clip], device: torch.device, frames_per_batch: int
+    network: AlignedNetwork, clips: Sequence[Clip], device: torch.device, limits: tuple[int, float]
 ) -> dict[int, EncodedClips]:
-    """Each distinct reference by its key, encoded once."""
+    """Each distinct reference by its key, encoded once; limits are those of `_alike`."""
     spectra = {clip["reference_key"]: clip["reference"] for clip in clips}
     keys = list(spectra)
 
@@ -69,7 +79,7 @@ def _encode_references(
         batch = network.encode(features, lengths)
         return {keys[row]: batch.take(torch.tensor([place], device=device)) for place, row in enumerate(rows)}
 
-    batches = _alike([spectra[key].shape[1] for key in keys], frames_per_batch)
+    batches = _alike([spectra[key].shape[1] for key in keys], *limits)
     return {key: clip for encoded in compute_each(encode, batches, device) for key, clip in encoded.items()}
 
 

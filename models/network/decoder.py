@@ -5,7 +5,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.network.layers import add, attend, attention_weights, feed_forward, within_half
+from models.network.layers import (
+    add,
+    attend,
+    attention_weights,
+    feed_forward,
+    lower_attention,
+    lower_feed_forward,
+    within_half,
+)
 from models.network.whisper import WhisperDecoder
 
 # What makes a decoder, and nothing that changes its name between versions of transformers.
@@ -91,7 +99,16 @@ def cross_attention(decoder: WhisperDecoder, tokens: Tensor, heard: Tensor, hear
 
 
 def lower_decoder_precision(decoder: WhisperDecoder, dtype: torch.dtype) -> None:
-    """Compute the layers' matrix products in `dtype`, for inference; sums, norms and embeddings stay in float32."""
+    """Compute matrix products in `dtype`, for inference: on a CPU the values of what was heard, and nothing else.
+
+    Texts are short, so that the rest is little of the work but for the keys, whose rounding is felt in the score
+    (docs/experiments.md has the figures). A GPU is slower by far in float32; there all of the layers' products are in `dtype`.
+    """
+    on_cpu = decoder.embed_tokens.weight.device.type == "cpu"
     for layer in decoder.layers:
-        for part in (layer.self_attn, layer.encoder_attn, layer.fc1, layer.fc2):
-            part.to(dtype)
+        if on_cpu:
+            layer.encoder_attn.v_proj.to(dtype)
+            continue
+        lower_attention(layer.self_attn, dtype)
+        lower_attention(layer.encoder_attn, dtype)
+        lower_feed_forward(layer, dtype)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from models.clips.features import ENCODER_STRIDE
-from models.network.layers import add, attend, feed_forward, within_half
+from models.network.layers import add, attend, feed_forward, lower_attention, lower_feed_forward, within_half
 from models.network.whisper import WhisperEncoder
 
 # What makes an encoder, and nothing that changes its name between versions of transformers.
@@ -75,6 +75,7 @@ def encode(
             mask = mask & (is_second[:, :, None] == is_second[:, None, :])[:, None]
     hidden = nn.functional.gelu(encoder.conv1(log_mel))
     hidden = nn.functional.gelu(encoder.conv2(hidden if inside is None else hidden * inside)).transpose(1, 2)
+    hidden = hidden.contiguous()  # else all sums along the layers lie across memory: a third of a GPU's time
     hidden = hidden + encoder.embed_positions.weight[places]
     hidden = nn.functional.dropout(hidden, encoder.dropout, encoder.training)
     for layer in encoder.layers:
@@ -86,13 +87,14 @@ def encode(
 def lower_precision(encoder: WhisperEncoder, dtype: torch.dtype) -> None:
     """Compute the layers' matrix products in `dtype`, for inference.
 
-    Sums along the layers, norms, the convolutions and the first layer's attention stay in float32: what is rounded away
-    there is felt in all that follows, and it is little of the work (docs/experiments.md has the figures).
+    Sums along the layers with the biases that are added to them, norms, the convolutions and the first layer's attention stay in
+    float32: what is rounded away there is felt in all that follows, and it is little of the work (docs/experiments.md has the
+    figures).
     """
     for index, layer in enumerate(encoder.layers):
-        for part in (layer.self_attn, layer.fc1, layer.fc2):
-            if not (index == 0 and part is layer.self_attn):
-                part.to(dtype)
+        if index > 0:
+            lower_attention(layer.self_attn, dtype)
+        lower_feed_forward(layer, dtype)
 
 
 def encoder_frames(n_frames: int) -> int:

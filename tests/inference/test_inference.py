@@ -3,6 +3,7 @@
 Run: .venv/bin/python -m pytest tests/inference/test_inference.py
 """
 
+import math
 import os
 import resource
 import subprocess
@@ -346,3 +347,11 @@ def test_networks_are_built_once_and_kept_while_they_fit(encoder_dir: Path, monk
     assert kept(first) is kept(first)
     assert kept(second) is not kept(second)
     assert built == ["model2s_0.pth", "model2s_1.pth", "model2s_1.pth"]
+
+
+def test_batches_on_a_cpu_hold_clips_of_similar_length() -> None:
+    """What a long clip would have the short ones padded to costs more than a batch of its own."""
+    lengths = [600, 100, 115, 125, 118]
+    assert chunk._alike(lengths, 3200, 1.2) == [[1, 2, 4], [3], [0]]
+    assert chunk._alike(lengths, 3200, math.inf) == [[1, 2, 4, 3, 0]]
+    assert chunk._alike(lengths, 240, 1.2) == [[1, 2], [4], [3], [0]]  # 3 × 118 are too many frames

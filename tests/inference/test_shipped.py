@@ -36,6 +36,14 @@ def test_its_scores(answer: np.ndarray) -> None:
     assert found[SPOKEN] == max(found.values())
 
 
+def test_its_scores_are_the_same_in_bf16(answer: np.ndarray) -> None:
+    """As processors that have it compute them by default."""
+    full, half = (Scorer.from_pretrained(device="cpu", precision=precision) for precision in ("fp32", "bf16"))
+    for text in GOLDEN:
+        exact, found = (scorer.score(answer, text, "sentence_repetition", "1") for scorer in (full, half))
+        assert found == pytest.approx(exact, abs=0.005)
+
+
 def test_it_is_small_and_says_what_it_is_for() -> None:
     files = [file for file in (ROOT / SHIPPED_MODEL).iterdir() if file.is_file()]
     assert sum(file.stat().st_size for file in files) < 25_000_000
