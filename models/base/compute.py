@@ -18,11 +18,11 @@ Result = TypeVar("Result")
 
 HALF_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
-# oneDNN keeps the kernels and buffers of the last 1024 convolutions, one for each length of a batch, and so does what torch has
-# between itself and oneDNN: gigabytes, and hardly ever used again. These are more than one network needs at a time. Read when
-# torch first computes a convolution.
+# oneDNN keeps the kernels and buffers of the last 1024 convolutions, and what torch has above it those of the last 1024 products
+# of matrices in bf16, each for one length of a batch: gigabytes, and hardly ever used again. These are more than a step of one
+# network needs. Read when torch first computes such a thing.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
-os.environ.setdefault("LRU_CACHE_CAPACITY", "16")
+os.environ.setdefault("LRU_CACHE_CAPACITY", "128")
 
 
 def resolve_device(name: str) -> torch.device:
