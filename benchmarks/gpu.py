@@ -1,17 +1,18 @@
-"""What a GPU is kept waiting for: one script for a machine with one card, five minutes, prints JSON.
+"""How busy a GPU is kept: one script for a machine with one card and 16 cores, two to four minutes, prints JSON.
 
     python benchmarks/gpu.py > gpu.json
 
-Of whisper-small's and -medium's size, random weights, features that lie ready, clips of children's lengths:
+Of whisper-small's and -medium's size, random weights, clips of children's lengths:
 
-- a training step as it is (bf16 under autocast), with lengths rounded up to a few buckets, and as one CUDA graph for each bucket:
-  milliseconds, the GPU's own share of them (sum of its kernels, by the profiler), peak memory, and the loss of the first steps,
-  which must be the same but for rounding (torch.compile gained nothing here: docs/experiments.md);
+- a training step on features that lie ready, as the Trainer makes it (bf16 under autocast) and as CUDA graphs of a few lengths
+  (--cuda_graphs): milliseconds, the GPU's own share of them (sum of its kernels, by the profiler), peak memory, and the
+  losses of the first steps, which must be the same but for rounding;
 - the same step by several processes at once;
+- epochs by the Trainer itself, with CUDA graphs, on clips that loading processes augment: milliseconds a step;
 - inference of batches sorted by length: milliseconds a clip, and the share of the rate of a large matrix product;
 - samples that loading processes make in a second, which must be more than training takes.
 
-What a card or a version of torch can't do is told as `error`, and the rest goes on.
+What a card or a version of torch can't do is told as `error`, and the rest goes on; each figure is told on the way.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +31,30 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from transformers import TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
 
 from benchmarks.material import MAX_SECONDS, made_clips, member_of, recipe_of
 from benchmarks.setting import STEP_CLIPS
 from benchmarks.training import encoder_operations, matrix_rate
 from models.base.cli import positive, run
 from models.base.compute import resolve_device
+from models.clips.dataset import EpochShuffle
 from models.clips.features import frames_for_seconds
 from models.ensemble.rebuild import rebuild_network
 from models.network.comparison import ComparisonNetwork, parameter_groups
+from models.training.graphs import GraphedSteps
+from models.training.trainer import FoldTrainer
 
 SCORED_CLIPS = 48  # in a batch of inference
-BUCKET_FRAMES = 160  # lengths are rounded up to multiples: ten of 16 s
-BATCHES = 24  # of different lengths, again and again
+BATCHES = 16  # of different lengths, again and again
 COMPARED_STEPS = 8  # whose losses are told
-LOADED_CLIPS = 512
+EPOCHS = 3  # by the Trainer; the first records
 Batch = dict[str, Tensor]
 Step = Callable[[Batch], Tensor]
 
 
-def made_batches(device: torch.device, size: int, bucket: int = 1) -> list[Batch]:
+def made_batches(device: torch.device, size: int) -> list[Batch]:
     """Features of clips of a gamma distribution of lengths around 6 s, of similar length in each batch."""
     rng = np.random.default_rng(0)
     most = frames_for_seconds(MAX_SECONDS)
@@ -57,11 +62,9 @@ def made_batches(device: torch.device, size: int, bucket: int = 1) -> list[Batch
     torch.manual_seed(0)
     found = []
     for own in lengths[rng.permutation(BATCHES)]:
-        n_frames = min(-(-int(own.max()) // bucket) * bucket, most)
-        features = torch.randn(size, 80, most)[..., :n_frames]  # the same whatever the bucket
         found.append(
             {
-                "log_mel": features,
+                "log_mel": torch.randn(size, 80, int(own.max())),
                 "frames": torch.from_numpy(own),
                 "scalars": torch.rand(size, 2),
                 "labels": torch.from_numpy(rng.integers(0, 2, size).astype(np.float32)),
@@ -92,73 +95,27 @@ def ordinary_step(network: nn.Module, optimizer: torch.optim.Optimizer, device: 
     return step
 
 
-@contextmanager
-def undone(network: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """What steps do to weights and to the optimiser's state is taken back."""
-    before = [parameter.detach().clone() for parameter in network.parameters()]
-    kept = {key: {name: value.clone() for name, value in state.items()} for key, state in optimizer.state.items()}
-    yield
-    with torch.no_grad():
-        for parameter, value in zip(network.parameters(), before, strict=True):
-            parameter.copy_(value)
-        for key, state in optimizer.state.items():
-            for name, value in state.items():
-                value.copy_(kept[key][name]) if key in kept else value.zero_()
-
-
-def graphed_step(network: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> Step:
-    """The whole step is captured once for each shape, and replayed (CUDA graphs, torch's notes on CUDA semantics)."""
-    graphs: dict[tuple[int, ...], tuple[torch.cuda.CUDAGraph, Batch, Tensor]] = {}
-    pool = torch.cuda.graph_pool_handle()
-
-    def forward_and_back(batch: Batch) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
-            loss = network(**batch)["loss"]
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0, foreach=True)
-        optimizer.step()
-        return loss.detach()
-
-    def capture(batch: Batch) -> tuple[torch.cuda.CUDAGraph, Batch, Tensor]:
-        held = {name: value.clone() for name, value in batch.items()}
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream), undone(network, optimizer):  # warms libraries up, which a capture must not do
-            optimizer.zero_grad(set_to_none=True)
-            forward_and_back(held)
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        optimizer.zero_grad(set_to_none=True)
-        with torch.cuda.graph(graph, pool=pool):
-            loss = forward_and_back(held)
-        return graph, held, loss
+def recorded_step(network: ComparisonNetwork, optimizer: torch.optim.Optimizer, device: torch.device) -> Step:
+    """As the Trainer makes it with --cuda_graphs."""
+    forward_and_back = GraphedSteps(network, torch.bfloat16, frames_for_seconds(MAX_SECONDS))
 
     def step(batch: Batch) -> Tensor:
-        shape = tuple(batch["log_mel"].shape)
-        if shape not in graphs:
-            graphs[shape] = capture(batch)
-        graph, held, loss = graphs[shape]
-        for name, value in batch.items():
-            held[name].copy_(value)
-        graph.replay()
-        return loss.clone()
+        loss = forward_and_back(batch)
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        return loss
 
     return step
 
 
-VARIANTS: dict[str, tuple[Callable[..., Step], int]] = {
-    "as it is": (ordinary_step, 1),
-    "lengths in buckets": (ordinary_step, BUCKET_FRAMES),
-    "CUDA graphs, in buckets": (graphed_step, BUCKET_FRAMES),
-}
+VARIANTS: dict[str, Callable[..., Step]] = {"not recorded": ordinary_step, "CUDA graphs": recorded_step}
 
 
 def measure_step(size: str, variant: str, device: torch.device, seconds: float) -> dict[str, Any]:
     """Every shape is met once before the clock runs."""
-    make, bucket = VARIANTS[variant]
-    batches = made_batches(device, STEP_CLIPS, bucket)
+    batches = made_batches(device, STEP_CLIPS)
     network, optimizer = new_training(size, device)
-    step = make(network, optimizer, device)
+    step = VARIANTS[variant](network, optimizer, device)
     began = time.perf_counter()
     losses = [float(step(batch)) for batch in batches[:COMPARED_STEPS]]
     for batch in batches[COMPARED_STEPS:] if device.type == "cuda" else ():
@@ -199,6 +156,51 @@ def kernel_seconds(step: Step, batches: Sequence[Batch], device: torch.device) -
     return float(microseconds) / 1e6 / len(batches)
 
 
+def measure_epochs(size: str, device: torch.device, n_clips: int, processes: int) -> dict[str, Any]:
+    """By the Trainer, from files, on a GPU with CUDA graphs: what the last epoch took."""
+    recipe = recipe_of(augment="both", epochs=EPOCHS, schedule_epochs=EPOCHS)
+    times = EpochTimes()
+    with tempfile.TemporaryDirectory() as folder:
+        clips = made_clips(Path(folder), n_clips)
+        data, order = clips.dataset(recipe), EpochShuffle(clips.seconds(), STEP_CLIPS, 0)
+        arguments = TrainingArguments(
+            output_dir=folder, num_train_epochs=EPOCHS, per_device_train_batch_size=STEP_CLIPS, bf16=True, report_to=[],
+            use_cpu=device.type == "cpu", dataloader_num_workers=processes, dataloader_persistent_workers=processes > 0,
+            dataloader_pin_memory=device.type == "cuda", save_strategy="no", disable_tqdm=True, remove_unused_columns=False,
+            logging_steps=20, logging_nan_inf_filter=False,
+        )  # fmt: skip
+        network = rebuild_network(member_of(size, recipe).checkpoint, device)
+        trainer = FoldTrainer(
+            recipe,
+            order,
+            model=network,
+            args=arguments,
+            train_dataset=data,
+            data_collator=data.collate,
+            callbacks=[times],
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+    milliseconds = 1000 * times.seconds[-1] / (len(data) // STEP_CLIPS)
+    return {"ms_per_step": round(milliseconds, 2), "processes": processes, "peak_gb": peak_gb(device)}
+
+
+class EpochTimes(TrainerCallback):  # type: ignore[misc]
+    """Seconds of each epoch."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self._began = 0.0
+
+    def on_epoch_begin(self, *_: Any, **__: Any) -> None:
+        self._began = time.perf_counter()
+
+    def on_epoch_end(self, *_: Any, **__: Any) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.seconds.append(time.perf_counter() - self._began)
+
+
 def measure_inference(size: str, device: torch.device, seconds: float) -> dict[str, Any]:
     checkpoint = member_of(size, recipe_of()).checkpoint
     network = rebuild_network(checkpoint, device).eval()
@@ -224,10 +226,10 @@ def measure_inference(size: str, device: torch.device, seconds: float) -> dict[s
     }
 
 
-def measure_loading(processes: int) -> dict[str, Any]:
+def measure_loading(n_clips: int, processes: int) -> dict[str, Any]:
     """Augmented samples from files, by loading processes."""
     with tempfile.TemporaryDirectory() as folder:
-        data = made_clips(Path(folder), LOADED_CLIPS).dataset(recipe_of(augment="both"))
+        data = made_clips(Path(folder), n_clips).dataset(recipe_of(augment="both"))
         loader = DataLoader(
             data, STEP_CLIPS, num_workers=processes, collate_fn=data.collate, persistent_workers=processes > 0
         )
@@ -238,18 +240,17 @@ def measure_loading(processes: int) -> dict[str, Any]:
         return {"processes": processes, "samples_per_second": round(n_clips / (time.perf_counter() - start))}
 
 
-def side_by_side(size: str, processes: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Steps of several trainings at once, each as it is: what they do together in the time of one step."""
-    command = [sys.executable, __file__, "--only", "step", "--sizes", size, "--variants", "as it is"]
+def side_by_side(size: str, variant: str, processes: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Steps of several trainings at once: what they do together in the time of one step."""
+    command = [sys.executable, __file__, "--only", "step", "--sizes", size, "--variants", variant]
     command += ["--device", options.device, "--seconds", str(options.seconds)]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
+    running = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        for _ in range(processes)
+    ]
     told = [json.loads(process.communicate()[0]) for process in running]
-    each = [one["sizes"][size]["step"]["as it is"]["ms_per_step"] for one in told]
-    return {
-        "processes": processes,
-        "ms_per_step_of_each": each,
-        "ms_per_step": round(1 / sum(1 / ms for ms in each), 2),
-    }
+    each = [one["sizes"][size]["step"][variant]["ms_per_step"] for one in told]
+    return {"ms_per_step_of_each": each, "ms_per_step": round(1 / sum(1 / ms for ms in each), 2)}
 
 
 def peak_gb(device: torch.device) -> float | None:
@@ -261,40 +262,52 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def attempt(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def attempt(name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What can't be done here is told, and costs nothing else."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     try:
-        return measure()
+        found = measure()
     except Exception as error:  # each library has its own
-        return {"error": f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"}
+        found = {"error": f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"}
+    print(f"{name}: {found}", file=sys.stderr, flush=True)
+    return found
 
 
 def of_size(size: str, device: torch.device, options: argparse.Namespace) -> Iterator[tuple[str, Any]]:
     if "step" in options.only:
+        measures = {name: partial(measure_step, size, name, device, options.seconds) for name in options.variants}
+        yield "step", {name: attempt(f"{size}, step, {name}", measure) for name, measure in measures.items()}
+    if "inference" in options.only:
+        yield "inference", attempt(f"{size}, inference", partial(measure_inference, size, device, options.seconds))
+    if "epochs" in options.only:
+        yield "epochs", attempt(f"{size}, epochs", partial(measure_epochs, size, device, options.clips, loaders()))
+    if "together" in options.only:
         yield (
-            "step",
+            "together",
             {
-                name: attempt(lambda name=name: measure_step(size, name, device, options.seconds))
+                f"{n} × {name}": attempt(f"{size}, {n} at once, {name}", partial(side_by_side, size, name, n, options))
                 for name in options.variants
+                for n in options.together
             },
         )
-    if "inference" in options.only:
-        yield "inference", attempt(lambda: measure_inference(size, device, options.seconds))
-    if "together" in options.only:
-        yield "together", [attempt(lambda n=n: side_by_side(size, n, options)) for n in options.together]
+
+
+def loaders() -> int:
+    """All cores but two, which training needs."""
+    return max(1, (os.cpu_count() or 2) - 2)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = ("step", "inference", "together", "loading")
+    parts = ("step", "inference", "epochs", "together", "loading")
     parser.add_argument("--sizes", nargs="+", default=["small", "medium"], help="(default: %(default)s)")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="(default: all)")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts, help="(default: all)")
-    parser.add_argument("--together", nargs="+", type=positive, default=[2, 3], help="trainings (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement (default: %(default)s)")
+    parser.add_argument("--together", nargs="+", type=positive, default=[3], help="trainings (default: %(default)s)")
+    parser.add_argument("--clips", type=positive, default=1024, help="that are loaded (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     options = parser.parse_args()
     device = resolve_device(options.device)
@@ -302,10 +315,10 @@ def main() -> None:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "torch": torch.__version__,
         "cores": os.cpu_count(),
-        "sizes": {size: dict(of_size(size, device, options)) for size in options.sizes},
     }
     if "loading" in options.only:
-        told["loading"] = attempt(lambda: measure_loading(max(1, (os.cpu_count() or 2) - 2)))
+        told["loading"] = attempt("loading", partial(measure_loading, options.clips, loaders()))
+    told["sizes"] = {size: dict(of_size(size, device, options)) for size in options.sizes}
     print(json.dumps(told, indent=1))
 
 

@@ -49,12 +49,15 @@ class Clips:
     references: dict[str, Waveform]
     reference_files: dict[str, Path]
 
-    @property
-    def mean_seconds(self) -> float:
-        """Of response and reference together."""
+    def seconds(self) -> list[float]:
+        """Of each response and its reference together."""
         responses = [soundfile.info(path).duration for path in clip_paths(self.data_dir, self.table["filename"])]
         references = [len(self.references[text]) / SAMPLE_RATE_HZ for text in utterances(self.table)]
-        return float(np.mean(responses) + np.mean(references))
+        return [sum(both) for both in zip(responses, references, strict=True)]
+
+    @property
+    def mean_seconds(self) -> float:
+        return float(np.mean(self.seconds()))
 
     def dataset(self, recipe: Recipe) -> ComparisonDataset:
         frames = frames_for_seconds(MAX_SECONDS)
@@ -71,8 +74,8 @@ def made_clips(folder: Path, n_clips: int, seconds: float = 5.8) -> Clips:
     rows, references = [], {}
     for index in range(n_clips):
         text = f"text {index}"
-        references[text] = _noise(0.4 * seconds * float(rng.gamma(9, 1 / 9)), rng)
-        response = _noise(0.6 * seconds * float(rng.gamma(9, 1 / 9)), rng)
+        references[text] = noise(0.4 * seconds * float(rng.gamma(9, 1 / 9)), rng)
+        response = noise(0.6 * seconds * float(rng.gamma(9, 1 / 9)), rng)
         soundfile.write(folder / f"{index}.flac", response, SAMPLE_RATE_HZ, subtype="PCM_16")
         rows.append((f"{index}.flac", "sentence_repetition", text, "KG", float(rng.integers(2))))
     table = pd.DataFrame(rows, columns=["filename", "task", "expected_text", "grade", "score"])
@@ -86,7 +89,8 @@ def read_clips(data_dir: Path, tts_dir: Path, folder: Path, n_clips: int) -> Cli
     return Clips(table, data_dir, references, _reference_files(folder, references))
 
 
-def _noise(seconds: float, rng: np.random.Generator) -> Waveform:
+def noise(seconds: float, rng: np.random.Generator) -> Waveform:
+    """Noise that swells and fades like syllables, of what is left of so many seconds."""
     n_samples = round(min(max(seconds, 0.5), MAX_SECONDS / 2 - 0.1) * SAMPLE_RATE_HZ)
     swell = np.sin(np.arange(n_samples) * (np.pi * 4 / SAMPLE_RATE_HZ)) ** 2
     return (rng.standard_normal(n_samples) * swell * 0.1).astype(np.float32)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from models.clips.joined_answers import one_after_the_other
 from models.localize.cuts import Span
 from models.network.aligned import AlignedNetwork
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio
@@ -28,8 +29,7 @@ KINDS = {
     "another answer alone": "wrong",
 }
 WHOLE_KINDS = tuple(kind for kind in KINDS if "answer" in kind or kind == "as recorded")  # no word is cut out for them
-_PAUSE_SAMPLES = 3 * SAMPLE_RATE_HZ // 10  # between single words, whose recordings end right behind them
-_EDGE_SAMPLES = slice(-SAMPLE_RATE_HZ // 12, -SAMPLE_RATE_HZ // 100)  # where these are quiet, before they are faded out
+_PAUSE_SECONDS = 0.3  # between single words, whose recordings end right behind them
 
 
 @dataclass(frozen=True)
@@ -171,12 +171,5 @@ def _other_answers(table: pd.DataFrame, clip: Any) -> pd.DataFrame:
 
 def _rejoin(filename: str, own: Waveform, other: Waveform) -> list[Restarted]:
     orders = [(own,), (own, own), (other, own), (own, other), (other,)]
-    waves = [np.concatenate([*map(_with_pause, before), last]) for *before, last in orders]
+    waves = [one_after_the_other(order, _PAUSE_SECONDS) for order in orders]
     return [Restarted(filename, kind, wave, frozenset()) for kind, wave in zip(WHOLE_KINDS, waves, strict=True)]
-
-
-def _with_pause(waveform: Waveform) -> Waveform:
-    """And a pause behind it, of its own quiet forwards and backwards."""
-    edge = waveform[_EDGE_SAMPLES]
-    there_and_back = np.concatenate([edge[::-1], edge])
-    return np.concatenate([waveform, np.resize(there_and_back, _PAUSE_SAMPLES)])

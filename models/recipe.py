@@ -81,6 +81,11 @@ class Recipe:
         "(tokens only)",
         default=0.0,
     )
+    joined_answers: float = _setting(
+        "share of the clips in whose place two right answers are heard: right where both texts are asked for, wrong where one of "
+        "them is (tokens only)",
+        default=0.0,
+    )
     max_grad_norm: float = _setting("gradient clipping: the largest total norm", default=1.0)
     augment: Literal["both", "response", "rooms", "none"] = _setting(
         "which segments are augmented in training; rooms: the response, and as if recorded among other voices, with "
@@ -129,6 +134,10 @@ class Recipe:
         for name in ("token_loss", "drawn_texts", "transcription_loss"):
             _require(is_text or not getattr(self, name), name, getattr(self, name), "is for pooled tokens")
         _require(self.drawn_texts > 0 or not self.drawn_loss, "drawn_loss", self.drawn_loss, "needs drawn_texts")
+        _require(0 <= self.joined_answers <= 1, "joined_answers", self.joined_answers, "must lie in [0, 1]")
+        _require(
+            self.drawn_texts > 0 or not self.joined_answers, "joined_answers", self.joined_answers, "needs drawn_texts"
+        )
         _require(not is_text or self.head == "linear", "head", self.head, "must be linear where tokens are pooled")
         _require(self.name.isidentifier(), "name", self.name, "must consist of letters, digits and underscores")
 

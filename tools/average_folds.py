@@ -42,11 +42,11 @@ def average(folds: list[Checkpoint]) -> Checkpoint:
     for fold in folds[1:]:
         if replace(fold.recipe, seed=0) != replace(first.recipe, seed=0) or fold.encoder != first.encoder:
             raise InputError(f"{fold.file_name}: trained with other settings than {first.file_name}; train it again")
-    weights = _mean([fold.weights for fold in folds])
+    weights = mean_weights([fold.weights for fold in folds])
     return replace(first, fold=0, n_folds=1, weights=weights, oof=held_out_by(folds), history=[], tries=[])
 
 
-def _mean(weights: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+def mean_weights(weights: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {
         name: torch.stack([each[name].float() for each in weights]).mean(dim=0).to(tensor.dtype)
         for name, tensor in weights[0].items()

@@ -32,7 +32,7 @@ import torch
 
 from models.base.cli import explain
 from models.clips.groups import GRADES, TASKS
-from models.ensemble.checkpoint import Checkpoint, OutOfFold, load_checkpoint, save_checkpoint
+from models.ensemble.checkpoint import Checkpoint, OutOfFold, load_checkpoint, load_without_weights, save_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry, read_config, write_config
 from models.recipe import Recipe
 from models.speech.audio import read_audio
@@ -112,6 +112,7 @@ KINDS: dict[str, tuple[Callable[[Path], Files], Change, Callable[[Path], object]
     "audio": (make_audio, change_bytes, read_audio),
     "configurations": (make_config, change_pickle, read_config),
     "checkpoints": (make_checkpoint, change_bytes, load_checkpoint),
+    "checkpoints without weights": (make_checkpoint, change_bytes, load_without_weights),
 }
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from models.base.files import sha256_of_file
-from models.ensemble.checkpoint import load_checkpoint
+from models.ensemble.checkpoint import load_checkpoint, load_without_weights
 
 EXTENSION_CODE = 0xF0  # of those that are free for private use
 Read = Callable[[], object]
@@ -144,6 +144,8 @@ def checkpoints_case(whole: bytes, folder: Path, mark: Path, rng: np.random.Gene
     else:  # inside of the sound pickle, instead of a string
         own = read_inner(whole)
         path.write_bytes(replace_in_archive(whole, put_into_pickle(own, opcodes, rng), rng))
+    if rng.random() < 0.5:
+        return lambda: load_without_weights(path)
     sha256 = sha256_of_file(path)  # a stranger's configuration holds the right one
     return lambda: load_checkpoint(path, sha256)
 

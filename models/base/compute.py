@@ -1,6 +1,7 @@
 """Which device computes, in which number format, and in how many threads."""
 
 import ctypes
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,9 +18,11 @@ Result = TypeVar("Result")
 
 HALF_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
-# oneDNN keeps the kernels and buffers of the last 1024 convolutions, one for each length of a batch: gigabytes, and hardly ever
-# used again. This many are more than one network needs at a time. Read when torch first computes a convolution.
+# oneDNN keeps the kernels and buffers of the last 1024 convolutions, and what torch has above it those of the last 1024 products
+# of matrices in bf16, each for one length of a batch: gigabytes, and hardly ever used again. These are more than a step of one
+# network needs. Read when torch first computes such a thing.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
+os.environ.setdefault("LRU_CACHE_CAPACITY", "128")
 
 
 def resolve_device(name: str) -> torch.device:
@@ -74,6 +77,18 @@ def compute_each(work: Callable[[Item], Result], items: Sequence[Item], device: 
             return list(pool.map(work, items))
     finally:
         torch.set_num_threads(threads)
+
+
+def settle_before_forking() -> None:
+    """Make this process small before others are started as copies of it, which would hold for good what it has in use then.
+
+    What is free goes back to the system, and the garbage collector leaves alone all that is there: it writes into each object
+    that it looks at, and what one of the processes has written into they share no longer.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+    release_freed()
 
 
 def release_freed() -> None:

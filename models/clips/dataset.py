@@ -15,6 +15,7 @@ from models.clips.batches import Clip, collate_apart, collate_joined, collate_ma
 from models.clips.expected_texts import ExpectedTexts
 from models.clips.features import FRAMES_PER_SECOND, HOP_LENGTH, log_mel, magnitude_spectrogram
 from models.clips.hearing import SHORTEST_HEARD_SECONDS
+from models.clips.joined_answers import LONGEST_PAUSE_SECONDS, AnswerJoiner, Joined, one_after_the_other
 from models.clips.rooms import ROOMS, OtherRecordings
 from models.clips.tables import clip_paths, scalars, utterances
 from models.clips.tokens import TextTokenizer
@@ -48,6 +49,8 @@ class ComparisonDataset(Dataset[Clip]):
         Of the layout "text", which needs no references.
     drawn_texts
         Of the layout "text": how many wrong texts are drawn, anew in each epoch, for each clip that is right.
+    joined_answers
+        Of the layout "text", with drawn texts: in what share of the clips two right answers are heard (`AnswerJoiner`).
 
     Raises
     ------
@@ -69,6 +72,7 @@ class ComparisonDataset(Dataset[Clip]):
         sources: Sequence[Path | Waveform] | None = None,
         tokenizer: TextTokenizer | None = None,
         drawn_texts: int = 0,
+        joined_answers: float = 0.0,
     ) -> None:
         self.max_frames = max_frames
         self._layout = layout
@@ -78,6 +82,7 @@ class ComparisonDataset(Dataset[Clip]):
         self._utterances = [] if tokenizer is not None else utterances(table)
         self._references = references
         self._expected = None if tokenizer is None else ExpectedTexts(table, tokenizer, drawn_texts)
+        self._joiner = AnswerJoiner(table, joined_answers) if joined_answers else None
         self._reference_features: dict[int, Tensor] = {}
         self._keys = {utterance: index for index, utterance in enumerate(dict.fromkeys(self._utterances))}
         self._scalars = torch.from_numpy(scalars(table))
@@ -131,10 +136,11 @@ class ComparisonDataset(Dataset[Clip]):
     def make_clip(self, row: int, response: Waveform) -> Clip:
         """What a network reads of a row, from its response's waveform."""
         rng = np.random.default_rng([self._seed, int(self._epoch), row])
+        response, joined = self._join(row, response, rng)
         if self._room is not None:
             response = self._room(response, partial(self._others.draw, row, self.read_response), rng)
         if self._expected is not None:
-            clip = self._expected.read(row, rng)
+            clip = self._expected.read(row, rng, joined)
             clip["response"] = self._log_mel(response, self._augment_response, rng)
         elif self._layout == "apart":
             clip = self._apart(self._references[self._utterances[row]], response, row, rng)
@@ -143,6 +149,15 @@ class ComparisonDataset(Dataset[Clip]):
             magnitudes, boundary = self._joined_spectrogram(reference, response, rng)
             clip = Clip(log_mel=log_mel(magnitudes, self._n_mels), reference_frames=boundary)
         return Clip(**clip, scalars=self._scalars[row], labels=self._labels[row])
+
+    def _join(self, row: int, response: Waveform, rng: np.random.Generator) -> tuple[Waveform, Joined | None]:
+        """Two answers instead of one where it is drawn so, and both can be heard and asked for."""
+        joined = None if self._joiner is None else self._joiner.draw(row, rng)
+        if joined is None or self._expected is None or not self._expected.takes(joined):
+            return response, None
+        heard = [response if one == row else self.read_response(one) for one in joined.rows]
+        both = one_after_the_other(heard, rng.uniform(0, LONGEST_PAUSE_SECONDS))
+        return (both, joined) if len(both) <= self.max_frames * HOP_LENGTH else (response, None)
 
     def _joined_spectrogram(
         self, reference: Waveform, response: Waveform, rng: np.random.Generator

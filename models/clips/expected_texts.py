@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from models.clips.batches import Clip
-from models.clips.drawn_texts import TextDrawer
+from models.clips.drawn_texts import DrawnText, TextDrawer
+from models.clips.joined_answers import Joined
 from models.clips.tokens import TextTokenizer
 from models.speech.arpabet import Phones
 from models.speech.pronunciation import spoken_words
@@ -42,21 +43,43 @@ class ExpectedTexts:
         self._n_drawn = drawn_texts
         self._drawers = self._make_drawers() if drawn_texts else {}
 
-    def read(self, row: int, rng: np.random.Generator) -> Clip:
-        """Of a row's clip the text, and those that are drawn for it."""
-        text = self._texts[row]
-        found = Clip(tokens=self._tokens[text])
+    def read(self, row: int, rng: np.random.Generator, joined: Joined | None = None) -> Clip:
+        """Of a row's clip the text, and those that are drawn for it.
+
+        Where two answers are heard in its place and both texts are asked for, the first that are drawn are one of them alone.
+        """
+        own, alone = (self._row(row), []) if joined is None else self._asked(joined)
+        tokens = self._tokens[own.text] if joined is None else torch.tensor(self._tokenizer.encode(own.text))
+        found = Clip(tokens=tokens)
         if self._said is not None or self._n_drawn:
-            said, gaps = self._known(row)
-            found["token_labels"] = self._of_tokens(text, said, gaps)
+            found["token_labels"] = self._of_tokens(*own)
         if self._is_right[row]:
-            drawn = self._drawers[self._tasks[row]].draw(text, said, self._n_drawn, rng)
+            drawer = self._drawers[self._tasks[row]]
+            drawn = [*alone, *drawer.draw(own.text, own.said, self._n_drawn - len(alone), rng)]
             encoded = [self._tokenizer.encode_if_taken(one.text) for one in drawn]
             found["drawn_tokens"] = [torch.tensor(tokens) for tokens in encoded if tokens]
             found["drawn_labels"] = [
                 self._of_tokens(*one) for one, tokens in zip(drawn, encoded, strict=True) if tokens
             ]
         return found
+
+    def takes(self, joined: Joined) -> bool:
+        """Whether the tokenizer takes the text that is asked for."""
+        return self._tokenizer.encode_if_taken(self._asked(joined)[0].text) is not None
+
+    def _row(self, row: int) -> DrawnText:
+        said, gaps = self._known(row)
+        return DrawnText(self._texts[row], tuple(said), tuple(gaps))
+
+    def _asked(self, joined: Joined) -> tuple[DrawnText, list[DrawnText]]:
+        """What is asked for of two answers that are heard, and the texts of one alone where it is both."""
+        first, second = map(self._row, joined.rows)
+        if joined.said_twice:
+            return _said_twice(first), []
+        alone = [_followed(first), _preceded(second)]
+        if len(joined.asked) == 1:
+            return alone[joined.asked[0]], []
+        return _one_text(first, second), alone[: self._n_drawn]
 
     def _make_drawers(self) -> dict[str, TextDrawer]:
         """One for each task, of its texts and what their words sound like."""
@@ -80,6 +103,27 @@ class ExpectedTexts:
             gaps[word] if first or math.isnan(gaps[word]) else 1.0 for word, first in zip(words, firsts, strict=True)
         ]
         return torch.tensor([[[*said, math.nan][word] for word in words], known]).T
+
+
+def _one_text(first: DrawnText, second: DrawnText) -> DrawnText:
+    """Of two answers, one after the other."""
+    text = f"{first.text} {second.text}"
+    return DrawnText(text, (*first.said[:-1], *second.said), (*first.nothing_before[:-1], *second.nothing_before))
+
+
+def _said_twice(answer: DrawnText) -> DrawnText:
+    """Whether that is too much is not known."""
+    return DrawnText(answer.text, (*answer.said[:-1], math.nan), (*answer.nothing_before[:-1], math.nan))
+
+
+def _followed(answer: DrawnText) -> DrawnText:
+    """More was said after it."""
+    return DrawnText(answer.text, (*answer.said[:-1], 0.0), (*answer.nothing_before[:-1], 0.0))
+
+
+def _preceded(answer: DrawnText) -> DrawnText:
+    """More was said before it; its end tells that too."""
+    return DrawnText(answer.text, (*answer.said[:-1], 0.0), (0.0, *answer.nothing_before[1:]))
 
 
 def _sounds(task: str, texts: Sequence[str]) -> dict[str, tuple[Phones, ...]]:

@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "bootstrap": ["Estimate"],
         "choice": ["Choice", "choose"],
-        "checkpoint": ["Checkpoint", "OutOfFold", "load_checkpoint", "save_checkpoint"],
+        "checkpoint": ["Checkpoint", "OutOfFold", "load_checkpoint", "load_without_weights", "save_checkpoint"],
         "config": ["EnsembleConfig", "ModelEntry", "read_config", "relative_path", "write_config"],
         "correction": ["Correction", "describe"],
         "items": ["read_texts"],

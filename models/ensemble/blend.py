@@ -4,16 +4,16 @@ With weights on the simplex, a clip's blended probability of its true label is l
 convex: every local optimum is the optimum, and a bound on the distance to it comes for free (`optimality_gap`).
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import scipy  # its parts are imported at their first use
 
 from models.clips.groups import GRADES, TASKS
-from models.ensemble.checkpoint import Checkpoint, load_checkpoint
+from models.ensemble.checkpoint import Checkpoint, load_without_weights
 from models.ensemble.metrics import Values, clip_probabilities, log_loss
 from models.errors import InputError
 from models.speech.checksums import differing_texts, name_texts
@@ -48,14 +48,14 @@ class Blend:
 
 
 def read_assets(assets_dir: Path) -> dict[Path, Checkpoint | InputError]:
-    """Every `.pth` file of a folder: its checkpoint, or what is wrong with it."""
+    """Every `.pth` file of a folder: its checkpoint, without weights, or what is wrong with it."""
     paths = sorted(assets_dir.glob("*.pth"))
     if not paths:
         raise InputError(f"{assets_dir}: holds no .pth files; train models (python train.py) and move them there")
     found: dict[Path, Checkpoint | InputError] = {}
     for path in paths:
         try:
-            found[path] = load_checkpoint(path)
+            found[path] = load_without_weights(path)
         except InputError as error:
             found[path] = error
     return found
@@ -94,21 +94,25 @@ def gather_blend(checkpoints: Sequence[Checkpoint]) -> Blend:
     by_model: dict[str, list[Checkpoint]] = {}
     for checkpoint in checkpoints:
         by_model.setdefault(checkpoint.recipe.name, []).append(checkpoint)
-    predictions = {name: _predictions_by_file(name, folds) for name, folds in by_model.items()}
-    first_name, first = next(iter(predictions.items()))
-    filenames = list(first)
-    for name, others in predictions.items():
-        if others.keys() != first.keys():
+    for name, folds in by_model.items():
+        _check_complete(name, folds)
+    first_name, first = next(iter(by_model.items()))
+    filenames = _joined(first, "filenames")
+    places = {name: place for place, name in enumerate(filenames)}
+    predictions = np.empty((len(filenames), len(by_model)))
+    for column, (name, folds) in enumerate(by_model.items()):
+        own = _joined(folds, "filenames")
+        if places.keys() != set(own):
             raise InputError(f"{name} and {first_name} were not trained on the same clips; see check_models.py")
-    clips = _clips(by_model[first_name])
+        predictions[[places[one] for one in own], column] = np.concatenate([fold.oof.predictions for fold in folds])
     return Blend(
         models=list(by_model),
         filenames=filenames,
-        labels=np.array([clips[name].label for name in filenames]),
-        predictions=np.array([[model[name] for model in predictions.values()] for name in filenames]),
-        folds=_parts([clips[name].fold for name in filenames]),
-        tasks=[clips[name].task for name in filenames],
-        grades=[clips[name].grade for name in filenames],
+        labels=np.concatenate([fold.oof.labels for fold in first]),
+        predictions=predictions,
+        folds=_parts(np.repeat([fold.fold for fold in first], [len(fold.oof.filenames) for fold in first])),
+        tasks=_joined(first, "tasks"),
+        grades=_joined(first, "grades"),
     )
 
 
@@ -220,7 +224,8 @@ def _mean_ratio(right: Values, weights: Values) -> Values:
     return ratio
 
 
-def _predictions_by_file(name: str, folds: Sequence[Checkpoint]) -> Mapping[str, float]:
+def _check_complete(name: str, folds: Sequence[Checkpoint]) -> None:
+    """That all folds of a model are there, and that each holds out clips of its own."""
     n_folds = folds[0].n_folds
     missing = sorted(set(range(n_folds)) - {checkpoint.fold for checkpoint in folds})
     if missing or len(folds) != n_folds:
@@ -228,35 +233,17 @@ def _predictions_by_file(name: str, folds: Sequence[Checkpoint]) -> Mapping[str,
             f"{name}: has {len(folds)} folds where {n_folds} are expected, missing {missing}; "
             "train them, or move this model's files away (check_models.py gives the commands)"
         )
-    found: dict[str, float] = {}
-    for checkpoint in folds:
-        held_out = dict(zip(checkpoint.oof.filenames, checkpoint.oof.predictions.tolist(), strict=True))
-        twice = found.keys() & held_out.keys()
-        if twice:
-            raise InputError(
-                f"{name}: the clip {min(twice)!r} was held out by two folds; the folds are not of one split"
-            )
-        found |= held_out
-    return found
+    names = Counter(_joined(folds, "filenames"))
+    twice = [clip for clip, n in names.items() if n > 1]
+    if twice:
+        raise InputError(f"{name}: the clip {min(twice)!r} was held out by two folds; the folds are not of one split")
 
 
-def _parts(folds: list[int]) -> np.ndarray:
+def _joined(folds: Sequence[Checkpoint], column: str) -> list[str]:
+    """A column of the held-out clips of all folds, one fold after the other."""
+    return [value for fold in folds for value in getattr(fold.oof, column)]
+
+
+def _parts(folds: np.ndarray) -> np.ndarray:
     """The folds; of a run on all clips, whose folds are not told apart, parts that are cut anew."""
-    return np.array(folds) if len(set(folds)) > 1 else np.arange(len(folds)) % _PARTS
-
-
-class _Clip(NamedTuple):
-    label: float
-    fold: int
-    task: str
-    grade: str
-
-
-def _clips(checkpoints: Sequence[Checkpoint]) -> dict[str, _Clip]:
-    """By file name."""
-    found: dict[str, _Clip] = {}
-    for checkpoint in checkpoints:
-        oof = checkpoint.oof
-        rows = zip(oof.filenames, oof.labels.tolist(), oof.tasks, oof.grades, strict=True)
-        found |= {name: _Clip(label, checkpoint.fold, task, grade) for name, label, task, grade in rows}
-    return found
+    return folds if len(np.unique(folds)) > 1 else np.arange(len(folds)) % _PARTS

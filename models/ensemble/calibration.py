@@ -75,8 +75,9 @@ def _loss(found: Values, labels: Values, odds: Values, places: np.ndarray, n: in
     floor = found[-1]
     clean = expit(found[places] * odds + found[n + places])
     given = np.clip(floor + (1 - 2 * floor) * clean, 1e-12, 1 - 1e-12)
-    wrong = (given - labels) / (given * (1 - given)) / len(labels)
+    right = np.where(labels > 0.5, given, 1 - given)
+    wrong = np.where(labels > 0.5, -1, 1) / right / len(labels)
     by_odds = wrong * (1 - 2 * floor) * clean * (1 - clean)
     gradient = (np.bincount(places, by_odds * odds, n), np.bincount(places, by_odds, n), wrong @ (1 - 2 * clean))
-    loss = -np.where(labels > 0.5, np.log(given), np.log1p(-given)).mean()
+    loss = -np.log(right).mean()
     return float(loss), np.hstack(gradient)

@@ -8,25 +8,28 @@ library versions.
 import json
 import sys
 import zipfile
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from models.base.files import replace_when_done, sha256_of_file
+from models.ensemble.stored import StoredTensor, read_stored
 from models.errors import InputError
 from models.recipe import Recipe, recipe_from_dict
 from models.speech.checksums import check_checksums
 from models.speech.identity import Identity, check_identity
 
+if TYPE_CHECKING:
+    from torch import Tensor  # a second to import, which who reads no weights does without
+
 CHECKPOINT_FORMAT = "speech-text-comparison checkpoint 1"
 _NUMBERS, _LISTS = ("fold", "n_folds"), ("history", "tries")
 _TEXTS = ("data_fingerprint", "grouping", "word_labels", "corrections", "left_out")
-_DICTS = ("weights", "encoder", "options", "versions")
+_DICTS = ("encoder", "options", "versions")
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Checkpoint:
     recipe: Recipe
     fold: int
     n_folds: int
-    weights: dict[str, Tensor]
+    weights: "Mapping[str, Tensor]"
     encoder: dict[str, Any]
     oof: OutOfFold
     voice: Identity
@@ -96,6 +99,8 @@ def checkpoint_name(model: str, fold: int) -> str:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    import torch
+
     broken = [name for name, tensor in checkpoint.weights.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise InputError(
@@ -125,7 +130,7 @@ def _with_one_string_each(value: Any) -> Any:
 
 
 def load_checkpoint(path: Path, sha256: str | None = None) -> Checkpoint:
-    """Read and check a checkpoint; the weights stay on disk until they are used.
+    """Read and check a checkpoint; the weights stay on disk until they are used. Needs torch.
 
     Parameters
     ----------
@@ -138,29 +143,65 @@ def load_checkpoint(path: Path, sha256: str | None = None) -> Checkpoint:
     InputError
         Where the file is missing, truncated, not ours or not as the checksum says.
     """
+    import torch
+
+    _check_there(path)
+    _check_trust(path, sha256)
+    return _load(path, lambda: torch.load(path, map_location="cpu", weights_only=True, mmap=True), torch.Tensor)
+
+
+def load_without_weights(path: Path) -> Checkpoint:
+    """Read and check all of a checkpoint but the numbers of its weights; who asks for those gets an error. Needs no torch.
+
+    Raises
+    ------
+    InputError
+        As `load_checkpoint`.
+    """
+    _check_there(path)
+    return replace(_load(path, lambda: read_stored(path), StoredTensor), weights=_NotRead())
+
+
+class _NotRead(Mapping[str, Any]):
+    """In place of weights that were not read, and are never taken for none."""
+
+    def __getitem__(self, name: str) -> Any:
+        raise RuntimeError("this checkpoint was read without its weights; read it with load_checkpoint")
+
+    def __len__(self) -> int:
+        return len(self[""])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self[""])
+
+
+def _check_there(path: Path) -> None:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
-    _check_trust(path, sha256)
+
+
+def _load(path: Path, read: Callable[[], Any], tensor: type) -> Checkpoint:
+    """tensor : what a weight is, as `read` reads it"""
     _check_archive(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        content = read()
     except Exception as error:  # a damaged pickle can fail in almost any way
         raise InputError(
             f"{path}: truncated, or not a checkpoint of this project ({_first_line(error)}); train it again"
         ) from error
     if not isinstance(content, dict) or content.pop("format", None) != CHECKPOINT_FORMAT:
         raise InputError(f"{path}: not a checkpoint of this project (expected '{CHECKPOINT_FORMAT}'); train it again")
-    return _from_content(path, content)
+    return _from_content(path, content, tensor)
 
 
-def _from_content(path: Path, content: dict[str, Any]) -> Checkpoint:
+def _from_content(path: Path, content: dict[str, Any], tensor: type) -> Checkpoint:
     try:
         recipe, oof = recipe_from_dict(content.pop("recipe")), _unpack_oof(content.pop("oof"))
         references = check_checksums(json.loads(content.pop("references", "{}")))  # older ones have none: not known
         checkpoint = Checkpoint(recipe=recipe, oof=oof, references=references, **content)
-        _check_types(checkpoint)
+        _check_types(checkpoint, tensor)
         check_identity(checkpoint.voice)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, InputError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, zipfile.BadZipFile, InputError) as error:
         raise InputError(
             f"{path}: a checkpoint of this project, but its content is not complete ({error}); train it again"
         ) from error
@@ -168,13 +209,15 @@ def _from_content(path: Path, content: dict[str, Any]) -> Checkpoint:
     return checkpoint
 
 
-def _check_types(checkpoint: Checkpoint) -> None:
+def _check_types(checkpoint: Checkpoint, tensor: type) -> None:
     """Raises ValueError naming the first field of another type; what is in the dicts is checked where it is used."""
     for names, kind in ((_NUMBERS, int), (_TEXTS, str), (_DICTS, dict), (_LISTS, list)):
         for name in names:
             if not isinstance(getattr(checkpoint, name), kind):
                 raise ValueError(f"{name} is no {kind.__name__}")
-    if not all(isinstance(tensor, Tensor) for tensor in checkpoint.weights.values()):
+    if not isinstance(checkpoint.weights, dict):
+        raise ValueError("weights is no dict")
+    if not all(isinstance(weight, tensor) for weight in checkpoint.weights.values()):
         raise ValueError("a weight is no tensor")
     if not all(isinstance(item, dict) for item in [*checkpoint.history, *checkpoint.tries]):
         raise ValueError("history or tries hold something else than dicts")
@@ -182,6 +225,8 @@ def _check_types(checkpoint: Checkpoint) -> None:
 
 def _pack_oof(oof: OutOfFold) -> dict[str, Any]:
     """The columns of text as JSON: torch's safe unpickler is slow over long lists."""
+    import torch
+
     columns = {name: json.dumps(getattr(oof, name)) for name in ("filenames", "tasks", "grades")}
     return {**columns, "labels": torch.tensor(oof.labels), "predictions": torch.tensor(oof.predictions)}
 
@@ -198,6 +243,8 @@ def _check_oof(path: Path, oof: OutOfFold) -> None:
 
 
 def _check_trust(path: Path, sha256: str | None) -> None:
+    import torch
+
     if sha256 is not None:
         found = sha256_of_file(path)
         if found != sha256:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
+from models.base.blas import one_blas_thread
 from models.clips.groups import GRADES
 from models.ensemble.blend import Blend, fit_weights
 from models.ensemble.bootstrap import Estimate, divide, draw_counts, estimate, weighted_sums
@@ -83,6 +84,7 @@ class _Fit:
     odds: dict[str, Values]
 
 
+@one_blas_thread()
 def choose(blend: Blend, texts: Sequence[str] | None, kind: Kind) -> Choice:
     """Cross-fit the candidates, and fit the one that is taken on all clips.
 

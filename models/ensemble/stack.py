@@ -53,11 +53,10 @@ def group_codes(tasks: Sequence[str], grades: Sequence[str]) -> Groups:
         Where one of them is not known.
     """
     places = {pair: place for place, pair in enumerate(itertools.product(TASKS, GRADES))}
-    pairs = list(zip(tasks, grades, strict=True))
-    if unknown := set(pairs) - places.keys():
+    if unknown := set(zip(tasks, grades, strict=True)) - places.keys():
         task, grade = min(unknown)
         raise InputError(f"task {task!r}, grade {grade!r}: must be of {', '.join(TASKS)} and of {', '.join(GRADES)}")
-    return np.array([places[pair] for pair in pairs], np.intp)
+    return np.fromiter((places[pair] for pair in zip(tasks, grades, strict=True)), np.intp, len(tasks))
 
 
 def fit_stack(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from tqdm import tqdm
 
+from models.base.blas import one_blas_thread
 from models.ensemble.blend import Blend, cross_fit, fit_weights, gather_blend
 from models.ensemble.bootstrap import Bootstrap, Counts, Estimate, Rows, divide, estimate, weighted_sums
 from models.ensemble.checkpoint import Checkpoint
@@ -128,6 +129,7 @@ def complete_models(
     return _of_the_same_clips(complete, left_out), left_out
 
 
+@one_blas_thread()
 def fit_blend(checkpoints: Sequence[Checkpoint]) -> FittedBlend:
     blend = gather_blend(checkpoints)
     labels = (blend.labels > 0.5).astype(np.float64)
@@ -136,6 +138,7 @@ def fit_blend(checkpoints: Sequence[Checkpoint]) -> FittedBlend:
     return FittedBlend(blend, scores, fit_weights(blend.labels, blend.predictions), fold_weights)
 
 
+@one_blas_thread()
 def contributions(fitted: FittedBlend, rows: Rows, draws: Bootstrap) -> list[Contribution]:
     """Leave each model out of the blend, fit the weights of the others again, and compare on the same draws of clips.
 

@@ -17,6 +17,8 @@ def normal_text(text: str) -> str:
     InputError
         Where it can't be written in UTF-8, as an argument from a terminal of another encoding.
     """
+    if text.isascii():
+        return text
     if any("\ud800" <= sign <= "\udfff" for sign in text):
         raise InputError(f"the text {text[:60]!r} is not UTF-8; type it in a terminal that is set to UTF-8")
     return unicodedata.normalize("NFC", text)

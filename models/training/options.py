@@ -51,6 +51,7 @@ class TrainingOptions:
     precision: str = "auto"
     num_workers: int = 0
     gradient_accumulation_steps: int = 1
+    cuda_graphs: bool = False
     max_tries: int = 3
     recipe: Mapping[str, Any] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -73,6 +74,12 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=1,
         help="split each batch into this many parts to save memory; the result stays the same (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--cuda_graphs",
+        action="store_true",
+        help="of joint models on one GPU: start all work of a step at once, which a fast GPU waits for; the "
+        "result stays the same but for rounding (new: compare a fold with one trained without it)",
     )
     parser.add_argument(
         "--max_tries",

@@ -17,6 +17,7 @@ from models.ensemble.metrics import figures, sigmoid
 from models.errors import InputError
 from models.network.comparison import ComparisonNetwork
 from models.speech.references import References
+from models.training.graphs import check_recordable
 from models.training.job import TrainingJob
 from models.training.trainer import (
     Collapse,
@@ -38,7 +39,8 @@ def training_arguments(job: TrainingJob, device: torch.device) -> TrainingArgume
     Raises
     ------
     InputError
-        Where a batch can't be split evenly over the processes, or the environment speaks of another launcher than torchrun.
+        Where a batch can't be split evenly over the processes, steps can't be recorded as asked, or the environment speaks of
+        another launcher than torchrun.
     """
     refuse_other_launchers()
     recipe = job.recipe
@@ -77,6 +79,8 @@ def training_arguments(job: TrainingJob, device: torch.device) -> TrainingArgume
         ddp_find_unused_parameters=False,  # there are none
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several GPUs are used through torchrun, never by DataParallel
+    if job.options.cuda_graphs:
+        check_recordable(recipe, arguments)
     return arguments
 
 
@@ -114,6 +118,7 @@ def make_trainer(
     trainer = FoldTrainer(
         recipe,
         order,
+        job.options.cuda_graphs,
         model=network,
         args=arguments,
         train_dataset=train,
@@ -146,7 +151,9 @@ def _datasets(
         padding=recipe.padding,
         tokenizer=network.tokenizer,
     )
-    train = make_dataset(job.train, augment=recipe.augment, drawn_texts=recipe.drawn_texts)
+    train = make_dataset(
+        job.train, augment=recipe.augment, drawn_texts=recipe.drawn_texts, joined_answers=recipe.joined_answers
+    )
     return train, make_dataset(job.checked)
 
 

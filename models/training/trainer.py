@@ -15,13 +15,15 @@ from tqdm import tqdm
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ProgressCallback
 
-from models.base.compute import release_freed
+from models.base.compute import release_freed, settle_before_forking
 from models.base.processes import wait_for_all
 from models.clips.dataset import EpochShuffle
+from models.clips.features import frames_for_seconds
 from models.ensemble.metrics import log_loss
 from models.errors import InputError
 from models.network.comparison import parameter_groups
 from models.recipe import Recipe
+from models.training.graphs import GraphedSteps
 
 ADAM_BETAS = (0.9, 0.999)
 ADAM_EPS = 1e-6
@@ -34,14 +36,22 @@ _BATCHES_PER_RELEASE = 20  # of memory, which takes time to have back
 
 
 class FoldTrainer(Trainer):  # type: ignore[misc]
-    """The Trainer with a recipe's optimiser, schedule and order of clips."""
+    """The Trainer with a recipe's optimiser, schedule and order of clips.
+
+    Parameters
+    ----------
+    cuda_graphs
+        Steps are recorded (`graphs.check_recordable`).
+    """
 
     optimizer: Any
     lr_scheduler: Any
 
-    def __init__(self, recipe: Recipe, order: EpochShuffle, **arguments: Any) -> None:
+    def __init__(self, recipe: Recipe, order: EpochShuffle, cuda_graphs: bool = False, **arguments: Any) -> None:
         self.recipe = recipe
         self._order = order
+        self._cuda_graphs = cuda_graphs
+        self._graphed: GraphedSteps | None = None
         super().__init__(**arguments)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
@@ -65,6 +75,16 @@ class FoldTrainer(Trainer):  # type: ignore[misc]
             self._created_lr_scheduler = True
         return self.lr_scheduler
 
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        """As the Trainer's, or as a CUDA graph."""
+        if not self._cuda_graphs:
+            return super().training_step(model, inputs, num_items_in_batch)
+        model.train()
+        if self._graphed is None:
+            dtype = torch.bfloat16 if self.args.bf16 else None
+            self._graphed = GraphedSteps(model, dtype, frames_for_seconds(self.recipe.max_seconds))
+        return self._graphed(self._prepare_inputs(inputs))
+
     def _save_checkpoint(self, *arguments: Any, **more: Any) -> None:
         try:
             super()._save_checkpoint(*arguments, **more)
@@ -78,6 +98,11 @@ class FoldTrainer(Trainer):  # type: ignore[misc]
         """The last part of a state before the Trainer's own, which says that a state is whole: so all must have theirs."""
         super()._save_rng_state(*arguments)
         wait_for_all()
+
+    def evaluation_loop(self, *arguments: Any, **more: Any) -> Any:
+        """As ever; loading processes start in it, and in each epoch (`ReleaseMemory`)."""
+        settle_before_forking()
+        return super().evaluation_loop(*arguments, **more)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return self._order
@@ -101,6 +126,9 @@ class ReleaseMemory(TrainerCallback):
 
     def __init__(self) -> None:
         self._batches = 0
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        settle_before_forking()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._count()

@@ -125,6 +125,10 @@ def test_incomplete_or_mixed_models_are_refused() -> None:
         gather_blend([*complete, *checkpoints("model3mb", clips_per_fold=100)])
     with pytest.raises(InputError, match="two folds"):
         gather_blend([*complete[:5], replace(complete[4], fold=5)])
+    oof = complete[0].oof
+    twice = replace(oof, filenames=[oof.filenames[1], *oof.filenames[1:]])
+    with pytest.raises(InputError, match=f"{oof.filenames[1]}' was held out"):
+        gather_blend([replace(complete[0], oof=twice), *complete[1:]])
 
 
 def test_honest_figure_is_that_of_weights_fitted_elsewhere() -> None:

@@ -81,6 +81,16 @@ def test_padding_is_shut_out(encoder_dir: Path, n_frames: int) -> None:
     torch.testing.assert_close(together[1:], whole, atol=1e-5, rtol=0)
 
 
+def test_sums_along_the_layers_lie_in_order_of_memory(encoder_dir: Path) -> None:
+    """Else every norm copies them, and a GPU spends a third of its time on that."""
+    encoder, seen = load_encoder(str(encoder_dir), 100), []
+    for layer in encoder.layers:
+        layer.self_attn_layer_norm.register_forward_pre_hook(lambda _, given: seen.append(given[0].is_contiguous()))
+        layer.final_layer_norm.register_forward_pre_hook(lambda _, given: seen.append(given[0].is_contiguous()))
+    encode(encoder, torch.randn(2, 80, 51), torch.tensor([51, 30]))
+    assert seen == [True] * 2 * len(encoder.layers)
+
+
 def test_architecture_is_plain_and_builds_the_same_encoder(encoder_dir: Path) -> None:
     encoder = load_encoder(str(encoder_dir), 1600)
     again = build_encoder(json.loads(json.dumps(architecture(encoder))))

@@ -16,7 +16,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.aligned import PlainAligned, PlainSides, time_aligned
 from benchmarks.blending import medians
-from benchmarks.gpu import undone
 from benchmarks.growth import measure
 from benchmarks.inference import time_inference
 from benchmarks.material import SIZES, architecture_of, as_process, made_clips, member_of, recipe_of
@@ -195,23 +194,14 @@ def test_the_plain_verifier_judges_the_same_tokens(encoder_dir: Path) -> None:
 @pytest.mark.slow
 def test_the_script_for_a_gpu_runs_without_one() -> None:
     """But for CUDA graphs, which it then says it can't make."""
-    asked = "--sizes nano --seconds 0.1 --device cpu --together 2 --only step inference together"
+    asked = "--sizes nano --seconds 0.1 --device cpu --together 1 --clips 32"
     printed, _, _ = as_process(["benchmarks/gpu.py", *asked.split()])
-    found = json.loads(printed)["sizes"]["nano"]
-    usual, rounded, graphed = found["step"].values()
-    assert usual["first_losses"] == pytest.approx(rounded["first_losses"], abs=0.01)  # what pads a clip has no effect
-    assert "error" in graphed
+    told = json.loads(printed)
+    found = told["sizes"]["nano"]
+    usual, recorded = found["step"].values()
+    assert len(usual["first_losses"]) == 8
+    assert "error" in recorded
     assert found["inference"]["ms_per_clip"] > 0
-    assert len(found["together"][0]["ms_per_step_of_each"]) == 2
-
-
-def test_steps_that_warm_a_gpu_up_are_taken_back() -> None:
-    network = torch.nn.Linear(2, 1)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=0.1, fused=True)
-    before = network.weight.detach().clone()
-    with undone(network, optimizer):
-        network(torch.ones(1, 2)).sum().backward()
-        optimizer.step()
-        assert not torch.equal(network.weight, before)
-    assert torch.equal(network.weight, before)
-    assert all(not value.any() for state in optimizer.state.values() for value in state.values())
+    assert found["epochs"]["ms_per_step"] > 0
+    assert len(found["together"]["1 × not recorded"]["ms_per_step_of_each"]) == 1
+    assert told["loading"]["samples_per_second"] > 0
