@@ -157,8 +157,9 @@ def add_compute_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def to_arguments(options: Mapping[str, Any]) -> list[str]:
-    """Options back to what would be typed."""
-    return [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    """Options back to what would be typed; those that are True are flags."""
+    pairs = [(f"--{name}",) if value is True else (f"--{name}", str(value)) for name, value in options.items()]
+    return [text for pair in pairs for text in pair]
 
 
 def default_workers() -> int:

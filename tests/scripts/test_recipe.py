@@ -11,6 +11,7 @@ from dataclasses import FrozenInstanceError, fields, replace
 import pytest
 from fakes import DESIGN, ROOT, load
 
+from models.base.cli import to_arguments
 from models.errors import InputError
 from models.recipe import PUBLISHED, Recipe, recipe_from_dict
 from models.training.options import add_training_arguments, override_recipe, training_options
@@ -163,3 +164,15 @@ def test_recipes_from_before_there_was_a_choice_of_padding(name: str, changes: d
     assert recipe_from_dict(written).padding == "batch"
     del written["padding"]
     assert recipe_from_dict(written).padding == padding
+
+
+def test_what_was_given_can_be_typed_again() -> None:
+    """As train.py does for each fold, and check_models.py in its advice; flags too."""
+    parser = argparse.ArgumentParser()
+    add_training_arguments(parser)
+    typed = ["--cuda_graphs", "--learning_rate", "0.5", "--group_by", "speaker", "--num_workers", "3"]
+    options = training_options(parser.parse_args(typed), parser)
+    again = to_arguments(options.given)
+    assert training_options(parser.parse_args(again), parser) == options
+    assert again.count("--cuda_graphs") == 1
+    assert "True" not in again
