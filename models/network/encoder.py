@@ -75,8 +75,7 @@ def encode(
             mask = mask & (is_second[:, :, None] == is_second[:, None, :])[:, None]
     hidden = nn.functional.gelu(encoder.conv1(log_mel))
     hidden = nn.functional.gelu(encoder.conv2(hidden if inside is None else hidden * inside)).transpose(1, 2)
-    hidden = hidden.contiguous()  # else all sums along the layers lie across memory: a third of a GPU's time
-    hidden = hidden + encoder.embed_positions.weight[places]
+    hidden = hidden.contiguous() + encoder.embed_positions.weight[places]  # else all sums lie across memory, too
     hidden = nn.functional.dropout(hidden, encoder.dropout, encoder.training)
     for layer in encoder.layers:
         if not (encoder.training and encoder.layerdrop > 0 and float(torch.rand(())) < encoder.layerdrop):

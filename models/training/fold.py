@@ -28,6 +28,7 @@ from models.network.build import network_settings
 from models.network.comparison import ComparisonNetwork, half_weights, load_weights
 from models.network.pretrained import pretrained_network
 from models.speech.references import References
+from models.training.graphs import check_recordable
 from models.training.job import TrainingJob
 from models.training.lengths import input_seconds
 from models.training.run_state import (
@@ -122,6 +123,8 @@ def train_fold(job: TrainingJob, restart: bool = False) -> Path:
 def prepare(job: TrainingJob, restart: bool) -> ReadyFold:
     """Read and check everything that training needs, before anything is written."""
     arguments = training_arguments(job, resolve_device(job.options.device))
+    if job.options.cuda_graphs:
+        check_recordable(job.recipe, arguments)
     if arguments.use_cpu:  # several threads would add up the gradients of a shared reference in any order
         torch.use_deterministic_algorithms(True)
     references = References(job.options.tts_dir)

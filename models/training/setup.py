@@ -17,7 +17,6 @@ from models.ensemble.metrics import figures, sigmoid
 from models.errors import InputError
 from models.network.comparison import ComparisonNetwork
 from models.speech.references import References
-from models.training.graphs import check_recordable
 from models.training.job import TrainingJob
 from models.training.trainer import (
     Collapse,
@@ -39,8 +38,7 @@ def training_arguments(job: TrainingJob, device: torch.device) -> TrainingArgume
     Raises
     ------
     InputError
-        Where a batch can't be split evenly over the processes, steps can't be recorded as asked, or the environment speaks of
-        another launcher than torchrun.
+        Where a batch can't be split evenly over the processes, or the environment speaks of another launcher than torchrun.
     """
     refuse_other_launchers()
     recipe = job.recipe
@@ -79,8 +77,6 @@ def training_arguments(job: TrainingJob, device: torch.device) -> TrainingArgume
         ddp_find_unused_parameters=False,  # there are none
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several GPUs are used through torchrun, never by DataParallel
-    if job.options.cuda_graphs:
-        check_recordable(recipe, arguments)
     return arguments
 
 

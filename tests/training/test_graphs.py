@@ -14,10 +14,9 @@ from models.ensemble.checkpoint import load_checkpoint
 from models.ensemble.rebuild import rebuild_network
 from models.errors import InputError
 from models.network.comparison import ComparisonNetwork
-from models.training.fold import train_fold
+from models.training.fold import prepare, train_fold
 from models.training.graphs import BUCKET_FRAMES, GraphedSteps, rounded_up
 from models.training.job import TrainingJob
-from models.training.setup import training_arguments
 
 Batch = dict[str, Tensor]
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -67,9 +66,9 @@ def test_what_can_not_be_recorded_is_refused(
     make_job: Callable[..., TrainingJob], name: str, changes: dict[str, Any], named: str
 ) -> None:
     job = make_job(name)
-    job = replace(job, options=replace(job.options, cuda_graphs=True, **changes))
+    job = replace(job, options=replace(job.options, device="cpu", cuda_graphs=True, **changes))
     with pytest.raises(InputError, match=f"--cuda_graphs: .*{named}.*leave it out"):
-        training_arguments(job, torch.device("cpu"))
+        prepare(job, restart=False)
 
 
 def test_layers_that_are_dropped_at_random_are_refused() -> None:
