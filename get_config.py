@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models import ensemble
+from models import clips, ensemble
 from models.base.cli import make_parser, run
 from models.errors import InputError
 
@@ -73,7 +73,7 @@ def find_texts(arguments: argparse.Namespace, blend: "ensemble.Blend", data_fing
     if arguments.no_item_prior:
         return None
     try:
-        texts = ensemble.read_texts(arguments.data_dir, data_fingerprint)
+        texts = clips.read_texts(arguments.data_dir, data_fingerprint)
     except InputError as error:
         if arguments.blend == "stack":
             raise
@@ -91,10 +91,8 @@ def told_difference(found: "ensemble.Estimate | None") -> str:
 
 
 def print_losses(blend: "ensemble.Blend", choice: "ensemble.Choice") -> None:
-    from models.clips.tables import base_rate_loss  # brings pandas, which --help does without
-
     labels, predictions = blend.labels, blend.predictions
-    print(f"log loss over {len(labels)} clips; the base rate gives {base_rate_loss(labels):.4f}")
+    print(f"log loss over {len(labels)} clips; the base rate gives {ensemble.base_rate_loss(labels):.4f}")
     for index, name in enumerate(blend.models):
         loss = ensemble.log_loss(labels, predictions[:, index])
         print(f"  {name:<40} {loss:.4f}   weight {choice.weights[index]:.4f}")

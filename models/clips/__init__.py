@@ -5,6 +5,14 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "tables": ["TEST_TABLES", "clip_paths", "read_all_metadata", "read_metadata", "read_test_table", "utterances"]
+        "tables": [
+            "TEST_TABLES",
+            "clip_paths",
+            "read_all_metadata",
+            "read_metadata",
+            "read_test_table",
+            "read_texts",
+            "utterances",
+        ]
     },
 )

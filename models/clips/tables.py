@@ -75,6 +75,20 @@ def read_training_table(data_dir: Path, given: Given = NOTHING_GIVEN) -> pd.Data
     return metadata.merge(labels, on="filename", how="left", validate="one_to_one")
 
 
+def read_texts(data_dir: Path, data_fingerprint: str) -> dict[str, str]:
+    """The expected text of each training clip, by file name.
+
+    Raises
+    ------
+    InputError
+        Where the folder has no training data, or others than the models were trained on.
+    """
+    table = read_training_table(data_dir)
+    if fingerprint(table) != data_fingerprint:
+        raise InputError(f"{data_dir}: not the data that these models were trained on")
+    return dict(zip(table["filename"], table["expected_text"], strict=True))
+
+
 def read_test_table(data_dir: Path, given: Given = NOTHING_GIVEN) -> pd.DataFrame:
     """`test_metadata.csv` in the order of `submission_format.csv`."""
     metadata_file, format_file = (data_dir / name for name in TEST_TABLES)
@@ -154,12 +168,6 @@ def fingerprint(table: pd.DataFrame) -> str:
     """A checksum of a training table's rows, whatever their order."""
     rows = table.sort_values("filename")[[*METADATA_COLUMNS, "score"]].astype(str)
     return hashlib.sha256(rows.to_csv(index=False, lineterminator="\n").encode()).hexdigest()
-
-
-def base_rate_loss(scores: NDArray[np.float64]) -> float:
-    """The log loss of always answering with the share of right answers: the prior that a model must beat."""
-    rate = float(scores.mean())
-    return -sum(p * math.log(p) for p in (rate, 1 - rate) if p > 0)
 
 
 def _with_pronunciations(file: Path, table: pd.DataFrame, given: Given) -> pd.DataFrame:

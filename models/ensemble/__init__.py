@@ -18,8 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "checkpoint": ["Checkpoint", "OutOfFold", "load_checkpoint", "load_without_weights", "save_checkpoint"],
         "config": ["EnsembleConfig", "ModelEntry", "read_config", "relative_path", "write_config"],
         "correction": ["Correction", "describe"],
-        "items": ["read_texts"],
         "source": ["EnsembleSource", "check_alike", "make_entry"],
-        "metrics": ["ece", "ece_if_perfect", "log_loss"],
+        "metrics": ["base_rate_loss", "ece", "ece_if_perfect", "log_loss"],
     },
 )

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy  # its parts are imported at their first use
-from scipy.special import expit, logit
 
 from models.clips.groups import TASKS
-from models.ensemble.metrics import Values
+from models.ensemble.metrics import Values, expit, logit
 from models.ensemble.stack import MOST_CERTAIN
 
 MOST_FLOOR = 0.2
@@ -66,18 +65,17 @@ def calibrated(calibration: Calibration, odds: Values, tasks: np.ndarray) -> Val
 
 def _limited(odds: Values) -> Values:
     """No further from 0 than a stack takes a model's to be."""
-    most = float(logit(1 - MOST_CERTAIN))
+    most = float(logit(np.array(1 - MOST_CERTAIN)))
     return np.clip(odds, -most, most)
 
 
 def _loss(found: Values, labels: Values, odds: Values, places: np.ndarray, n: int) -> tuple[float, Values]:
     """The mean log loss and its gradient by slopes, intercepts and floor."""
     floor = found[-1]
-    clean = expit(found[places] * odds + found[n + places])
-    given = np.clip(floor + (1 - 2 * floor) * clean, 1e-12, 1 - 1e-12)
-    right = np.where(labels > 0.5, given, 1 - given)
-    wrong = np.where(labels > 0.5, -1, 1) / right / len(labels)
-    by_odds = wrong * (1 - 2 * floor) * clean * (1 - clean)
-    gradient = (np.bincount(places, by_odds * odds, n), np.bincount(places, by_odds, n), wrong @ (1 - 2 * clean))
-    loss = -np.log(right).mean()
-    return float(loss), np.hstack(gradient)
+    signs = np.where(labels > 0.5, 1.0, -1.0)
+    clean = expit(signs * (found[places] * odds + found[n + places]))  # of the true label
+    right = np.maximum(floor + (1 - 2 * floor) * clean, 1e-12)
+    lost = -1 / (right * len(labels))
+    by_odds = signs * lost * (1 - 2 * floor) * clean * (1 - clean)
+    gradient = (np.bincount(places, by_odds * odds, n), np.bincount(places, by_odds, n), lost @ (1 - 2 * clean))
+    return float(-np.log(right).mean()), np.hstack(gradient)

@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logit
 
 from models.base.blas import one_blas_thread
 from models.clips.groups import GRADES
@@ -19,7 +18,7 @@ from models.ensemble.bootstrap import Estimate, divide, draw_counts, estimate, w
 from models.ensemble.calibration import calibrated, fit_calibration
 from models.ensemble.correction import SIMPLEX, Correction
 from models.ensemble.items import Codes, difficulties_of_others, encode, fit_items, item_keys
-from models.ensemble.metrics import Values, clip_losses, clip_probabilities, log_loss, sigmoid
+from models.ensemble.metrics import Values, clip_losses, clip_probabilities, log_loss, logit, sigmoid
 from models.ensemble.stack import Stack, fit_stack, group_codes, stacked_odds
 
 Kind = Literal["simplex", "stack", "best"]
@@ -142,8 +141,7 @@ def _fit(clips: _Clips, train: Mask) -> _Fit:
 
 
 def _plain_odds(predictions: Values, weights: dict[str, float]) -> Values:
-    odds: Values = logit(clip_probabilities(predictions @ np.array(list(weights.values()))))
-    return odds
+    return logit(clip_probabilities(predictions @ np.array(list(weights.values()))))
 
 
 def _of_other_folds(clips: _Clips, train: Mask, items: Codes) -> tuple[Values, Mask]:

@@ -8,16 +8,12 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import scipy  # its parts are imported at their first use
 from numpy.typing import NDArray
-from scipy.special import betaln, logit
 
-from models.clips.tables import fingerprint, read_training_table
-from models.ensemble.metrics import Values
-from models.errors import InputError
+from models.ensemble.metrics import Values, logit
 from models.speech.written import normal_text
 
 LEVELS = 3
@@ -58,20 +54,6 @@ def _checksum(task: str, text: str) -> str:
     """The same however the text is spaced and capitalised."""
     written = " ".join(normal_text(text).casefold().split())
     return hashlib.sha256(f"{task}\n{written}".encode()).hexdigest()[:20]
-
-
-def read_texts(data_dir: Path, data_fingerprint: str) -> dict[str, str]:
-    """The expected text of each training clip, by file name.
-
-    Raises
-    ------
-    InputError
-        Where the folder has no training data, or others than the models were trained on.
-    """
-    table = read_training_table(data_dir)
-    if fingerprint(table) != data_fingerprint:
-        raise InputError(f"{data_dir}: not the data that these models were trained on")
-    return dict(zip(table["filename"], table["expected_text"], strict=True))
 
 
 def fit_items(keys: Sequence[tuple[str, str, str]], labels: Values) -> ItemTable:
@@ -168,6 +150,7 @@ def _strength(rights: Values, clips: Values, above: Values) -> float:
 
     def surprise(log_strength: float) -> float:
         right, wrong = np.exp(log_strength) * above, np.exp(log_strength) * (1 - above)
+        betaln = scipy.special.betaln
         return -float((betaln(rights + right, wrongs + wrong) - betaln(right, wrong)).sum())
 
     bounds = tuple(np.log(_STRENGTHS))
@@ -178,8 +161,7 @@ def _strength(rights: Values, clips: Values, above: Values) -> float:
 
 def _deviations(overall: float, fitted: Sequence[_Level], codes: Codes) -> Values:
     shares = list(_chain(overall, fitted, codes))
-    deviations: Values = logit(shares[-1]) - logit(shares[0])
-    return deviations
+    return logit(shares[-1]) - logit(shares[0])
 
 
 def _chain(overall: float, fitted: Sequence[_Level], codes: Codes) -> Iterator[Values]:

@@ -1,5 +1,6 @@
 """Figures for predictions: log loss, AUC, accuracy, calibration."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +10,24 @@ Values = NDArray[np.float64]
 
 N_BINS = 20  # of predictions, of equal width: thresholds at multiples of 0.05 can be judged exactly
 SMALLEST_PROBABILITY = 1e-7  # far enough from 0 and 1 for a finite loss, and exact in float32
+_LARGEST_EXPONENT = 700.0  # of a float64
+
+
+def expit(log_odds: Values) -> Values:
+    """Probabilities of log-odds, in float64; by numpy alone, since `scipy.special` takes half a second to import."""
+    probabilities: Values = 1.0 / (1.0 + np.exp(np.minimum(-np.asarray(log_odds, dtype=np.float64), _LARGEST_EXPONENT)))
+    return probabilities
+
+
+def logit(probabilities: Values) -> Values:
+    """Log-odds of probabilities inside (0, 1)."""
+    log_odds: Values = np.log(probabilities) - np.log1p(-probabilities)
+    return log_odds
 
 
 def sigmoid(logits: Values) -> Values:
     """Probabilities inside (0, 1), in float64."""
-    logits = np.asarray(logits, dtype=np.float64)
-    return clip_probabilities(0.5 * (1.0 + np.tanh(0.5 * logits)))
+    return clip_probabilities(expit(logits))
 
 
 def clip_probabilities(probabilities: Values) -> Values:
@@ -29,6 +42,12 @@ def clip_losses(labels: Values, probabilities: Values) -> Values:
 
 def log_loss(labels: Values, probabilities: Values) -> float:
     return float(clip_losses(labels, probabilities).mean())
+
+
+def base_rate_loss(labels: Values) -> float:
+    """The log loss of always answering with the share of right answers: the prior that a model must beat."""
+    rate = float(labels.mean())
+    return -sum(p * math.log(p) for p in (rate, 1 - rate) if p > 0)
 
 
 def calibration_bins(probabilities: Values) -> NDArray[np.int64]:

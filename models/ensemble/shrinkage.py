@@ -7,9 +7,8 @@ Computation 4:415). A block that explains nothing gets a width of almost nothing
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import expit
 
-from models.ensemble.metrics import Values
+from models.ensemble.metrics import Values, expit
 
 _MOST_STEPS = 60
 _STEPS_OF_PRECISIONS = 10  # in each of these

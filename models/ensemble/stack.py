@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logit
 
 from models.clips.groups import GRADES, TASKS
-from models.ensemble.metrics import Values
+from models.ensemble.metrics import Values, logit
 from models.ensemble.shrinkage import fit_shrunk
 from models.errors import InputError
 
@@ -108,5 +107,4 @@ def blend_odds(predictions: Values, weights: Mapping[str, float]) -> Values:
 
 
 def model_odds(probabilities: Values) -> Values:
-    odds: Values = logit(np.clip(probabilities, MOST_CERTAIN, 1 - MOST_CERTAIN))
-    return odds
+    return logit(np.clip(probabilities, MOST_CERTAIN, 1 - MOST_CERTAIN))

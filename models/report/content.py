@@ -8,10 +8,9 @@ import numpy as np
 from tqdm import tqdm
 
 from models.clips.groups import GRADES, TASKS
-from models.clips.tables import base_rate_loss
 from models.ensemble.bootstrap import Bootstrap, Estimate, bootstrap
 from models.ensemble.checkpoint import Checkpoint
-from models.ensemble.metrics import Figures, figures
+from models.ensemble.metrics import Figures, base_rate_loss, figures
 from models.errors import InputError
 from models.report.blending import (
     Contribution,

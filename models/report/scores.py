@@ -10,7 +10,6 @@ import numpy as np
 from scipy.stats import norm
 from sklearn.metrics import roc_curve
 
-from models.clips.tables import base_rate_loss
 from models.ensemble.bootstrap import (
     Bootstrap,
     Counts,
@@ -22,7 +21,7 @@ from models.ensemble.bootstrap import (
     weighted_auc,
     weighted_sums,
 )
-from models.ensemble.metrics import N_BINS, Values, calibration_bins, clip_losses, ece, figures
+from models.ensemble.metrics import N_BINS, Values, base_rate_loss, calibration_bins, clip_losses, ece, figures
 from models.report.held_out import Predictions
 
 FIGURES = ("log_loss", "auc", "ece", "accuracy", "bias", "rejected", "accepted")

@@ -19,7 +19,6 @@ from fakes import outside_data
 from models.clips.groups import GRADES, TASKS
 from models.clips.tables import (
     METADATA_COLUMNS,
-    base_rate_loss,
     clip_paths,
     fingerprint,
     read_groups,
@@ -488,9 +487,3 @@ def test_fingerprint_depends_on_every_value(column: str, value: object, row: int
 def test_fingerprint_depends_on_the_number_of_rows(data_dir: Path) -> None:
     table = read_training_table(data_dir)
     assert fingerprint(table[:3]) != fingerprint(table)
-
-
-def test_base_rate_loss() -> None:
-    assert base_rate_loss(np.array([0.0, 1.0])) == pytest.approx(np.log(2))
-    assert base_rate_loss(np.array([1.0, 1.0, 1.0, 0.0])) == pytest.approx(-0.75 * np.log(0.75) - 0.25 * np.log(0.25))
-    assert base_rate_loss(np.array([1.0, 1.0])) == 0.0
