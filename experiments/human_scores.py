@@ -3,10 +3,12 @@
     python experiments/human_scores.py --data_dir KIDS children/assets/verifybase_?.pth children/assets/aligntiny_?.pth
 
 Each clip is given the text that was read and localised as `localize.py` does: of the training children by the model of the fold
-that held it out, of the others by each fold, whose scores are averaged. Experts' accuracy of a word: 10 perfect, 7 to 9 with an
-accent, 4 to 6 less than 30 % of its phones wrong, 2 or 3 more or another word said, 0 or 1 not to be made out. An utterance's
-score is the mean of its words' log-odds. Intervals: 95 %, speakers drawn again. Below the table, of the words of which the
-experts named the phones that were said instead, what the model tells (of several folds the first).
+that held it out, of the others by each fold, whose scores are averaged. A published folder has heard all training children: with
+it the test children alone can be asked. Of several models there is a blend, too: the mean of their log-odds, each in standard
+deviations of the training children's words. Experts' accuracy of a word: 10 perfect, 7 to 9 with an accent, 4 to 6 less than 30 %
+of its phones wrong, 2 or 3 more or another word said, 0 or 1 not to be made out. An utterance's score is the mean of its words'
+log-odds. Intervals: 95 %, speakers drawn again. Below the table, of the words of which the experts named the phones that were
+said instead, what the model tells (of several folds the first).
 """
 
 import argparse
@@ -16,22 +18,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import logit
+from scipy.special import expit, logit
 from sklearn.metrics import precision_recall_curve, roc_auc_score
 from tqdm import tqdm
 
 from experiments.said_instead import heard_instead, summary
-from experiments.trained_folds import load_folds, speak_as
+from experiments.trained_folds import load_folds, load_one, speak_as
 from experiments.word_labels import RIGHT_FROM, WRONG_UP_TO
 from models.base.cli import positive, run
 from models.base.compute import resolve_device
 from models.clips.tables import read_metadata
 from models.ensemble.checkpoint import load_checkpoint
+from models.errors import InputError
 from models.localize.localization import localize
-from models.localize.model import LoadedModel, load_model
+from models.localize.model import LoadedModel
 from models.localize.result import Localization
 from models.speech.audio import read_audio
 
+PARTS = ("train", "test")
 RESAMPLES = 1000
 LEAST_SCORE = 1e-4  # scores closer to 0 or 1 say no more
 DOUBTED_UP_TO = 6  # of the experts' 10
@@ -66,13 +70,16 @@ def auc(bad: pd.Series, scores: pd.Series) -> float:
     return float(roc_auc_score(bad, -scores)) if bad.nunique() == 2 else float("nan")
 
 
+def log_odds(words: pd.DataFrame) -> pd.Series:
+    return logit(words["score"].clip(LEAST_SCORE, 1 - LEAST_SCORE))
+
+
 def words_correlation(words: pd.DataFrame) -> float:
     return float(words["accuracy"].corr(words["score"]))
 
 
 def utterances_correlation(words: pd.DataFrame) -> float:
-    log_odds = logit(words["score"].clip(LEAST_SCORE, 1 - LEAST_SCORE))
-    clips = words.assign(score=log_odds).groupby("filename")[["utterance_accuracy", "score"]].mean()
+    clips = words.assign(score=log_odds(words)).groupby("filename")[["utterance_accuracy", "score"]].mean()
     return float(clips["utterance_accuracy"].corr(clips["score"]))
 
 
@@ -158,48 +165,91 @@ def read_aloud(data_dir: Path, part: str) -> pd.DataFrame:
     return table.assign(expected_text=source.loc[table["filename"], "spoken_text"].to_numpy())
 
 
-def by_model(checkpoints: Sequence[Path]) -> dict[str, list[Path]]:
+def by_model(models: Sequence[Path]) -> dict[str, list[Path]]:
+    """Checkpoints by the name of their model; a published folder by its own."""
     found: dict[str, list[Path]] = {}
-    for path in checkpoints:
-        found.setdefault(load_checkpoint(path).recipe.name, []).append(path)
+    for path in models:
+        found.setdefault(path.name if path.is_dir() else load_checkpoint(path).recipe.name, []).append(path)
     return found
 
 
-def measure_model(paths: Sequence[Path], part: str, data_dir: Path, clips: int | None) -> tuple[pd.DataFrame, str]:
-    """The words of the part, and how well those called bad are bad, by a threshold of the training children."""
+def judged_words(
+    paths: Sequence[Path], parts: Sequence[str], data_dir: Path, clips: int | None
+) -> dict[str, pd.DataFrame]:
+    """By part the experts' words with a model's score.
+
+    Parameters
+    ----------
+    paths
+        The folds of one model, or a published folder.
+    clips
+        How many of the training children's are asked; None: all.
+    """
     device, table = resolve_device("auto"), read_aloud(data_dir, "train")
-    folds = load_folds(paths, device)
+    every_fold = [load_one(path, device) for path in paths]
+    is_fold = not any(path.is_dir() for path in paths)
+    folds = load_folds(paths, device) if is_fold else dict.fromkeys(table["filename"], every_fold[0])
     table = table[table["filename"].isin(folds)]
     if clips is not None:
         table = table.sample(min(clips, len(table)), random_state=0)
-    words = scored_words({name: [folds[name]] for name in table["filename"]}, paths[0], table, data_dir)
-    if part == "train":
-        return words, at_thresholds(words, others_threshold(words))
-    threshold, table = best_threshold(words), read_aloud(data_dir, "test")
-    every_fold = [load_model(load_checkpoint(path), device) for path in paths]
-    words = scored_words(dict.fromkeys(table["filename"], every_fold), paths[0], table, data_dir)
-    return words, at_thresholds(words, pd.Series(threshold, words.index))
+    asked = {"train": (table, {name: [folds[name]] for name in table["filename"]})}
+    if "test" in parts:
+        table = read_aloud(data_dir, "test")
+        asked["test"] = (table, dict.fromkeys(table["filename"], every_fold))
+    return {part: scored_words(models, paths[0], table, data_dir) for part, (table, models) in asked.items()}
+
+
+def blended(several: Sequence[dict[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
+    """The words that all models judge, with the mean of their log-odds, each in its standard deviations of "train"."""
+    spreads = [float(log_odds(words["train"]).std()) for words in several]
+    found = {}
+    for part, first in several[0].items():
+        columns = [
+            words[part].set_index(["filename", "index"]).pipe(log_odds) / spread
+            for words, spread in zip(several, spreads, strict=True)
+        ]
+        score = (
+            expit(pd.concat(columns, axis="columns", join="inner").mean(axis="columns")).rename("score").reset_index()
+        )
+        found[part] = first.drop(columns="score").merge(score, on=["filename", "index"])
+    return found
+
+
+def table_row(name: str, words: dict[str, pd.DataFrame]) -> str:
+    """A model's measures of the last part; words are called bad by a threshold of the training children."""
+    asked = words[list(words)[-1]]
+    thresholds = (
+        pd.Series(best_threshold(words["train"]), asked.index) if "test" in words else others_threshold(words["train"])
+    )
+    bad = ", ".join(str(int((asked["accuracy"] <= most).sum())) for most in (WRONG_UP_TO, DOUBTED_UP_TO))
+    return (
+        f"| {name} | {len(asked)}, {bad} | {' | '.join(with_intervals(asked))} | {at_thresholds(asked, thresholds)} |"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_dir", type=Path, required=True, help="the children's folder, with word_scores.csv")
-    parser.add_argument("checkpoints", type=Path, nargs="+", help="folds of one or more models")
-    parser.add_argument("--part", choices=("train", "test"), default="train", help="(default: %(default)s)")
+    parser.add_argument("models", type=Path, nargs="+", help="folds of one or more models, or published folders")
+    parser.add_argument("--part", choices=PARTS, default=PARTS[0], help="(default: %(default)s)")
     parser.add_argument(
         "--clips", type=positive, help="of the training children: only so many, drawn at random (default: all)"
     )
     options = parser.parse_args()
+    if options.part == "train" and (folders := [path for path in options.models if path.is_dir()]):
+        raise InputError(f"{folders[0]}: has heard all training children; name the folds, or ask with --part test")
     torch.set_num_threads(1)
+    parts = PARTS[: PARTS.index(options.part) + 1]
+    judged = {
+        name: judged_words(paths, parts, options.data_dir, options.clips)
+        for name, paths in by_model(options.models).items()
+    }
+    instead = [f"{name}: {summary(words[options.part])}" for name, words in judged.items()]
+    if len(judged) > 1:
+        judged["blend"] = blended(list(judged.values()))
     lines = [f"| word scores of | words, ≤ 3, ≤ 6 | {' | '.join(MEASURES)} | precision, recall, F1 |"]
     lines.append("|" + "---|" * (3 + len(MEASURES)))
-    instead = []
-    for name, paths in by_model(options.checkpoints).items():
-        words, called = measure_model(paths, options.part, options.data_dir, options.clips)
-        bad = ", ".join(str(int((words["accuracy"] <= most).sum())) for most in (WRONG_UP_TO, DOUBTED_UP_TO))
-        lines.append(f"| {name} | {len(words)}, {bad} | {' | '.join(with_intervals(words))} | {called} |")
-        instead.append(f"{name}: {summary(words)}")
-    print("\n".join([*lines, "", *instead]))
+    print("\n".join([*lines, *(table_row(*row) for row in judged.items()), "", *instead]))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ several at a time.
 """
 
 import argparse
+import itertools
 from pathlib import Path
 
 from tools.chain import run_commands
@@ -68,17 +69,14 @@ def _scoring(models: list[str], folders: Command, work: Path) -> list[Command]:
 
 def _looking(models: list[str], kids: Path, words: Path | None, assets: Path) -> list[Command]:
     """Which word, and which phone of a single word; what experts say. A joint model tells none of it."""
-    chain = []
-    for model in models:
-        if model != JOINT:
-            folds, method = [str(assets / f"{model}_{fold}.pth") for fold in range(6)], "tokens"
-            if model == ALIGNED:
-                method = "alignment"
-            chain.append(["experiments/human_scores.py", "--data_dir", str(kids), *folds])
-            measuring = ["experiments/measure_localization.py", *folds, "--methods", method, "--data_dir"]
-            chain.append([*measuring, str(kids)])
-            if words is not None and model == ALIGNED:
-                chain.append([*measuring, str(words)])
+    asked = {model: [str(assets / f"{model}_{fold}.pth") for fold in range(6)] for model in models if model != JOINT}
+    chain = [["experiments/human_scores.py", "--data_dir", str(kids), *itertools.chain.from_iterable(asked.values())]]
+    for model, folds in asked.items():
+        method = "alignment" if model == ALIGNED else "tokens"
+        measuring = ["experiments/measure_localization.py", *folds, "--methods", method, "--data_dir"]
+        chain.append([*measuring, str(kids)])
+        if words is not None and model == ALIGNED:
+            chain.append([*measuring, str(words)])
     return chain
 
 

@@ -10,6 +10,7 @@ from experiments.human_scores import (
     MEASURES,
     at_thresholds,
     best_threshold,
+    blended,
     others_threshold,
     redraw,
     with_intervals,
@@ -90,3 +91,23 @@ def test_what_was_said_instead_is_put_together_and_compared() -> None:
     rows = [("can", "K>HH", "han"), ("theme", "IY><unk>", "them"), ("theme", None, "theme"), ("three", "TH>S", None)]
     words = pd.DataFrame(rows, columns=["word", "said_instead", "heard"])
     assert summary(words).startswith("2 words")
+
+
+def test_the_blend_knows_more_than_each_of_two_noisy_models() -> None:
+    """Whatever their scales are; words that one of them does not judge are left out."""
+    rng = np.random.default_rng(0)
+    train, test = make_words(rng, 0.0), make_words(rng, 0.0)
+    for words in (train, test):
+        words["index"] = np.arange(len(words)) % 5
+    several = []
+    for scale in (0.1, 3.0):
+        noisy = {
+            part: words.assign(score=expit(scale * ((words["accuracy"] - 6) / 2 + 2 * rng.normal(size=len(words)))))
+            for part, words in (("train", train), ("test", test))
+        }
+        several.append(noisy)
+    several[1]["test"] = several[1]["test"].iloc[5:]
+    both = blended(several)
+    assert len(both["test"]) == len(test) - 5
+    for measure in MEASURES.values():
+        assert measure(both["test"]) > max(measure(noisy["test"]) for noisy in several)
