@@ -142,6 +142,20 @@ def workplace(
         yield place
 
 
+def tell_problems(output: Path, unscored: int, corrected: int, poor: int, cut: int) -> None:
+    """How many clips are listed beside the scores, and why."""
+    file = inference.problems_path(output)
+    counts = {
+        "clips could not be read or heard, or their texts not spoken, and got their task's and grade's prior": unscored,
+        "answers count from where they were begun again, since self-corrections are accepted": corrected,
+        "recordings are poor, which changes no score (column signal)": poor,
+        "clips are longer than the models hear, and were scored by what is heard": cut,
+    }
+    for told, count in counts.items():
+        if count:
+            print(f"{count} {told}: {file}")
+
+
 def main() -> None:
     arguments, options = parse_arguments()
     table = clips.read_test_table(arguments.data_dir, speech.given_beside(arguments.tts_dir))
@@ -172,25 +186,7 @@ def main() -> None:
             inference.write_problems(arguments.output, table, scores, inference.tell_both(listed, corrected), poor)
             inference.write_submission(arguments.output, table, scores)
     print(f"wrote {arguments.output}: {len(scores)} scores, {scores.mean():.3f} on average")
-    if problems:
-        print(
-            f"{len(problems)} clips could not be read or heard, or their texts not spoken, and got their task's and grade's "
-            f"prior: {inference.problems_path(arguments.output)}"
-        )
-    if corrected:
-        print(
-            f"{len(corrected)} answers count from where they were begun again, since self-corrections are accepted: "
-            f"{inference.problems_path(arguments.output)}"
-        )
-    if poor:
-        print(
-            f"{len(poor)} recordings are poor, which changes no score: {inference.problems_path(arguments.output)}, column signal"
-        )
-    if cut := len(listed) - len(problems):
-        print(
-            f"{cut} clips are longer than the models hear, and were scored by what is heard: "
-            f"{inference.problems_path(arguments.output)}"
-        )
+    tell_problems(arguments.output, len(problems), len(corrected), len(poor), len(listed) - len(problems))
 
 
 if __name__ == "__main__":
