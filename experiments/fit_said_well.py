@@ -29,8 +29,9 @@ from models.base.compute import resolve_device
 from models.localize.heard import weigh, written_as_expected
 from models.localize.listener import Listener
 from models.localize.model import LoadedModel, clip_scalars
+from models.localize.phones_said import phones_said
 from models.localize.said_well import TABLE, pronunciation_features
-from models.localize.unit_scores import WEIGHTS_FILE, WRITING
+from models.localize.unit_scores import TELLING, WEIGHTS_FILE, WRITING
 from models.speech.audio import read_audio
 
 
@@ -45,7 +46,9 @@ def judged_words(clips: pd.DataFrame, data_dir: Path, models: dict[str, LoadedMo
         if listener.can_write:
             transcripts = weigh(listener.hypotheses(), clip.task)
             written, _ = written_as_expected(clip.spoken_text.split(), transcripts)
-        features = pd.DataFrame(pronunciation_features(listener.read([clip.spoken_text])[0], written))
+        heard = listener.phones()
+        phones = None if heard is None else phones_said(heard, clip.task, clip.spoken_text)
+        features = pd.DataFrame(pronunciation_features(listener.read([clip.spoken_text])[0], written, phones))
         rows.append(features.assign(filename=clip.filename, index=range(len(features))))
     experts = pd.read_csv(data_dir / "word_scores.csv", dtype={"speaker": str})
     return pd.concat(rows).merge(experts, on=["filename", "index"])
@@ -87,7 +90,8 @@ def main() -> None:
         f"{len(words)} words of {words['filename'].nunique()} clips of {words['speaker'].nunique()} children"
     )
     (width,) = {int(model.network.encoder.config.d_model) for model in models.values()}
-    write_tables(options.output, {f"{TABLE}, width {width}{WRITING if 'written' in names else ''}": table})
+    kind = f"{WRITING if 'written' in names else ''}{TELLING if 'phone_mean' in names else ''}"
+    write_tables(options.output, {f"{TABLE}, width {width}{kind}": table})
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ def average(folds: list[Checkpoint]) -> Checkpoint:
     InputError
         Where they are not all folds of one model, or started from other weights.
     """
+    folds = [without_phones(fold) for fold in folds]
     gather_blend(folds)
     check_alike({Path(fold.file_name): fold for fold in folds})
     first, names = folds[0], {fold.recipe.name for fold in folds}
@@ -44,6 +45,16 @@ def average(folds: list[Checkpoint]) -> Checkpoint:
             raise InputError(f"{fold.file_name}: trained with other settings than {first.file_name}; train it again")
     weights = mean_weights([fold.weights for fold in folds])
     return replace(first, fold=0, n_folds=1, weights=weights, oof=held_out_by(folds), history=[], tries=[])
+
+
+def without_phones(checkpoint: Checkpoint) -> Checkpoint:
+    """Classifiers of phones were each taught from their own beginning: their mean would tell nothing."""
+    kept = {name: tensor for name, tensor in checkpoint.weights.items() if not name.startswith("phone_classifier.")}
+    if len(kept) == len(checkpoint.weights):
+        return checkpoint
+    print(f"{checkpoint.file_name}: the phones that it tells are left out; teach the mean: tools/teach_phones.py")
+    settings = {name: value for name, value in checkpoint.encoder.items() if name not in ("phone_classes", "phones")}
+    return replace(checkpoint, weights=kept, encoder=settings)
 
 
 def mean_weights(weights: list[dict[str, Tensor]]) -> dict[str, Tensor]:

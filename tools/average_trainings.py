@@ -15,7 +15,7 @@ from models.ensemble.metrics import log_loss
 from models.errors import InputError
 from models.inference.scoring import Member, score_clips
 from models.speech.references import References
-from tools.average_folds import mean_weights
+from tools.average_folds import mean_weights, without_phones
 
 # What a recipe says of the network and of what it reads; the rest is how it was trained or where its encoder lay.
 OF_THE_NETWORK = ("name", "pooling", "joint", "head", "dropout_on", "padding", "max_seconds", "data_seed")
@@ -44,10 +44,10 @@ def average(trainings: Sequence[Checkpoint]) -> Checkpoint:
     InputError
         Where they are not the same fold of the same data, or not networks of the same kind.
     """
-    *others, last = trainings
+    *others, last = map(without_phones, trainings)
     if not others:
         raise InputError(f"{last.file_name}: one training alone has no mean; give two or more")
-    check_alike({Path(f"{place}/{item.file_name}"): item for place, item in enumerate(trainings, 1)})
+    check_alike({Path(f"{place}/{item.file_name}"): item for place, item in enumerate((*others, last), 1)})
     for place, item in enumerate(others, 1):
         differences = [name for name in OF_THE_NETWORK if getattr(item.recipe, name) != getattr(last.recipe, name)]
         pairs = {
@@ -62,7 +62,7 @@ def average(trainings: Sequence[Checkpoint]) -> Checkpoint:
                 f"the {_ordinal(place)} of the checkpoints has another {', '.join(differences)} than the last; "
                 "give the same fold of trainings that differ in settings of training alone"
             )
-    return replace(last, weights=mean_weights([item.weights for item in trainings]), history=[], tries=[])
+    return replace(last, weights=mean_weights([item.weights for item in (*others, last)]), history=[], tries=[])
 
 
 def scored(checkpoint: Checkpoint, arguments: argparse.Namespace) -> Checkpoint:

@@ -2,7 +2,7 @@
 
 Each word of the text has its tokens' logits and those of the gaps around it. And each word is left out once: where the text
 without it fits better, and nothing else was said in its place, it is missing. Of networks that write, what the likeliest
-transcripts hold in each place speaks too.
+transcripts hold in each place speaks too, and of those that tell phones how these fit, for how well a word was said.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from models.localize.heard import Transcripts, transcript, weigh, with_heard, wr
 from models.localize.listener import SUREST, Listener
 from models.localize.looks import following_heads, word_spans
 from models.localize.model import LoadedModel, clip_scalars
+from models.localize.phones_said import phones_said
 from models.localize.read_text import ReadText
 from models.localize.result import Alignment, Array, Localization, Seconds, Unit
 from models.localize.said_well import said_well
@@ -31,18 +32,23 @@ from models.localize.unit_scores import (
 )
 from models.network.phones import FRAME_SECONDS
 from models.network.verifier import VerifierNetwork
+from models.speech.arpabet import Phones
 from models.speech.audio import Waveform
 
 TABLE = "word, tokens"  # of coefficients, and the network's width
 
 
-def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, response: Waveform) -> Localization:
+def localize_by_tokens(
+    model: LoadedModel, text: str, task: str, grade: str, response: Waveform, given: tuple[Phones, ...] = ()
+) -> Localization:
     """Judge each word of the text by its tokens, with times from where they look.
 
     Parameters
     ----------
     response
         At 16 kHz.
+    given
+        Pronunciations of the text, where there are any.
 
     Raises
     ------
@@ -65,10 +71,12 @@ def localize_by_tokens(model: LoadedModel, text: str, task: str, grade: str, res
     every_look, owners = listener.look(text)
     looks = following_heads(every_look)
     spans = within(word_spans(looks, owners, len(words)), loud_frames(spectrum))
+    heard_phones = listener.phones()
+    phones = None if heard_phones is None else phones_said(heard_phones, task, text, given)
     units = _units(
         words,
         probabilities,
-        said_well(found, width, evidence.units.get("written")),
+        said_well(found, width, evidence.units.get("written"), phones),
         [(_seconds(start, end), _seconds(stop, end)) for start, stop in spans],
     )
     heard = written if listener.stands_by(hypotheses) else None

@@ -13,6 +13,7 @@ from models.localize.read_text import ReadText
 from models.localize.result import Array
 from models.network.beam_search import Hypothesis, search
 from models.network.decoder import cross_attention
+from models.network.phones import PHONE_CLASSES
 from models.network.verifier import VerifierNetwork
 
 SUREST = 12.0  # logits beyond it say no more
@@ -64,6 +65,15 @@ class Listener:
         """The likeliest transcripts of the response, the likeliest first."""
         most = _MORE_TOKENS + round(_TOKENS_PER_SECOND * self._seconds)
         return search(self._network, self._heard, self._mask, _BEAMS, most)
+
+    @torch.inference_mode()
+    def phones(self) -> Tensor | None:
+        """Log-probabilities of the response's phones, float32 [shape=(frames, classes)], on the CPU; None where none are told."""
+        classifier = self._network.phone_classifier
+        if classifier is None or self._network.phone_names != PHONE_CLASSES:
+            return None
+        found: Tensor = classifier(self._heard, self._mask)
+        return found[0].cpu()
 
     def stands_by(self, hypotheses: Sequence[Hypothesis]) -> bool:
         """Whether the network finds its own best text right when it reads it.

@@ -53,9 +53,10 @@ def localize(
     loaded, response, speak = load_model(model), check_response(response), cache(speak)
     text = " ".join(text.split())
     method = choose_method(loaded.recipe, method, loaded.name)
+    given = all_choices(pronunciation)
     if method == "tokens":
-        return localize_by_tokens(loaded, text, task, grade, response)
-    accepted = accepted_utterances(task, text, all_choices(pronunciation))
+        return localize_by_tokens(loaded, text, task, grade, response, given)
+    accepted = accepted_utterances(task, text, given)
     return localize_by_frames(loaded, text, task, grade, accepted, speak(accepted[0]), response)
 
 

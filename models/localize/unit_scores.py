@@ -22,6 +22,7 @@ GAP_CLASSES = ("right", "inserted")
 LEAST_GAIN = -60.0  # in nats, of any edit
 UNLIKELY = 0.5  # a score below it is not "right"
 USUAL_WIDTH = 512  # of verifiers: whisper-base's
+TELLING = ", phones"  # at the very end of the names of tables for verifiers that tell phones
 WRITING = ", transcripts"  # at the end of the names of tables for verifiers that write down what they hear
 
 

@@ -38,7 +38,7 @@ def make_network(
     if recipe.layout == "text":
         if decoder is None or tokenizer is None:
             raise InputError(f"{recipe.name}: a verifier needs a decoder and its tokenizer")
-        return VerifierNetwork(encoder, decoder, recipe, tokenizer)
+        return VerifierNetwork(encoder, decoder, recipe, tokenizer, phone_classes)
     if recipe.layout == "apart":
         return AlignedNetwork(encoder, recipe, phone_classes)
     if recipe.layout == "matched":
@@ -48,8 +48,9 @@ def make_network(
 
 def network_settings(network: ComparisonNetwork) -> dict[str, Any]:
     """Plain values from which, with the recipe, `rebuild_network` makes the same network again."""
+    phones = {"phone_classes": network.phone_classes, "phones": list(network.phone_names)}
     if isinstance(network, VerifierNetwork):
         decoder, tokenizer = decoder_architecture(network.decoder), network.tokenizer.to_dict()
-        return {**architecture(network.encoder), "decoder": decoder, "tokenizer": tokenizer}
-    phones = {"phone_classes": network.phone_classes, "phones": list(network.phone_names)}
+        settings = {**architecture(network.encoder), "decoder": decoder, "tokenizer": tokenizer}
+        return {**settings, **phones} if network.phone_classes else settings
     return {**architecture(network.encoder), **phones}

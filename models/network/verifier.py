@@ -15,6 +15,8 @@ from models.network.comparison import ComparisonNetwork
 from models.network.decoder import decode, lower_decoder_precision
 from models.network.encoder import encode, encoder_lengths, frame_mask
 from models.network.layers import as_weights
+from models.network.phone_classifier import PhoneClassifier
+from models.network.phones import usual_phones
 from models.network.whisper import WhisperDecoder, WhisperEncoder
 from models.recipe import Recipe
 
@@ -92,18 +94,32 @@ def transcription_loss(log_probabilities: Tensor, mask: Tensor, labels: Tensor) 
 
 
 class VerifierNetwork(ComparisonNetwork):
-    """Arguments of a call are those of `batches.collate_text`."""
+    """Arguments of a call are those of `batches.collate_text`.
+
+    Parameters
+    ----------
+    phone_classes
+        Of a phone classifier, which no answer depends on; 0: it has none.
+    """
 
     tokenizer: TextTokenizer
     logit_mean: Tensor
     logit_std: Tensor
 
     def __init__(
-        self, encoder: WhisperEncoder, decoder: WhisperDecoder, recipe: Recipe, tokenizer: TextTokenizer
+        self,
+        encoder: WhisperEncoder,
+        decoder: WhisperDecoder,
+        recipe: Recipe,
+        tokenizer: TextTokenizer,
+        phone_classes: int = 0,
     ) -> None:
         gaps = recipe.drawn_texts > 0  # else nothing is known of them
         super().__init__(encoder, recipe, TokenPooling(2 + gaps))
-        self.gap_head = nn.Linear(int(encoder.config.d_model), 1) if gaps else None
+        width = int(encoder.config.d_model)
+        self.phone_classes, self.phone_names = phone_classes, usual_phones(phone_classes)
+        self.phone_classifier = PhoneClassifier(width, phone_classes) if phone_classes else None
+        self.gap_head = nn.Linear(width, 1) if gaps else None
         self.decoder = decoder
         self.tokenizer = tokenizer
         self.n_prompt = len(tokenizer.prompt)
