@@ -21,10 +21,9 @@ def test_the_word_with_another_phone_fits_worst() -> None:
     found = gains_of_words(spoken(1, 2, 3, 7, 5, 6), [[1, 2], [3, 4], [5, 6]])
     assert found is not None
     assert found["phone_worst"].argmax() == found["phone_mean"].argmax() == 1
-    assert (
-        found["phone_worst"][1] > found["phone_worst"][2] + 0.5
-    )  # whose first phone can be stretched over the other one
-    assert found["phone_worst"][1] > 0 > gains_of_words(spoken(3, 4), [[3], [4]])["phone_worst"].max()  # type: ignore[index]
+    as_expected = gains_of_words(spoken(1, 2, 3, 4, 5, 6), [[1, 2], [3, 4], [5, 6]])
+    assert as_expected is not None
+    assert as_expected["phone_worst"].max() < 0.3 < found["phone_worst"][1] - 2
 
 
 def test_the_word_that_lacks_a_phone_is_told_by_leaving_one_out() -> None:
