@@ -35,7 +35,7 @@ def commands(kids: Path, words: Path | None, work: Path, whisper: Path | None, v
         *_training(kids, words, folders, work, whisper, verifier),
         ["check_models.py", "--assets_dir", str(assets)],
         *_scoring(models, folders, work),
-        *_looking(models, kids, words, assets),
+        *_looking(models, kids, words, work),
     ]
 
 
@@ -67,10 +67,17 @@ def _scoring(models: list[str], folders: Command, work: Path) -> list[Command]:
     return [*chain, ["experiments/compare.py", *folders[:2], *submissions]]
 
 
-def _looking(models: list[str], kids: Path, words: Path | None, assets: Path) -> list[Command]:
-    """Which word, and which phone of a single word; what experts say. A joint model tells none of it."""
-    asked = {model: [str(assets / f"{model}_{fold}.pth") for fold in range(6)] for model in models if model != JOINT}
-    chain = [["experiments/human_scores.py", "--data_dir", str(kids), *itertools.chain.from_iterable(asked.values())]]
+def _looking(models: list[str], kids: Path, words: Path | None, work: Path) -> list[Command]:
+    """Which word, and which phone of a single word; what experts say. A joint model tells none of it.
+
+    A verifier is taught phones first.
+    """
+    chain, asked = list[Command](), {ALIGNED: _folds(ALIGNED, work / "assets")}
+    for verifier in (model for model in models if model not in (ALIGNED, JOINT)):
+        teach = ["tools/teach_phones.py", *_folds(verifier, work / "assets"), "--output_dir", str(work / "taught")]
+        chain.append([*teach, "--transcripts", str(kids / "train_source.csv")])
+        asked[verifier] = _folds(verifier, work / "taught")
+    chain += [["experiments/human_scores.py", "--data_dir", str(kids), *itertools.chain.from_iterable(asked.values())]]
     for model, folds in asked.items():
         method = "alignment" if model == ALIGNED else "tokens"
         measuring = ["experiments/measure_localization.py", *folds, "--methods", method, "--data_dir"]
@@ -78,6 +85,10 @@ def _looking(models: list[str], kids: Path, words: Path | None, assets: Path) ->
         if words is not None and model == ALIGNED:
             chain.append([*measuring, str(words)])
     return chain
+
+
+def _folds(model: str, folder: Path) -> list[str]:
+    return [str(folder / f"{model}_{fold}.pth") for fold in range(6)]
 
 
 def main() -> None:

@@ -184,14 +184,12 @@ def taught(checkpoint: Checkpoint, recordings: Sequence[Recording], arguments: a
 def main() -> None:
     arguments = parse_arguments()
     recordings = read_transcripts(arguments.transcripts)
-    checkpoints = [load_checkpoint(path) for path in arguments.checkpoints]
-    for checkpoint in checkpoints:
+    arguments.output_dir.mkdir(parents=True, exist_ok=True)
+    for checkpoint in [load_checkpoint(path) for path in arguments.checkpoints]:
         path = arguments.output_dir / checkpoint.file_name
         if path.exists():
-            raise InputError(f"{path}: already there; give another --output_dir")
-    arguments.output_dir.mkdir(parents=True, exist_ok=True)
-    for checkpoint in checkpoints:
-        path = arguments.output_dir / checkpoint.file_name
+            print(f"{path}: already there; to teach it anew, move it away")
+            continue
         save_checkpoint(path, taught(checkpoint, recordings, arguments))
         print(f"wrote {path}")
 

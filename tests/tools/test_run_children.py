@@ -53,6 +53,11 @@ def test_what_is_trained_is_scored_and_compared(tmp_path: Path) -> None:
     (compared,) = [command for command in chain if command[0] == "experiments/compare.py"]
     scored = [command[command.index("--output") + 1] for command in chain if command[0] == "infer.py"]
     assert [f"{Path(path).stem}={path}" for path in scored] == compared[4:]
+    (teaching,) = [place for place, command in enumerate(chain) if command[0] == "tools/teach_phones.py"]
+    taught = str(work / "taught" / "verifytiny_0.pth")
+    asking = [place for place, command in enumerate(chain) if taught in command]
+    assert len(asking) == 2
+    assert min(asking) > teaching
     alone = commands(kids, None, work, None, "verifybase")
     assert alone[0][:3] == ["preprocess.py", "--data_dir", str(kids)]
     assert not any("verifybase" in argument for command in alone for argument in command)
