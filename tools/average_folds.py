@@ -12,6 +12,8 @@ from models.ensemble import Checkpoint, check_alike, gather_blend, load_checkpoi
 from models.errors import InputError
 from models.training.all_data import held_out_by
 
+PHONE_SETTINGS = ("phone_classes", "phones", "weighs_phones")
+
 
 def parse_arguments() -> argparse.Namespace:
     parser = make_parser(
@@ -49,11 +51,12 @@ def average(folds: list[Checkpoint]) -> Checkpoint:
 
 def without_phones(checkpoint: Checkpoint) -> Checkpoint:
     """Classifiers of phones were each taught from their own beginning: their mean would tell nothing."""
-    kept = {name: tensor for name, tensor in checkpoint.weights.items() if not name.startswith("phone_classifier.")}
+    parts = ("phone_classifier.", "phone_evidence.")
+    kept = {name: tensor for name, tensor in checkpoint.weights.items() if not name.startswith(parts)}
     if len(kept) == len(checkpoint.weights):
         return checkpoint
     print(f"{checkpoint.file_name}: the phones that it tells are left out; teach the mean: tools/teach_phones.py")
-    settings = {name: value for name, value in checkpoint.encoder.items() if name not in ("phone_classes", "phones")}
+    settings = {name: value for name, value in checkpoint.encoder.items() if name not in PHONE_SETTINGS}
     return replace(checkpoint, weights=kept, encoder=settings)
 
 

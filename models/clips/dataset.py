@@ -21,6 +21,7 @@ from models.clips.tables import clip_paths, scalars, utterances
 from models.clips.tokens import TextTokenizer
 from models.recipe import Layout
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio
+from models.speech.reading import phone_classes
 
 POOL_BATCHES = 32  # large enough that a batch's clips differ little in length, small enough that batches vary by epoch
 
@@ -49,6 +50,8 @@ class ComparisonDataset(Dataset[Clip]):
         Of the layout "text", which needs no references.
     drawn_texts
         Of the layout "text": how many wrong texts are drawn, anew in each epoch, for each clip that is right.
+    phones
+        Of the layout "text": whether the expected text's phones are told too.
     joined_answers
         Of the layout "text", with drawn texts: in what share of the clips two right answers are heard (`AnswerJoiner`).
 
@@ -73,13 +76,17 @@ class ComparisonDataset(Dataset[Clip]):
         tokenizer: TextTokenizer | None = None,
         drawn_texts: int = 0,
         joined_answers: float = 0.0,
+        phones: bool = False,
     ) -> None:
         self.max_frames = max_frames
         self._layout = layout
         self._is_fixed = padding == "fixed"
         self._n_mels = n_mels
         self._sources = clip_paths(data_dir, table["filename"]) if sources is None else sources
-        self._utterances = [] if tokenizer is not None else utterances(table)
+        self._utterances = [] if tokenizer is not None and not phones else utterances(table)
+        self._phones = (
+            [torch.tensor(phone_classes(said), dtype=torch.int64) for said in self._utterances] if phones else []
+        )
         self._references = references
         self._expected = None if tokenizer is None else ExpectedTexts(table, tokenizer, drawn_texts)
         self._joiner = AnswerJoiner(table, joined_answers) if joined_answers else None
@@ -142,6 +149,8 @@ class ComparisonDataset(Dataset[Clip]):
         if self._expected is not None:
             clip = self._expected.read(row, rng, joined)
             clip["response"] = self._log_mel(response, self._augment_response, rng)
+            if self._phones:
+                clip["phones"] = self._phones[row]
         elif self._layout == "apart":
             clip = self._apart(self._references[self._utterances[row]], response, row, rng)
         else:

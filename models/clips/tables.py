@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.clips.csv_files import check_filenames, read_csv, refuse
-from models.clips.groups import GRADES, TASKS
+from models.clips.groups import GRADES, SCALAR_STEPS, TASKS
 from models.errors import InputError
 from models.speech.pronunciation import utterance_of
 from models.speech.pronunciation_table import NOTHING_GIVEN, Given, first_choice, from_cell, to_cell
@@ -159,8 +159,8 @@ def clip_paths(data_dir: Path, filenames: Iterable[str]) -> list[Path]:
 
 def scalars(table: pd.DataFrame) -> NDArray[np.float32]:
     """The task and grade scalars, index / 4 each: float32 [shape=(rows, 2)]."""
-    tasks = table["task"].map({task: index / 4 for index, task in enumerate(TASKS)})
-    grades = table["grade"].map({grade: index / 4 for index, grade in enumerate(GRADES)})
+    tasks = table["task"].map({task: index / SCALAR_STEPS for index, task in enumerate(TASKS)})
+    grades = table["grade"].map({grade: index / SCALAR_STEPS for index, grade in enumerate(GRADES)})
     return np.stack([tasks.to_numpy(np.float32), grades.to_numpy(np.float32)], axis=1)
 
 

@@ -50,6 +50,7 @@ def _blank_network(checkpoint: Checkpoint) -> ComparisonNetwork:
     settings = checkpoint.encoder
     encoder, tokenizer = build_encoder(settings), tokenizer_from_dict(settings.get("tokenizer"))
     decoder = build_decoder(settings["decoder"]) if "decoder" in settings else None
-    network = make_network(encoder, checkpoint.recipe, settings.get("phone_classes", 0), decoder, tokenizer)
+    phones, weighs = settings.get("phone_classes", 0), settings.get("weighs_phones", False)
+    network = make_network(encoder, checkpoint.recipe, phones, decoder, tokenizer, weighs)
     network.phone_names = tuple(settings.get("phones", network.phone_names))  # older ones name none
     return network

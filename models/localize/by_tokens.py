@@ -34,6 +34,7 @@ from models.network.phones import FRAME_SECONDS
 from models.network.verifier import VerifierNetwork
 from models.speech.arpabet import Phones
 from models.speech.audio import Waveform
+from models.speech.pronunciation import utterance_of
 
 TABLE = "word, tokens"  # of coefficients, and the network's width
 
@@ -65,7 +66,8 @@ def localize_by_tokens(
     found, evidence = find_evidence(listener, words, written)
     width, suffixes = int(network.decoder.config.d_model), [] if written is None else [WRITING]
     probabilities = score_evidence(table_of_width(TABLE, width, *suffixes), evidence)
-    whole = float(sigmoid(np.array([found.whole]))[0])
+    utterance = utterance_of(task, text, *given[:1])
+    whole = float(sigmoid(np.array([listener.weigh_phones(found.whole, utterance)]))[0])
     if len(words) == 1:  # it is right where the answer is; without it there is no text to be asked of
         probabilities = replace(probabilities, units=np.array([[whole, 0.0, 1 - whole]]))
     every_look, owners = listener.look(text)

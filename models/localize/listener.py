@@ -15,6 +15,7 @@ from models.network.beam_search import Hypothesis, search
 from models.network.decoder import cross_attention
 from models.network.phones import PHONE_CLASSES
 from models.network.verifier import VerifierNetwork
+from models.speech.reading import phone_classes
 
 SUREST = 12.0  # logits beyond it say no more
 _TEXTS_AT_ONCE = 16  # of a long text there are many
@@ -74,6 +75,16 @@ class Listener:
             return None
         found: Tensor = classifier(self._heard, self._mask)
         return found[0].cpu()
+
+    @torch.inference_mode()
+    def weigh_phones(self, logit: float, utterance: str) -> float:
+        """What is said of a whole text, with what its phones say where that counts; utterance: what a voice says for the text."""
+        network, device = self._network, self._heard.device
+        if network.phone_evidence is None:
+            return logit
+        phones = torch.tensor([phone_classes(utterance)], dtype=torch.int64, device=device)
+        counts, logits = (torch.tensor([value], device=device) for value in (phones.shape[1], logit))
+        return float(network.weigh_phones(logits, self._heard, self._mask, phones, counts, self._scalars)[0])
 
     def stands_by(self, hypotheses: Sequence[Hypothesis]) -> bool:
         """Whether the network finds its own best text right when it reads it.

@@ -20,6 +20,7 @@ def make_network(
     phone_classes: int = 0,
     decoder: WhisperDecoder | None = None,
     tokenizer: TextTokenizer | None = None,
+    weighs_phones: bool = False,
 ) -> ComparisonNetwork:
     """The kind of network that a recipe asks for.
 
@@ -29,6 +30,8 @@ def make_network(
         Of a phone classifier, where there is one.
     decoder, tokenizer
         Of a verifier.
+    weighs_phones
+        As of `VerifierNetwork`.
 
     Raises
     ------
@@ -38,7 +41,7 @@ def make_network(
     if recipe.layout == "text":
         if decoder is None or tokenizer is None:
             raise InputError(f"{recipe.name}: a verifier needs a decoder and its tokenizer")
-        return VerifierNetwork(encoder, decoder, recipe, tokenizer, phone_classes)
+        return VerifierNetwork(encoder, decoder, recipe, tokenizer, phone_classes, weighs_phones)
     if recipe.layout == "apart":
         return AlignedNetwork(encoder, recipe, phone_classes)
     if recipe.layout == "matched":
@@ -52,5 +55,6 @@ def network_settings(network: ComparisonNetwork) -> dict[str, Any]:
     if isinstance(network, VerifierNetwork):
         decoder, tokenizer = decoder_architecture(network.decoder), network.tokenizer.to_dict()
         settings = {**architecture(network.encoder), "decoder": decoder, "tokenizer": tokenizer}
-        return {**settings, **phones} if network.phone_classes else settings
+        weighs = {"weighs_phones": network.phone_evidence is not None}
+        return {**settings, **phones, **weighs} if network.phone_classes else settings
     return {**architecture(network.encoder), **phones}

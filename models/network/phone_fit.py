@@ -91,12 +91,16 @@ def phone_fit(
         Logarithms of 1 + the shortfall in nats: of the worst window of each of `WINDOWS_FRAMES`, of the worst phone
         (per frame), of the worst three neighbouring phones, of all phones on average, of all pauses, of everything.
     """
-    phones, phone_counts = (values.cpu() for values in greedy_phones(reference_logits, reference_lengths))
-    lengths = response_lengths.cpu()
+    return fit_of_phones(response_logits, response_lengths, *greedy_phones(reference_logits, reference_lengths))
+
+
+def fit_of_phones(response_logits: Tensor, response_lengths: Tensor, phones: Tensor, phone_counts: Tensor) -> Tensor:
+    """The same for phones that are known, int64 [shape=(batch, most)], with their numbers [shape=(batch,)]."""
+    phones, phone_counts, lengths = phones.cpu(), phone_counts.cpu(), response_lengths.cpu()
     log_probabilities = response_logits.float().log_softmax(dim=-1).cpu().nan_to_num(nan=-_MOST_NATS)
     path = align_phones(log_probabilities, lengths, phones, phone_counts)
     shortfall = _shortfall(log_probabilities, path, lengths)
-    of_phones = _mean_by_phone(shortfall, path, int(phone_counts.max()))
+    of_phones = _mean_by_phone(shortfall, path, max(1, int(phone_counts.max())))
     columns = [
         *(_worst_stretch(shortfall, window) for window in WINDOWS_FRAMES),
         _worst_stretch(of_phones, 1),

@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from models.clips.groups import SCALAR_STEPS, TASKS
 from models.clips.tokens import TextTokenizer
 from models.network.comparison import ComparisonNetwork
 from models.network.decoder import decode, lower_decoder_precision
 from models.network.encoder import encode, encoder_lengths, frame_mask
 from models.network.layers import as_weights
 from models.network.phone_classifier import PhoneClassifier
+from models.network.phone_evidence import PhoneEvidence, evidence_columns
 from models.network.phones import usual_phones
 from models.network.whisper import WhisperDecoder, WhisperEncoder
 from models.recipe import Recipe
@@ -99,7 +101,9 @@ class VerifierNetwork(ComparisonNetwork):
     Parameters
     ----------
     phone_classes
-        Of a phone classifier, which no answer depends on; 0: it has none.
+        Of a phone classifier; 0: it has none.
+    weighs_phones
+        Whether what it tells of the expected text's phones counts; then these have to be given.
     """
 
     tokenizer: TextTokenizer
@@ -113,12 +117,14 @@ class VerifierNetwork(ComparisonNetwork):
         recipe: Recipe,
         tokenizer: TextTokenizer,
         phone_classes: int = 0,
+        weighs_phones: bool = False,
     ) -> None:
         gaps = recipe.drawn_texts > 0  # else nothing is known of them
         super().__init__(encoder, recipe, TokenPooling(2 + gaps))
         width = int(encoder.config.d_model)
         self.phone_classes, self.phone_names = phone_classes, usual_phones(phone_classes)
         self.phone_classifier = PhoneClassifier(width, phone_classes) if phone_classes else None
+        self.phone_evidence = PhoneEvidence(len(TASKS)) if weighs_phones else None
         self.gap_head = nn.Linear(width, 1) if gaps else None
         self.decoder = decoder
         self.tokenizer = tokenizer
@@ -182,14 +188,17 @@ class VerifierNetwork(ComparisonNetwork):
         labels: Tensor | None = None,
         token_labels: Tensor | None = None,
         text_rows: Tensor | None = None,
+        phones: Tensor | None = None,
+        phone_counts: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Returns what `answer` does of each response and its own text.
+        """Returns what `answer` does of each response and its own text, and of its phones where they count.
 
         To the loss are added that of the tokens whose label (0 or 1, else nan) is known, and of the texts that were drawn for a
         right answer, log(1 + exp(theirs - its own)): it has to fit better (RankNet, Burges et al. 2005). Right answers are
         transcripts too, and that of their next tokens is added as a recipe says.
         """
-        logits, judged, written = self._judge(*self.hear(response, response_frames), tokens, token_counts, text_rows)
+        heard, heard_mask = self.hear(response, response_frames)
+        logits, judged, written = self._judge(heard, heard_mask, tokens, token_counts, text_rows)
         n = len(response)
         with torch.autocast(logits.device.type, enabled=False):
             pooled = self.pooling(logits, judged)
@@ -205,7 +214,36 @@ class VerifierNetwork(ComparisonNetwork):
             if labels is not None and self.transcription_loss:
                 of_texts = transcription_loss(written[:n], judged[:n, self.n_prompt :], labels)
                 outputs["loss"] = outputs["loss"] + self.transcription_loss * of_texts
+            if phones is not None and phone_counts is not None:
+                outputs["logits"] = self.weigh_phones(
+                    outputs["logits"], heard, heard_mask, phones, phone_counts, scalars
+                )
             return outputs
+
+    def weigh_phones(
+        self, logits: Tensor, heard: Tensor, heard_mask: Tensor, phones: Tensor, phone_counts: Tensor, scalars: Tensor
+    ) -> Tensor:
+        """The logits [shape=(batch,)] with what the phones of the texts say, where that counts.
+
+        Parameters
+        ----------
+        heard, heard_mask
+            Of `hear`.
+        phones, phone_counts
+            Of `evidence_columns`.
+        """
+        if self.phone_evidence is None:
+            return logits
+        columns = self.phone_columns(heard, heard_mask, phones, phone_counts)
+        tasks = (scalars[:, 0].float() * SCALAR_STEPS).round().long()
+        weighed: Tensor = self.phone_evidence(logits, columns, tasks, phone_counts)
+        return weighed
+
+    def phone_columns(self, heard: Tensor, heard_mask: Tensor, phones: Tensor, phone_counts: Tensor) -> Tensor:
+        """As `evidence_columns`, of what was heard."""
+        assert self.phone_classifier is not None
+        log_probabilities = self.phone_classifier(heard, heard_mask)
+        return evidence_columns(log_probabilities, heard_mask.sum(dim=1), phones, phone_counts)
 
     @torch.no_grad()
     def start_from(self, batch: dict[str, Tensor]) -> None:

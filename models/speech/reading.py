@@ -33,6 +33,19 @@ def read_words(utterance: str) -> list[list[str]]:
     return _part_merged(told, phones)
 
 
+@lru_cache(maxsize=8192)  # rows share texts
+def phone_classes(utterance: str) -> tuple[int, ...]:
+    """The classes of all phones of an utterance, as `read_words` has them.
+
+    Raises
+    ------
+    InputError
+        Where espeak-ng is not installed.
+    """
+    classes = (espeak_class(name) for word in read_words(utterance) for name in word)
+    return tuple(index for index in classes if index is not None)
+
+
 def share_out(phones: list[Item], shares: Sequence[int]) -> list[list[Item]]:
     """Neighbouring parts of `phones`, of lengths in proportion to `shares`."""
     ends = np.round(np.cumsum(shares) / max(1, sum(shares)) * len(phones)).astype(int).tolist()
