@@ -56,7 +56,7 @@ def parse_arguments() -> argparse.Namespace:
         "clips that the folds held out. Each fold gets weights that were fitted on the others' clips, so its predictions for "
         "its own stay honest, and those are made anew. The verifiers must tell phones (tools/teach_phones.py). Texts are read by "
         "espeak-ng, which scoring then needs too.",
-        "python tools/weigh_phones.py taught/verifytiny_?.pth --whole mean/verifytiny_0.pth --data_dir speech/all --output_dir out",
+        "python tools/weigh_phones.py taught/verify*.pth --whole mean/verifytiny_0.pth --data_dir speech/all --output_dir new",
     )
     parser.add_argument("checkpoints", nargs="+", type=Path, help="all folds of one verifier")
     parser.add_argument(
@@ -114,8 +114,8 @@ def telling_network(checkpoint: Checkpoint, device: torch.device | str = "cpu") 
 def fit_weights(evidence: Sequence[Evidence]) -> tuple[Values, Values]:
     """Weights [shape=(tasks, 1 + N_EVIDENCE)] and biases [shape=(tasks,)].
 
-    Slopes are those of all clips, and what sentences and single words add to them; each task has an intercept. All are shrunk, and
-    rounded as a checkpoint does.
+    Slopes are those of all clips, and what sentences and single words add to them; each task has an intercept. All are shrunk,
+    and rounded as a checkpoint does.
     """
     columns = np.concatenate([one.columns for one in evidence])
     tasks, labels = (np.concatenate([getattr(one, name) for one in evidence]) for name in ("tasks", "labels"))

@@ -1,0 +1,55 @@
+"""What phones say of an answer. Run: python -m pytest tests/network/test_phone_evidence.py"""
+
+import numpy as np
+import pytest
+import torch
+
+from models.network.phone_evidence import N_EVIDENCE, PhoneEvidence, evidence_columns
+from models.network.phones import PAUSE
+
+N_CLASSES = 6
+
+
+def spoken(*phones: int) -> torch.Tensor:
+    classes = [frame for phone in phones for frame in (phone, phone, phone, PAUSE)]
+    return torch.nn.functional.one_hot(torch.tensor(classes), N_CLASSES).float().mul(8).log_softmax(dim=1)
+
+
+def columns_of(*pairs: tuple[torch.Tensor, list[int]]) -> torch.Tensor:
+    """Of responses and expected phones, as one batch."""
+    frames = torch.nn.utils.rnn.pad_sequence([frames for frames, _ in pairs], batch_first=True)
+    phones = torch.nn.utils.rnn.pad_sequence(
+        [torch.tensor(own, dtype=torch.int64) for _, own in pairs], batch_first=True
+    )
+    lengths, counts = (torch.tensor([len(each) for each in column]) for column in zip(*pairs, strict=True))
+    return evidence_columns(frames, lengths, phones, counts)
+
+
+def test_another_answer_is_further_behind_in_every_column() -> None:
+    right, wrong = columns_of((spoken(1, 2, 3), [1, 2, 3]), (spoken(1, 4, 3), [1, 2, 3]))
+    assert (wrong[:7] > right[:7] + 0.5).all()  # of stretches and phones
+    assert wrong[N_EVIDENCE - 2] > right[N_EVIDENCE - 2] + 0.5
+    assert wrong[-1] == right[-1] == pytest.approx(np.log(3))
+
+
+def test_what_shares_a_batch_changes_nothing() -> None:
+    pairs = [(spoken(1, 2), [1, 2]), (spoken(1, 2, 3, 4, 5), [1, 3]), (spoken(3), [])]
+    alone = torch.cat([columns_of(pair) for pair in pairs])
+    torch.testing.assert_close(columns_of(*pairs), alone)
+
+
+def test_a_text_of_more_phones_than_there_are_frames_is_as_bad_as_can_be() -> None:
+    too_long, bad = columns_of((spoken(1), [1, 2, 3, 4, 5, 1, 2]), (spoken(1, 1, 1, 1, 1, 1, 1), [2, 3, 4, 5, 2, 3, 4]))
+    assert torch.isfinite(too_long).all()
+    assert too_long[N_EVIDENCE - 2] >= bad[N_EVIDENCE - 2]
+
+
+def test_a_text_without_phones_keeps_its_logit_and_others_have_their_tasks_weights() -> None:
+    evidence = PhoneEvidence(2)
+    torch.nn.init.zeros_(evidence.weigh.weight)
+    evidence.weigh.weight.data[0, 0], evidence.weigh.weight.data[1, 1] = 2.0, -1.0
+    evidence.weigh.bias.data = torch.tensor([0.5, 0.25])
+    columns = torch.zeros(3, N_EVIDENCE)
+    columns[:, 0] = 4.0
+    found = evidence(torch.tensor([1.0, 1.0, 1.0]), columns, torch.tensor([0, 1, 1]), torch.tensor([3, 3, 0]))
+    torch.testing.assert_close(found, torch.tensor([2.5, -3.75, 1.0]))
