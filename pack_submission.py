@@ -49,12 +49,13 @@ def main() -> None:
     packages = arguments.espeak_package, arguments.onnxruntime_wheel
     voice, identity = packing.voice_files(config.voice, options, *packages)
     chosen = packing.choose_folds(config, arguments.folds_per_model)
-    packing.check_checkpoints(chosen, folder)
+    reads_phones = packing.check_checkpoints(chosen, folder)
     if packing.can_speak(identity):  # what the models were trained with could come out otherwise there
         complete_references(arguments.tts_dir, list(config.references), config.voice, options, config.references)
     for entry in chosen.models:
         print(f"  {entry.name:<20} weight {entry.weight:.4f}   folds {', '.join(map(str, entry.folds))}")
     files = packing.submission_files(replace(chosen, voice=identity), folder, arguments.tts_dir, identity["engine"])
+    files |= packing.espeak_files(arguments.espeak_package) if reads_phones else {}
     size = packing.write_zip(arguments.output, files | voice)
     print(f"wrote {arguments.output}: {len(files | voice)} files, {size / 1e6:.1f} MB")
     if not packing.can_speak(identity):

@@ -64,15 +64,15 @@ def _pick(entry: ModelEntry, places: Sequence[int]) -> ModelEntry:
     )
 
 
-def check_checkpoints(config: EnsembleConfig, config_dir: Path) -> None:
-    """Read every checkpoint of a configuration, each checked against its checksum."""
+def check_checkpoints(config: EnsembleConfig, config_dir: Path) -> bool:
+    """Read every checkpoint of a configuration, each checked against its checksum; whether any needs espeak-ng to read texts."""
     files = [
         (config_dir / path, sha256)
         for entry in config.models
         for path, sha256 in zip(entry.paths, entry.sha256, strict=True)
     ]
-    for path, sha256 in tqdm(files, "reading", disable=None):
-        load_checkpoint(path, sha256)
+    checkpoints = [load_checkpoint(path, sha256) for path, sha256 in tqdm(files, "reading", disable=None)]
+    return any(checkpoint.encoder.get("weighs_phones", False) for checkpoint in checkpoints)
 
 
 def submission_files(config: EnsembleConfig, config_dir: Path, tts_dir: Path, engine: str) -> PackedFiles:

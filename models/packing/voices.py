@@ -61,13 +61,13 @@ def voice_files(
         file = Path(options.voice.removeprefix(PREFIX))
         files: PackedFiles = {f"{VOICE_FOLDER}/{path.name}": path for path in (file, Path(f"{file}.json"))}
         files |= {f"{VENDOR_FOLDER}/{name}": item for name, item in onnxruntime_files(onnxruntime_wheel).items()}
-        return files | _espeak_files(espeak_package), {**identity, "source": f"{PREFIX}{VOICE_FOLDER}/{file.name}"}
+        return files | espeak_files(espeak_package), {**identity, "source": f"{PREFIX}{VOICE_FOLDER}/{file.name}"}
     if identity["engine"] != "espeak-ng":
         _check_voice(identity, options)
         return _hugging_face_files(options), {**identity, "source": VOICE_FOLDER}
     if espeak_package is None:
         _check_voice(identity, replace(options, voice="espeak"))
-    return _espeak_files(espeak_package), {**identity, "source": "espeak"}
+    return espeak_files(espeak_package), {**identity, "source": "espeak"}
 
 
 def lexicon_files() -> PackedFiles:
@@ -90,7 +90,8 @@ def _check_voice(identity: Identity, options: VoiceOptions) -> None:
         )
 
 
-def _espeak_files(package: Path | None) -> PackedFiles:
+def espeak_files(package: Path | None) -> PackedFiles:
+    """What reads texts, for a Hugging Face voice or MeloTTS too where scores rest on phones; package: as of `voice_files`."""
     package = package or _installed_package()
     library = package / "libespeak-ng.so"
     wanted = {"__init__.py": package / "__init__.py", "libespeak-ng.so": library}

@@ -30,7 +30,7 @@ from models.ensemble.checkpoint import save_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry, read_config, write_config
 from models.errors import InputError
 from models.inference.scoring import load_members
-from models.packing.archive import choose_folds, code_files, write_zip
+from models.packing.archive import check_checkpoints, choose_folds, code_files, write_zip
 from models.packing.onnx_runtime import onnxruntime_files
 from models.packing.voices import voice_files
 from models.speech.options import VoiceOptions
@@ -202,6 +202,18 @@ def test_a_choice_keeps_paths_folds_and_checksums_together() -> None:
     config = EnsembleConfig(4, {}, "data", priors(), [replace(entry, name="b", weight=0.0), entry])
     (found,) = choose_folds(config, 2).models
     assert (found.paths, found.folds, found.sha256) == (["a0", "a2"], [0, 2], ["s0", "s2"])
+
+
+@pytest.mark.parametrize("weighs", [True, False])
+def test_what_reads_texts_is_asked_for_where_scores_rest_on_phones(tmp_path: Path, weighs: bool) -> None:
+    (one, other) = checkpoints(n_folds=2)
+    other = replace(other, encoder={**other.encoder, "weighs_phones": weighs})
+    for checkpoint in (one, other):
+        save_checkpoint(tmp_path / checkpoint.file_name, checkpoint)
+    paths = [one.file_name, other.file_name]
+    sha256 = [sha256_of_file(tmp_path / path) for path in paths]
+    entry = ModelEntry(one.recipe.name, 1.0, paths, [0, 1], sha256, 4.0, 4)
+    assert check_checkpoints(EnsembleConfig(2, {}, "data", priors(), [entry]), tmp_path) == weighs
 
 
 # It runs
