@@ -214,10 +214,11 @@ class VerifierNetwork(ComparisonNetwork):
             if labels is not None and self.transcription_loss:
                 of_texts = transcription_loss(written[:n], judged[:n, self.n_prompt :], labels)
                 outputs["loss"] = outputs["loss"] + self.transcription_loss * of_texts
-            if phones is not None and phone_counts is not None:
-                outputs["logits"] = self.weigh_phones(
-                    outputs["logits"], heard, heard_mask, phones, phone_counts, scalars
-                )
+            if self.phone_evidence is not None:
+                if phones is None or phone_counts is None:
+                    raise ValueError("its scores rest on phones: give phones and phone_counts")
+                own = outputs["logits"]
+                outputs["logits"] = self.weigh_phones(own, heard, heard_mask, phones, phone_counts, scalars)
             return outputs
 
     def weigh_phones(

@@ -70,3 +70,8 @@ def test_no_answer_depends_on_it_in_any_precision(encoder_dir: Path) -> None:
         for network in (plain, telling)
     )
     assert torch.equal(one, other)
+    weighing = make_network(
+        load_encoder(str(encoder_dir), 3000), recipe, len(PHONE_CLASSES), *load_decoder(str(encoder_dir)), True
+    ).eval()
+    with pytest.raises(ValueError, match="phones"):  # and never as if they said nothing
+        weighing(response, frames, tokens, torch.tensor([tokens.shape[1]]), torch.zeros(1, 2))
