@@ -3,18 +3,21 @@
 The library keeps state from one utterance to the next (flutter and noise tables, wave-generator history), so the same text
 spoken twice by one instance differs slightly. `Espeak(fresh=True)` reloads the shared library before each utterance, which
 sets all of it back: the same bytes on every run. There is one library in a process, and its state with it: instances take
-turns, and one that loads it unloads the other's first. It is not thread-safe.
+turns, and one that loads it unloads the other's first. It is not thread-safe, so threads take turns, too.
 espeak-ng is GPL-3; it is installed by the user and loaded at run time, and no part of it is shipped.
 """
 
 import _ctypes
 import ctypes
+import functools
 import os
 import sys
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar
+from typing import ClassVar, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +28,9 @@ SAMPLE_RATE_HZ = 22050
 NORMAL_RATE_WPM = 175  # espeak-ng's own default, in words per minute
 SLOWEST_RATE_WPM = 80  # espeak-ng takes a lower rate for this one
 NORMAL_PITCH = 50  # espeak-ng's own default, 0-99
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 _LONGEST_PATH = 229 if sys.platform == "win32" else 159  # bytes of the path of its data, which it keeps in one more
 _OUTPUT_SYNCHRONOUS = 2
@@ -87,6 +93,29 @@ class Utterance:
     phones: tuple[Phone, ...]
 
 
+class _Turn:
+    """Whose turn it is to use the library, of the threads of this process; a forked process begins anew."""
+
+    lock = threading.RLock()
+
+    @classmethod
+    def start_anew(cls) -> None:
+        cls.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_Turn.start_anew)
+
+
+def _in_turn(method: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    @functools.wraps(method)
+    def waiting(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        with _Turn.lock:
+            return method(*args, **kwargs)
+
+    return waiting
+
+
 class Espeak:
     """A loaded espeak-ng. Use as a context manager, or call `close`."""
 
@@ -111,6 +140,7 @@ class Espeak:
     ) -> None:
         self.close()
 
+    @_in_turn
     def speak(
         self,
         text: str,
@@ -144,6 +174,7 @@ class Espeak:
         samples = np.concatenate(self._chunks) if self._chunks else np.zeros(0, np.int16)
         return Utterance(samples, tuple(self._phones))
 
+    @_in_turn
     def read_ipa(self, text: str, voice: str = "en-us") -> str:
         """How a text is said in the International Phonetic Alphabet, with stress marks."""
         library = self._ready()
@@ -157,12 +188,14 @@ class Espeak:
         return " ".join(clause.decode() for clause in clauses if clause).strip()
 
     @property
+    @_in_turn
     def version(self) -> str:
         """espeak-ng's own version, such as 1.52.0."""
         library = self._ready()
         library.espeak_Info.restype = ctypes.c_char_p
         return library.espeak_Info(None).decode().split()[0]
 
+    @_in_turn
     def close(self) -> None:
         """Unload the library, and its state with it."""
         if self._library is not None:
@@ -176,6 +209,7 @@ class Espeak:
         assert self._library is not None
         return self._library
 
+    @_in_turn
     def _load(self) -> None:
         try:
             import espeakng_loader
