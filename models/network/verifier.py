@@ -259,7 +259,9 @@ class VerifierNetwork(ComparisonNetwork):
         self.logit_std.copy_(raw[..., 0][judged].std())
 
     def lower_precision(self, dtype: torch.dtype) -> None:
-        super().lower_precision(dtype)
+        """As of all networks; where scores rest on phones the encoder stays as it is, and the decoder alone is lowered."""
+        if self.phone_evidence is None:
+            super().lower_precision(dtype)
         lower_decoder_precision(self.decoder, dtype)
 
     def _judge(

@@ -533,5 +533,6 @@ def test_weights_and_how_they_were_made_are_there() -> None:
         "word, tokens, width 384, transcripts",
         "word, tokens, width 512",
         "word said well, tokens, width 384, transcripts",
+        "word said well, tokens, width 384, transcripts, phones",
         "word said well, tokens, width 512",
     } == set(content["tables"])

@@ -73,5 +73,7 @@ def test_no_answer_depends_on_it_in_any_precision(encoder_dir: Path) -> None:
     weighing = make_network(
         load_encoder(str(encoder_dir), 3000), recipe, len(PHONE_CLASSES), *load_decoder(str(encoder_dir)), True
     ).eval()
+    weighing.lower_precision(torch.bfloat16)
+    assert {tensor.dtype for tensor in weighing.encoder.parameters()} == {torch.float32}
     with pytest.raises(ValueError, match="phones"):  # and never as if they said nothing
         weighing(response, frames, tokens, torch.tensor([tokens.shape[1]]), torch.zeros(1, 2))
