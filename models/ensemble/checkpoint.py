@@ -90,6 +90,11 @@ class Checkpoint:
     left_out: str = ""
 
     @property
+    def weighs_phones(self) -> bool:
+        """Whether scoring reads the phones of the expected text (`VerifierNetwork`)."""
+        return bool(self.encoder.get("weighs_phones"))
+
+    @property
     def file_name(self) -> str:
         return checkpoint_name(self.recipe.name, self.fold)
 

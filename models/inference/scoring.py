@@ -63,7 +63,7 @@ class Member:
             "layout": recipe.layout,
             "padding": recipe.padding,
             "tokenizer": tokenizer_from_dict(self.checkpoint.encoder.get("tokenizer")),
-            "phones": bool(self.checkpoint.encoder.get("weighs_phones")),
+            "phones": self.checkpoint.weighs_phones,
         }
 
 

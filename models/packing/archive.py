@@ -72,7 +72,7 @@ def check_checkpoints(config: EnsembleConfig, config_dir: Path) -> bool:
         for path, sha256 in zip(entry.paths, entry.sha256, strict=True)
     ]
     checkpoints = [load_checkpoint(path, sha256) for path, sha256 in tqdm(files, "reading", disable=None)]
-    return any(checkpoint.encoder.get("weighs_phones", False) for checkpoint in checkpoints)
+    return any(checkpoint.weighs_phones for checkpoint in checkpoints)
 
 
 def submission_files(config: EnsembleConfig, config_dir: Path, tts_dir: Path, engine: str) -> PackedFiles:

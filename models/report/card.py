@@ -95,6 +95,7 @@ def model_card(published: Published, choices: CardChoices) -> str:
             voice=describe_voice(plain(published.voice)),
             with_references=bool(published.references),
             hears_references=any(member.checkpoint.recipe.layout != "text" for member in members),
+            weighs_phones=any(member.checkpoint.weighs_phones for member in members),
             partly=len({member.checkpoint.fold for member in members}) < members[0].checkpoint.n_folds,
             seconds=f"{max(member.checkpoint.recipe.max_seconds for member in members):g}",
             licences=_licences(published),

@@ -179,3 +179,11 @@ def test_a_card_of_verifiers_speaks_of_no_voice(folds: list[Checkpoint], weights
     assert "Another voice is refused" in heard
     assert "Another voice is refused" not in unheard
     assert "text-to-speech" not in unheard
+    weighing = [
+        replace(
+            member, checkpoint=replace(member.checkpoint, encoder={**member.checkpoint.encoder, "weighs_phones": True})
+        )
+        for member in read
+    ]
+    assert "espeak-ng reads in the text" in model_card(replace(published, members=weighing), CHOICES)
+    assert "espeak-ng reads in the text" not in unheard
