@@ -21,7 +21,7 @@ from models.clips.tables import clip_paths, scalars, utterances
 from models.clips.tokens import TextTokenizer
 from models.recipe import Layout
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio
-from models.speech.reading import phone_classes
+from models.speech.reading import phones_and_words
 
 POOL_BATCHES = 32  # large enough that a batch's clips differ little in length, small enough that batches vary by epoch
 
@@ -84,9 +84,7 @@ class ComparisonDataset(Dataset[Clip]):
         self._n_mels = n_mels
         self._sources = clip_paths(data_dir, table["filename"]) if sources is None else sources
         self._utterances = [] if tokenizer is not None and not phones else utterances(table)
-        self._phones = (
-            [torch.tensor(phone_classes(said), dtype=torch.int64) for said in self._utterances] if phones else []
-        )
+        self._phones = [phones_and_words(said) for said in self._utterances] if phones else []
         self._references = references
         self._expected = None if tokenizer is None else ExpectedTexts(table, tokenizer, drawn_texts)
         self._joiner = AnswerJoiner(table, joined_answers) if joined_answers else None
@@ -150,7 +148,9 @@ class ComparisonDataset(Dataset[Clip]):
             clip = self._expected.read(row, rng, joined)
             clip["response"] = self._log_mel(response, self._augment_response, rng)
             if self._phones:
-                clip["phones"] = self._phones[row]
+                clip["phones"], clip["phone_words"] = (
+                    torch.tensor(part, dtype=torch.int64) for part in self._phones[row]
+                )
         elif self._layout == "apart":
             clip = self._apart(self._references[self._utterances[row]], response, row, rng)
         else:

@@ -15,7 +15,7 @@ from models.network.beam_search import Hypothesis, search
 from models.network.decoder import cross_attention
 from models.network.phones import PHONE_CLASSES
 from models.network.verifier import VerifierNetwork
-from models.speech.reading import phone_classes
+from models.speech.reading import phones_and_words
 
 SUREST = 12.0  # logits beyond it say no more
 _TEXTS_AT_ONCE = 16  # of a long text there are many
@@ -82,9 +82,10 @@ class Listener:
         network, device = self._network, self._heard.device
         if network.phone_evidence is None:
             return logit
-        phones = torch.tensor([phone_classes(utterance)], dtype=torch.int64, device=device)
+        phones, words = (torch.tensor([part], dtype=torch.int64, device=device) for part in phones_and_words(utterance))
         counts, logits = (torch.tensor([value], device=device) for value in (phones.shape[1], logit))
-        return float(network.weigh_phones(logits, self._heard, self._mask, phones, counts, self._scalars)[0])
+        columns = network.phone_columns(self._heard, self._mask, phones, words, counts)
+        return float(network.weigh_phones(logits, columns, counts, self._scalars)[0])
 
     def stands_by(self, hypotheses: Sequence[Hypothesis]) -> bool:
         """Whether the network finds its own best text right when it reads it.

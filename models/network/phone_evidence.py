@@ -7,31 +7,50 @@ of each column, are those of a logistic regression for each task (tools/weigh_ph
 import torch
 from torch import Tensor, nn
 
-from models.network.phone_fit import N_PHONE_FIT, fit_of_phones, negative_log_likelihood
+from models.network.phone_fit import N_PHONE_FIT, fit_along
+from models.network.phones import PAUSE
+from models.network.restarts import spoken_path
 
 N_EVIDENCE = N_PHONE_FIT + 2
 _MOST_NATS = 20.0  # per phone; a text that falls further behind is as bad as one can be
 
 
-def evidence_columns(log_probabilities: Tensor, lengths: Tensor, phones: Tensor, phone_counts: Tensor) -> Tensor:
+def evidence_columns(
+    log_probabilities: Tensor, lengths: Tensor, phones: Tensor, phone_words: Tensor, phone_counts: Tensor
+) -> Tensor:
     """What is weighed: float32 [shape=(batch, N_EVIDENCE)]; 0 for texts without phones.
 
-    Those of `fit_of_phones`, the logarithm of 1 + the nats per phone by which the text's likelihood falls behind that of the best
-    classes, and that of the number of phones.
+    Those of `phone_fit`, along the likeliest way on which words may be begun again (`spoken_path`); the logarithm of 1 + the nats
+    per phone of the text by which that way falls behind the best classes, and that of the number of phones.
 
     Parameters
     ----------
     log_probabilities : float32 [shape=(batch, frames, classes)]
     lengths, phone_counts : int64 [shape=(batch,)]
-    phones : int64 [shape=(batch, most)]
+    phones, phone_words : int64 [shape=(batch, most)]
+        Classes, and the word that each belongs to.
     """
-    counts = phone_counts.clamp(min=1)
-    fit = fit_of_phones(log_probabilities, lengths, phones, phone_counts)
-    inside = torch.arange(log_probabilities.shape[1], device=lengths.device) < lengths[:, None]
-    best = (log_probabilities.amax(dim=2) * inside).sum(dim=1)
-    behind = best + negative_log_likelihood(log_probabilities, lengths, phones, phone_counts)
-    columns = torch.column_stack([fit, (behind / counts).clamp(0, _MOST_NATS).log1p(), counts.log()])
-    return columns * (phone_counts > 0)[:, None]
+    device, counts = log_probabilities.device, phone_counts.cpu()
+    log_probabilities, lengths, phones, phone_words = (
+        tensor.cpu() for tensor in (log_probabilities, lengths, phones, phone_words)
+    )
+    path = torch.full(log_probabilities.shape[:2], PAUSE)
+    for row, (length, count) in enumerate(zip(lengths.tolist(), counts.tolist(), strict=True)):
+        own = (log_probabilities[row, :length], phones[row, :count], phone_words[row, :count])
+        found = spoken_path(*(tensor.numpy() for tensor in own)) if count else None
+        path[row, :length] = -1 if found is None else torch.from_numpy(found)
+    fit = fit_along(log_probabilities, path, lengths, _spoken(path).clamp(min=1))
+    behind = (fit[:, -1].expm1() / counts.clamp(min=1)).clamp(max=_MOST_NATS)
+    behind = behind.masked_fill(path[:, 0] < 0, _MOST_NATS)  # more phones than frames
+    columns = torch.column_stack([fit, behind.log1p(), counts.clamp(min=1).log()]) * (counts > 0)[:, None]
+    return columns.to(device)
+
+
+def _spoken(path: Tensor) -> Tensor:
+    """How many phones there are on each way, those that are said again counted again [shape=(batch,)]."""
+    begins = torch.ones_like(path, dtype=torch.bool)
+    begins[:, 1:] = path[:, 1:] != path[:, :-1]
+    return (begins & (path > PAUSE)).sum(dim=1)
 
 
 class PhoneEvidence(nn.Module):

@@ -91,14 +91,24 @@ def phone_fit(
         Logarithms of 1 + the shortfall in nats: of the worst window of each of `WINDOWS_FRAMES`, of the worst phone
         (per frame), of the worst three neighbouring phones, of all phones on average, of all pauses, of everything.
     """
-    return fit_of_phones(response_logits, response_lengths, *greedy_phones(reference_logits, reference_lengths))
-
-
-def fit_of_phones(response_logits: Tensor, response_lengths: Tensor, phones: Tensor, phone_counts: Tensor) -> Tensor:
-    """The same for phones that are known, int64 [shape=(batch, most)], with their numbers [shape=(batch,)]."""
-    phones, phone_counts, lengths = phones.cpu(), phone_counts.cpu(), response_lengths.cpu()
+    phones, phone_counts = (values.cpu() for values in greedy_phones(reference_logits, reference_lengths))
+    lengths = response_lengths.cpu()
     log_probabilities = response_logits.float().log_softmax(dim=-1).cpu().nan_to_num(nan=-_MOST_NATS)
     path = align_phones(log_probabilities, lengths, phones, phone_counts)
+    return fit_along(log_probabilities, path, lengths, phone_counts).to(response_logits.device)
+
+
+def fit_along(log_probabilities: Tensor, path: Tensor, lengths: Tensor, phone_counts: Tensor) -> Tensor:
+    """The same for a way that is known; all on the CPU.
+
+    Parameters
+    ----------
+    log_probabilities : float32 [shape=(batch, frames, classes)]
+    path : int64 [shape=(batch, frames)]
+        As from `align_phones`.
+    lengths, phone_counts : int64 [shape=(batch,)]
+        Frames of each clip, and phones on its path.
+    """
     shortfall = _shortfall(log_probabilities, path, lengths)
     of_phones = _mean_by_phone(shortfall, path, max(1, int(phone_counts.max())))
     columns = [
@@ -109,7 +119,7 @@ def fit_of_phones(response_logits: Tensor, response_lengths: Tensor, phones: Ten
         (shortfall * (path == PAUSE)).sum(dim=1),
         shortfall.sum(dim=1),
     ]
-    return torch.stack(columns, dim=1).log1p().to(response_logits.device)
+    return torch.stack(columns, dim=1).log1p()
 
 
 def _shortfall(log_probabilities: Tensor, path: Tensor, lengths: Tensor) -> Tensor:

@@ -34,16 +34,17 @@ def read_words(utterance: str) -> list[list[str]]:
 
 
 @lru_cache(maxsize=8192)  # rows share texts
-def phone_classes(utterance: str) -> tuple[int, ...]:
-    """The classes of all phones of an utterance, as `read_words` has them.
+def phones_and_words(utterance: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The classes of all phones of an utterance, as `read_words` has them, and the word that each belongs to.
 
     Raises
     ------
     InputError
         Where espeak-ng is not installed.
     """
-    classes = (espeak_class(name) for word in read_words(utterance) for name in word)
-    return tuple(index for index in classes if index is not None)
+    words = ((place, espeak_class(name)) for place, names in enumerate(read_words(utterance)) for name in names)
+    found = [(index, place) for place, index in words if index is not None]
+    return tuple(index for index, _ in found), tuple(place for _, place in found)
 
 
 def share_out(phones: list[Item], shares: Sequence[int]) -> list[list[Item]]:

@@ -16,13 +16,14 @@ def spoken(*phones: int) -> torch.Tensor:
 
 
 def columns_of(*pairs: tuple[torch.Tensor, list[int]]) -> torch.Tensor:
-    """Of responses and expected phones, as one batch."""
+    """Of responses and expected phones, as one batch; two phones are a word."""
     frames = torch.nn.utils.rnn.pad_sequence([frames for frames, _ in pairs], batch_first=True)
     phones = torch.nn.utils.rnn.pad_sequence(
         [torch.tensor(own, dtype=torch.int64) for _, own in pairs], batch_first=True
     )
+    words = torch.arange(phones.shape[1]).expand(len(pairs), -1) // 2
     lengths, counts = (torch.tensor([len(each) for each in column]) for column in zip(*pairs, strict=True))
-    return evidence_columns(frames, lengths, phones, counts)
+    return evidence_columns(frames, lengths, phones, words, counts)
 
 
 def test_another_answer_is_further_behind_in_every_column() -> None:

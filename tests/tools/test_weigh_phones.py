@@ -166,10 +166,10 @@ def test_a_published_one_scores_the_same(tmp_path: Path, data_dir: Path, weighed
 def test_without_espeak_nothing_is_scored_as_if_it_were_there(
     monkeypatch: pytest.MonkeyPatch, data_dir: Path, weighed: Checkpoint
 ) -> None:
-    def missing(utterance: str) -> tuple[int, ...]:
+    def missing(utterance: str) -> None:
         raise InputError("espeak-ng is not installed")
 
-    monkeypatch.setattr(dataset, "phone_classes", missing)
+    monkeypatch.setattr(dataset, "phones_and_words", missing)
     with pytest.raises(InputError, match="espeak-ng"):
         by_member(weighed, data_dir)
 
