@@ -46,8 +46,7 @@ def judged_words(clips: pd.DataFrame, data_dir: Path, models: dict[str, LoadedMo
         if listener.can_write:
             transcripts = weigh(listener.hypotheses(), clip.task)
             written, _ = written_as_expected(clip.spoken_text.split(), transcripts)
-        heard = listener.phones()
-        phones = None if heard is None else phones_said(heard, clip.task, clip.spoken_text)
+        phones = phones_said(listener.phones(), clip.task, clip.spoken_text)
         features = pd.DataFrame(pronunciation_features(listener.read([clip.spoken_text])[0], written, phones))
         rows.append(features.assign(filename=clip.filename, index=range(len(features))))
     experts = pd.read_csv(data_dir / "word_scores.csv", dtype={"speaker": str})

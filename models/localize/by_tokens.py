@@ -66,21 +66,17 @@ def localize_by_tokens(
     found, evidence = find_evidence(listener, words, written)
     width, suffixes = int(network.decoder.config.d_model), [] if written is None else [WRITING]
     probabilities = score_evidence(table_of_width(TABLE, width, *suffixes), evidence)
-    utterance = utterance_of(task, text, *given[:1])
-    whole = float(sigmoid(np.array([listener.weigh_phones(found.whole, utterance)]))[0])
+    logit = found.whole
+    if network.phone_evidence is not None:
+        logit = listener.weigh_phones(logit, utterance_of(task, text, *given[:1]))
+    whole = float(sigmoid(np.array([logit]))[0])
     if len(words) == 1:  # it is right where the answer is; without it there is no text to be asked of
         probabilities = replace(probabilities, units=np.array([[whole, 0.0, 1 - whole]]))
     every_look, owners = listener.look(text)
     looks = following_heads(every_look)
     spans = within(word_spans(looks, owners, len(words)), loud_frames(spectrum))
-    heard_phones = listener.phones()
-    phones = None if heard_phones is None else phones_said(heard_phones, task, text, given)
-    units = _units(
-        words,
-        probabilities,
-        said_well(found, width, evidence.units.get("written"), phones),
-        [(_seconds(start, end), _seconds(stop, end)) for start, stop in spans],
-    )
+    well = said_well(found, width, evidence.units.get("written"), phones_said(listener.phones(), task, text, given))
+    units = _units(words, probabilities, well, [(_seconds(start, end), _seconds(stop, end)) for start, stop in spans])
     heard = written if listener.stands_by(hypotheses) else None
     return Localization(
         expected_text=text,

@@ -78,10 +78,8 @@ class Listener:
 
     @torch.inference_mode()
     def weigh_phones(self, logit: float, utterance: str) -> float:
-        """What is said of a whole text, with what its phones say where that counts; utterance: what a voice says for the text."""
+        """The logit of a whole text with what its phones say, by networks that weigh them; utterance: what a voice says for it."""
         network, device = self._network, self._heard.device
-        if network.phone_evidence is None:
-            return logit
         phones, words = (torch.tensor([part], dtype=torch.int64, device=device) for part in phones_and_words(utterance))
         counts, logits = (torch.tensor([value], device=device) for value in (phones.shape[1], logit))
         columns = network.phone_columns(self._heard, self._mask, phones, words, counts)

@@ -21,17 +21,19 @@ from models.speech.pronunciation import accepted_utterances
 
 
 def phones_said(
-    log_probabilities: Tensor, task: str, text: str, given: tuple[Phones, ...] = ()
+    log_probabilities: Tensor | None, task: str, text: str, given: tuple[Phones, ...] = ()
 ) -> dict[str, Values] | None:
-    """Features of each word, by name, each [shape=(words,)]; None where nothing tells what the text sounds like.
+    """Features of each word, by name, each [shape=(words,)]; None where no phones are heard, or nothing tells the text's.
 
     Parameters
     ----------
     log_probabilities : float32 [shape=(frames, classes)]
-        Of the response's phones, on the CPU.
+        Of the response's phones, as from `Listener.phones`.
     given
         Pronunciations of the text, where there are any.
     """
+    if log_probabilities is None:
+        return None
     try:
         readings = read_accepted(accepted_utterances(task, text, given))
     except InputError:
