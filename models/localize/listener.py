@@ -78,7 +78,7 @@ class Listener:
 
     @torch.inference_mode()
     def weigh_phones(self, logit: float, utterance: str) -> float:
-        """The logit of a whole text with what its phones say, by networks that weigh them; utterance: what a voice says for it."""
+        """A whole text's logit with what its phones say, by networks that weigh them; utterance: what a voice says for it."""
         network, device = self._network, self._heard.device
         phones, words = (torch.tensor([part], dtype=torch.int64, device=device) for part in phones_and_words(utterance))
         counts, logits = (torch.tensor([value], device=device) for value in (phones.shape[1], logit))
