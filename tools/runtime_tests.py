@@ -24,8 +24,9 @@ base/test_lock
 clips/test_any_table clips/test_dataset clips/test_features clips/test_tables
 ensemble/test_checkpoint ensemble/test_ensemble
 hardening/test_bad_files hardening/test_bad_input hardening/test_fuzz
-inference/test_inference inference/test_submission
-network/test_alignment network/test_encoder network/test_network network/test_verifier
+inference/test_inference inference/test_shipped inference/test_submission
+network/test_alignment network/test_encoder network/test_network network/test_phone_classifier network/test_phone_evidence
+network/test_restarts network/test_verifier
 packing/test_packing
 speech/test_audio speech/test_pronunciation speech/test_reference_checksums speech/test_references speech/test_voices
 """.split()
