@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from models.base.cli import run
-from models.clips.tables import base_rate_loss, read_groups, read_labels
+from models.clips.tables import read_groups, read_labels
 from models.ensemble.bootstrap import draw_counts, estimate, weighted_auc
-from models.ensemble.metrics import clip_losses, figures
+from models.ensemble.metrics import base_rate_loss, clip_losses, figures
 from models.errors import InputError
 
 RESAMPLES = 2000
