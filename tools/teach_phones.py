@@ -14,11 +14,10 @@ from tqdm import tqdm, trange
 from models.base.cli import make_parser, positive, run
 from models.base.compute import resolve_device
 from models.clips.csv_files import check_filenames, read_csv
-from models.clips.features import frames_for_seconds, log_mel, magnitude_spectrogram
 from models.clips.groups import TASKS
 from models.ensemble import Checkpoint, load_checkpoint, save_checkpoint
-from models.ensemble.rebuild import rebuild_network
 from models.errors import InputError
+from models.localize.model import LoadedModel, load_model
 from models.localize.units import read_accepted
 from models.network.build import network_settings
 from models.network.comparison import half_weights
@@ -105,18 +104,14 @@ def spoken_phones(text: str) -> list[int]:
 
 
 @torch.inference_mode()
-def hear(
-    network: VerifierNetwork, recordings: Sequence[Recording], max_seconds: float, device: torch.device
-) -> list[Clip]:
+def hear(model: LoadedModel, recordings: Sequence[Recording]) -> list[Clip]:
     """The clips that are long enough for their phones."""
-    found = []
+    network, found = model.network, list[Clip]()
+    assert isinstance(network, VerifierNetwork)
     for one in tqdm(recordings, "hearing", unit=" clips", disable=None):
         phones = torch.tensor(spoken_phones(one.text), dtype=torch.long)
-        magnitudes = magnitude_spectrogram(
-            torch.from_numpy(read_audio(one.path, max_seconds)), frames_for_seconds(max_seconds)
-        )
-        spectrum = log_mel(magnitudes, int(network.encoder.config.num_mel_bins))
-        heard, _ = network.hear(spectrum[None].to(device), torch.tensor([spectrum.shape[1]], device=device))
+        spectrum = model.spectrum(read_audio(one.path, model.recipe.max_seconds)).to(model.device)
+        heard, _ = network.hear(spectrum[None], torch.tensor([spectrum.shape[1]], device=model.device))
         if 0 < len(phones) < heard.shape[1]:
             found.append(Clip(heard[0].half().cpu(), phones))
     return found
@@ -165,17 +160,17 @@ def loss_of(classifier: PhoneClassifier, clips: Sequence[Clip]) -> Tensor:
 
 def taught(checkpoint: Checkpoint, recordings: Sequence[Recording], arguments: argparse.Namespace) -> Checkpoint:
     """The checkpoint with a classifier, taught on what it has not held out."""
-    device = resolve_device(arguments.device)
-    network = rebuild_network(checkpoint, device).requires_grad_(False)
+    model = load_model(checkpoint, resolve_device(arguments.device))
+    network = model.network.requires_grad_(False)
     if not isinstance(network, VerifierNetwork):
         raise InputError(f"{checkpoint.file_name}: no verifier; phones are taught to those alone")
     held = set(checkpoint.oof.filenames) if checkpoint.n_folds > 1 else set[str]()
     parts = [[one for one in recordings if (one.name in held) == asked] for asked in (False, True)]
-    clips, held_out = (hear(network, part, checkpoint.recipe.max_seconds, device) for part in parts)
+    clips, held_out = (hear(model, part) for part in parts)
     if not clips:
         raise InputError(f"--transcripts: no recording that {checkpoint.file_name} did not hold out; name others too")
     torch.manual_seed(arguments.seed)
-    network.phone_classifier = PhoneClassifier(int(network.encoder.config.d_model), len(PHONE_CLASSES)).to(device)
+    network.phone_classifier = PhoneClassifier(int(network.encoder.config.d_model), len(PHONE_CLASSES)).to(model.device)
     network.phone_classes, network.phone_names = len(PHONE_CLASSES), PHONE_CLASSES
     teach(network.phone_classifier, clips, held_out, arguments.epochs, arguments.seed)
     return replace(checkpoint, weights=half_weights(network), encoder=network_settings(network))

@@ -1,7 +1,7 @@
 """Phones in the frames of a verifier's encoder, for who asks how a word was said and not only whether it was.
 
-The encoder stays as it is: whether an answer is right does not depend on this classifier. It is taught by connectionist temporal
-classification (Graves et al. 2006) on recordings whose words are known (tools/teach_phones.py).
+It is taught on the finished encoder, which stays as it is, by connectionist temporal classification (Graves et al. 2006), on
+recordings whose words are known (tools/teach_phones.py). No answer depends on it but where `PhoneEvidence` weighs it.
 """
 
 import torch

@@ -71,8 +71,10 @@ def check_checkpoints(config: EnsembleConfig, config_dir: Path) -> bool:
         for entry in config.models
         for path, sha256 in zip(entry.paths, entry.sha256, strict=True)
     ]
-    checkpoints = [load_checkpoint(path, sha256) for path, sha256 in tqdm(files, "reading", disable=None)]
-    return any(checkpoint.weighs_phones for checkpoint in checkpoints)
+    weighs_phones = [
+        load_checkpoint(path, sha256).weighs_phones for path, sha256 in tqdm(files, "reading", disable=None)
+    ]
+    return any(weighs_phones)
 
 
 def submission_files(config: EnsembleConfig, config_dir: Path, tts_dir: Path, engine: str) -> PackedFiles:

@@ -63,7 +63,7 @@ def test_what_is_held_out_is_asked_and_not_taught(
 ) -> None:
     heard: list[list[str]] = []
 
-    def hear(network: object, recordings: list[teach_phones.Recording], *_: object) -> list[object]:
+    def hear(model: object, recordings: list[teach_phones.Recording]) -> list[object]:
         heard.append([one.name for one in recordings])
         return []
 
@@ -78,8 +78,8 @@ def test_what_is_held_out_is_asked_and_not_taught(
 
 
 def test_teaching_lowers_the_loss(transcripts: Path, fold: Checkpoint) -> None:
-    network = load_model(fold).network
-    clips = teach_phones.hear(network, teach_phones.read_transcripts([transcripts]), 4.0, torch.device("cpu"))
+    model = load_model(fold)
+    network, clips = model.network, teach_phones.hear(model, teach_phones.read_transcripts([transcripts]))
     torch.manual_seed(0)
     classifier = teach_phones.PhoneClassifier(int(network.encoder.config.d_model), len(PHONE_CLASSES))
     before = teach_phones.held_out_loss(classifier, clips)
