@@ -33,6 +33,11 @@ def test_another_answer_is_further_behind_in_every_column() -> None:
     assert wrong[-1] == right[-1] == pytest.approx(np.log(3))
 
 
+def test_phones_are_no_worse_on_average_for_being_said_again() -> None:
+    once, twice = columns_of((spoken(1, 5), [1, 2]), (spoken(1, 5, 1, 5), [1, 2]))
+    assert twice[6] == pytest.approx(float(once[6]), abs=0.1)
+
+
 def test_what_shares_a_batch_changes_nothing() -> None:
     pairs = [(spoken(1, 2), [1, 2]), (spoken(1, 2, 3, 4, 5), [1, 3]), (spoken(3), [])]
     alone = torch.cat([columns_of(pair) for pair in pairs])

@@ -59,9 +59,11 @@ def test_what_is_said_again_is_no_more_than_the_text(said: list[int]) -> None:
     np.testing.assert_allclose(frames[np.arange(len(frames)), path], frames.max(axis=1))
 
 
-@pytest.mark.parametrize("said", [[1, 2, 5, 6], [1, 2, 3, 5, 6], [1, 2, 5, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6, 4]])
+@pytest.mark.parametrize(
+    "said", [[1, 2, 5, 6], [1, 2, 3, 5, 6], [1, 2, 5, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6, 4], [1, 2, 3, 4, 5, 4, 5, 6]]
+)
 def test_what_is_missing_or_other_still_falls_behind(said: list[int]) -> None:
-    """Words left out or said before their turn, and an end that goes back without going on."""
+    """Left out, said before their turn, an end that goes back without going on, a word that is begun in its middle."""
     frames = spoken(*said)
     path = spoken_path(frames, PHONES, WORDS)
     assert path is not None
