@@ -8,7 +8,8 @@ Of whisper-small's and -medium's size, random weights, clips of children's lengt
   (--cuda_graphs): milliseconds, the GPU's own share of them (sum of its kernels, by the profiler), peak memory, and the
   losses of the first steps, which must be the same but for rounding;
 - the same step by several processes at once;
-- epochs by the Trainer itself, with CUDA graphs, on clips that loading processes augment: milliseconds a step;
+- epochs by the Trainer itself, with CUDA graphs, on clips that loading processes augment and on clips that lie ready:
+  milliseconds a step in the last epoch, how many of them went by until its batch was there, and how many inside of the step;
 - inference of batches sorted by length: milliseconds a clip, and the share of the rate of a large matrix product;
 - samples that loading processes make in a second, which must be more than training takes.
 
@@ -157,7 +158,13 @@ def kernel_seconds(step: Step, batches: Sequence[Batch], device: torch.device) -
 
 
 def measure_epochs(size: str, device: torch.device, n_clips: int, processes: int) -> dict[str, Any]:
-    """By the Trainer, from files, on a GPU with CUDA graphs: what the last epoch took."""
+    """By the Trainer, on a GPU with CUDA graphs: what the last epoch took.
+
+    Parameters
+    ----------
+    processes
+        That load and augment files; 0: the clips lie ready.
+    """
     recipe = recipe_of(augment="both", epochs=EPOCHS, schedule_epochs=EPOCHS)
     times = EpochTimes()
     with tempfile.TemporaryDirectory() as folder:
@@ -175,30 +182,51 @@ def measure_epochs(size: str, device: torch.device, n_clips: int, processes: int
             order,
             model=network,
             args=arguments,
-            train_dataset=data,
+            train_dataset=data if processes else [data[row] for row in range(len(data))],
             data_collator=data.collate,
             callbacks=[times],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-    milliseconds = 1000 * times.seconds[-1] / (len(data) // STEP_CLIPS)
-    return {"ms_per_step": round(milliseconds, 2), "processes": processes, "peak_gb": peak_gb(device)}
+    return {"processes": processes, **times.in_words(len(data) // STEP_CLIPS), "peak_gb": peak_gb(device)}
 
 
 class EpochTimes(TrainerCallback):  # type: ignore[misc]
-    """Seconds of each epoch."""
+    """Where the time of the last epoch went.
+
+    Until a step begins its batch is waited for; inside of it the processor starts what the GPU does, and clips and steps.
+    """
 
     def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self._began = 0.0
+        self._epoch = self._waiting = self._inside = 0.0
+        self._began = self._last = 0.0
+
+    def in_words(self, steps: int) -> dict[str, float]:
+        told = {
+            "ms_per_step": self._epoch,
+            "ms_until_batch_is_there": self._waiting,
+            "ms_inside_of_step": self._inside,
+        }
+        return {name: round(1000 * seconds / steps, 2) for name, seconds in told.items()}
 
     def on_epoch_begin(self, *_: Any, **__: Any) -> None:
-        self._began = time.perf_counter()
+        self._waiting = self._inside = 0.0
+        self._began = self._last = time.perf_counter()
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        self._waiting += self._since_last()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self._inside += self._since_last()
 
     def on_epoch_end(self, *_: Any, **__: Any) -> None:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        self.seconds.append(time.perf_counter() - self._began)
+        self._epoch = time.perf_counter() - self._began
+
+    def _since_last(self) -> float:
+        before, self._last = self._last, time.perf_counter()
+        return self._last - before
 
 
 def measure_inference(size: str, device: torch.device, seconds: float) -> dict[str, Any]:
@@ -282,7 +310,9 @@ def of_size(size: str, device: torch.device, options: argparse.Namespace) -> Ite
     if "inference" in options.only:
         yield "inference", attempt(f"{size}, inference", partial(measure_inference, size, device, options.seconds))
     if "epochs" in options.only:
-        yield "epochs", attempt(f"{size}, epochs", partial(measure_epochs, size, device, options.clips, loaders()))
+        for what, processes in (("epochs", loaders()), ("epochs of ready clips", 0)):
+            measure = partial(measure_epochs, size, device, options.clips, processes)
+            yield what, attempt(f"{size}, {what}", measure)
     if "together" in options.only:
         yield (
             "together",
