@@ -9,16 +9,17 @@ using CTC".
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 
 import torch
 from torch import Tensor
 from torch.nn.functional import ctc_loss
 
+from models.localize.lattice import Splice, spliced_likelihoods
 from models.network.phone_fit import align_phones
 from models.network.phones import PAUSE
 
-STAR = -1  # in a sequence of phone classes: any speech
+STAR = -1  # in a sequence of phone classes: any speech, which `with_star` puts last
 _MOST_NATS = 60.0  # of a gain: beyond that, all is said
 _LEAST_PROBABILITY = 1e-6
 
@@ -53,18 +54,28 @@ def edit_gains(log_probabilities: Tensor, units: Sequence[Phones], stars: frozen
     stars
         Gaps in which something is known to be inserted.
     """
-    n = len(units)
-    units = [tuple(unit) for unit in units]
-    missing = [[*units[:i], (), *units[i + 1 :]] for i in range(n)]
-    different = [[*units[:i], (STAR,), *units[i + 1 :]] for i in range(n)]
-    swapped = [[*units[:i], units[i + 1], units[i], *units[i + 2 :]] for i in range(n - 1)]
-    texts = [with_gaps(text, stars) for text in [units, *missing, *different, *swapped]]
-    texts += [with_gaps(units, stars | {gap}) for gap in range(n + 1)]
-    likelihoods = log_likelihoods(log_probabilities, [join(text) for text in texts])
-    gains = (likelihoods[1:] - likelihoods[0]).clamp(-_MOST_NATS, _MOST_NATS)
+    n, pieces = len(units), with_gaps(units, stars)
+    emissions = with_star(log_probabilities).double().numpy()
+    likelihoods = torch.from_numpy(spliced_likelihoods(emissions, join(pieces), _single_edits(pieces)))
+    gains = (likelihoods[1:] - likelihoods[0]).clamp(-_MOST_NATS, _MOST_NATS).float()
     without, replaced, exchanged, added = gains.split([n, n, n - 1, n + 1])
     none = torch.full((1,), -_MOST_NATS)
     return Gains(without, replaced, torch.maximum(torch.cat([none, exchanged]), torch.cat([exchanged, none])), added)
+
+
+def _single_edits(pieces: Sequence[Phones]) -> list[Splice]:
+    """No edit, then each unit left out, each replaced, each exchanged with the next one, each gap filled; of `with_gaps`."""
+    edges = [0, *accumulate(map(len, pieces))]
+    units, gaps = range(1, len(pieces), 2), range(0, len(pieces), 2)
+
+    def put(phones: Phones, first: int, end: int) -> Splice:
+        return Splice(edges[first], phones, edges[end])
+
+    missing = [put((), unit, unit + 1) for unit in units]
+    different = [put((STAR,), unit, unit + 1) for unit in units]
+    swapped = [put(join(pieces[unit : unit + 3][::-1]), unit, unit + 3) for unit in units[:-1]]
+    inserted = [put((STAR,), gap, gap + 1) for gap in gaps]
+    return [put((), 0, 0), *missing, *different, *swapped, *inserted]
 
 
 def with_gaps(units: Sequence[Phones], stars: Iterable[int]) -> list[Phones]:
