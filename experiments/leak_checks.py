@@ -1,7 +1,8 @@
 """Does anything but the comparison tell right answers from wrong ones? Each figure should be near an AUC of 0.5.
 
-Texts, durations and levels are given to classifiers of their own, fitted on the training clips. With --config the trained models
-are asked about the same expected texts with other recordings: faint noise as long as the response, and another child's answer.
+Texts, durations and levels are given to classifiers of their own, fitted on the training clips. With --config or --model the
+trained models are asked about the same expected texts with other recordings: faint noise as long as the response, and another
+child's answer.
 Both durations together may do better than chance: who leaves a word out is done sooner. That is no leak, but no more than that.
 """
 
@@ -131,10 +132,16 @@ def ask_models(test: pd.DataFrame, options: argparse.Namespace, speakers: NDArra
         folder = options.work / ("noise" if record is noise else "another")
         make_variant(test, options.data_dir, folder, record)
         scores = folder / "scores.csv"
-        where = ["--data_dir", str(folder), "--tts_dir", str(options.tts_dir), "--config", str(options.config)]
-        run_commands([["infer.py", *where, "--output", str(scores)]])
+        where = ["--data_dir", str(folder), "--tts_dir", str(options.tts_dir), "--output", str(scores)]
+        run_commands([["infer.py", *where, *models_of(options)]])
         found[name] = read_scores(scores, test["filename"])
     return found
+
+
+def models_of(options: argparse.Namespace) -> list[str]:
+    """For infer.py; none where no model is asked."""
+    given = {"--config": options.config, "--model": options.model}
+    return [word for name, path in given.items() if path is not None for word in (name, str(path))]
 
 
 def tasks_of(table: pd.DataFrame) -> list[Part]:
@@ -152,19 +159,21 @@ def main() -> None:
     )
     parser.add_argument("--data_dir", type=Path, required=True, help="folder with the tables, *_source.csv and audio")
     parser.add_argument("--tts_dir", type=Path, required=True, help="folder with the references")
-    parser.add_argument("--config", type=Path, help="the ensemble, from get_config.py (default: no model is asked)")
+    models = parser.add_mutually_exclusive_group()
+    models.add_argument("--config", type=Path, help="the ensemble, from get_config.py (default: no model is asked)")
+    models.add_argument("--model", type=Path, help="or a published model's folder")
     parser.add_argument(
         "--work", type=Path, default=Path("leak_checks"), help="for what is made (default: %(default)s)"
     )
     options = parser.parse_args()
-    for name in ("data_dir", "tts_dir", "config", "work"):
+    for name in ("data_dir", "tts_dir", "config", "model", "work"):
         if getattr(options, name) is not None:
             setattr(options, name, getattr(options, name).resolve())
     train = read_training_table(options.data_dir)
     test = read_test_table(options.data_dir).merge(read_labels(options.data_dir / "test_labels.csv"), on="filename")
     speakers = np.array(read_groups(options.data_dir / "test_source.csv", "speaker", test["filename"]))
     scores = by_recording(train, test, options.data_dir, options.tts_dir) | by_text(train, test)
-    if options.config is not None:
+    if models_of(options):
         scores |= ask_models(test, options, speakers)
     print(f"\n{table_of(weighted_auc, test['score'].to_numpy(np.float64), scores, tasks_of(test), draws_of(speakers))}")
 
