@@ -36,7 +36,7 @@ SENTENCES = len(TASKS) - 1  # the place of the task whose answers are sentences;
 
 
 @dataclass(frozen=True)
-class Evidence:
+class HeldOutColumns:
     """Of the clips that a fold held out, in its order.
 
     Attributes
@@ -74,7 +74,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def read_evidence(checkpoint: Checkpoint, table: pd.DataFrame, data_dir: Path, device: torch.device) -> Evidence:
+def read_evidence(checkpoint: Checkpoint, table: pd.DataFrame, data_dir: Path, device: torch.device) -> HeldOutColumns:
     """What a fold makes of the clips that it held out; table: of the training data, by file name."""
     network = telling_network(checkpoint, device)
     if missing := [name for name in checkpoint.oof.filenames if name not in table.index]:
@@ -93,12 +93,12 @@ def read_evidence(checkpoint: Checkpoint, table: pd.DataFrame, data_dir: Path, d
         batch = {name: tensor.to(device) for name, tensor in data.collate([clips[row] for row in asked]).items()}
         columns[asked] = evidence_of(network, batch).double().cpu().numpy()
     tasks = rows["task"].map(TASKS.index).to_numpy()
-    return Evidence(columns, tasks, rows["score"].to_numpy(float))
+    return HeldOutColumns(columns, tasks, rows["score"].to_numpy(float))
 
 
 @torch.inference_mode()
 def evidence_of(network: VerifierNetwork, batch: dict[str, Tensor]) -> Tensor:
-    """The columns of `Evidence`."""
+    """The columns of `HeldOutColumns`."""
     heard, mask = network.hear(batch["response"], batch["response_frames"])
     answers, judged = network.judge(heard, mask, batch["tokens"], batch["token_counts"])
     logits = network.answer(network.pooling(answers, judged), batch["scalars"], None)["logits"]
@@ -112,7 +112,7 @@ def telling_network(checkpoint: Checkpoint, device: torch.device | str = "cpu") 
     return network
 
 
-def fit_weights(evidence: Sequence[Evidence]) -> tuple[Values, Values]:
+def fit_weights(evidence: Sequence[HeldOutColumns]) -> tuple[Values, Values]:
     """Weights [shape=(tasks, 1 + N_EVIDENCE)] and biases [shape=(tasks,)].
 
     Slopes are those of all clips, and what sentences and single words add to them; each task has an intercept. All are shrunk,
@@ -145,7 +145,7 @@ def weighed(checkpoint: Checkpoint, weights: Values, biases: Values) -> Checkpoi
     return replace(checkpoint, weights=half_weights(network), encoder=network_settings(network))
 
 
-def with_predictions(checkpoint: Checkpoint, evidence: Evidence, weights: Values, biases: Values) -> Checkpoint:
+def with_predictions(checkpoint: Checkpoint, evidence: HeldOutColumns, weights: Values, biases: Values) -> Checkpoint:
     logits = (evidence.columns * weights[evidence.tasks]).sum(axis=1) + biases[evidence.tasks]
     return replace(checkpoint, oof=replace(checkpoint.oof, predictions=sigmoid(logits)))
 

@@ -121,7 +121,7 @@ def test_the_weights_are_those_of_the_regression() -> None:
     columns = rng.normal(size=(400, 1 + weigh_phones.N_EVIDENCE))
     slopes = np.where(tasks == weigh_phones.SENTENCES, 3.0, -3.0)
     labels = (slopes * columns[:, 2] + tasks - 1.5 + rng.logistic(size=400) > 0).astype(float)
-    weights, biases = weigh_phones.fit_weights([weigh_phones.Evidence(columns, tasks, labels)])
+    weights, biases = weigh_phones.fit_weights([weigh_phones.HeldOutColumns(columns, tasks, labels)])
     assert weights[weigh_phones.SENTENCES, 2] > 1.5
     assert (weights[: weigh_phones.SENTENCES, 2] < -1.5).all()
     assert (np.diff(biases) > 0).all()  # higher tasks are right more often
