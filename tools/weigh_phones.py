@@ -105,10 +105,16 @@ def evidence_of(network: VerifierNetwork, batch: dict[str, Tensor]) -> Tensor:
     return torch.column_stack([logits, network.phone_columns(heard, mask, *(batch[name] for name in PHONES))])
 
 
-def telling_network(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> VerifierNetwork:
-    network = rebuild_network(checkpoint, device)
-    if not isinstance(network, VerifierNetwork) or network.phone_classifier is None:
+def check_tells_phones(checkpoint: Checkpoint) -> None:
+    """That it is a verifier with a classifier of phones; its settings say so, no network is built."""
+    if checkpoint.recipe.layout != "text" or not checkpoint.encoder.get("phone_classes"):
         raise InputError(f"{checkpoint.file_name}: no verifier that tells phones; teach it: tools/teach_phones.py")
+
+
+def telling_network(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> VerifierNetwork:
+    """Of a checkpoint that `check_tells_phones` lets pass."""
+    network = rebuild_network(checkpoint, device)
+    assert isinstance(network, VerifierNetwork)
     return network
 
 
@@ -156,7 +162,7 @@ def main() -> None:
     gather_blend(folds)
     whole = None if arguments.whole is None else load_checkpoint(arguments.whole)
     for checkpoint in (*folds, *([] if whole is None else [whole])):
-        telling_network(checkpoint)
+        check_tells_phones(checkpoint)
     paths = [arguments.output_dir / fold.file_name for fold in folds]
     if there := [path for path in paths if path.exists()]:
         raise InputError(f"{there[0]}: already there; give another --output_dir")

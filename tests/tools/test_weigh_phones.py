@@ -185,7 +185,7 @@ def test_what_tells_no_phones_or_has_other_clips_is_refused(
     encoder_dir: Path, data_dir: Path, folds: list[Checkpoint]
 ) -> None:
     with pytest.raises(InputError, match=r"teach_phones\.py"):
-        weigh_phones.telling_network(trained_checkpoint(encoder_dir, "taughtmodel"))
+        weigh_phones.check_tells_phones(trained_checkpoint(encoder_dir, "taughtmodel"))
     table = pd.DataFrame(read_training_table(data_dir)).set_index("filename", drop=False)[2:]
     with pytest.raises(InputError, match="lacks 2 of the clips"):
         weigh_phones.read_evidence(folds[0], table, data_dir, torch.device("cpu"))
