@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.network.phones import PAUSE
 
 RESTART_NATS = 4.0  # what going back costs: about a phone that fits badly
-_STAY, _RESTART = 0, 3  # of the moves; 1 and 2 are CTC's
+_BEFORE = 2  # places before the first state, where nobody is
 
 Floats = NDArray[np.float32]
 Places = NDArray[np.int64]
@@ -28,41 +28,41 @@ def spoken_path(log_probabilities: Floats, phones: Places, words: Places) -> Pla
     states = np.full(2 * len(phones) + 1, PAUSE)
     states[1::2] = phones
     starts = 2 * np.flatnonzero(np.diff(words, prepend=-1)) + 1
-    may_skip = np.zeros(len(states), bool)
-    may_skip[3::2] = phones[1:] != phones[:-1]
-    emissions = log_probabilities[:, states].astype(np.float64)
-    best = np.full(len(states), -np.inf)
-    best[:2] = emissions[0, :2]
-    moves, origins = [], []
-    for frame in emissions[1:]:
-        step = np.full((3, len(states)), -np.inf)
-        step[_STAY], step[1, 1:], step[2, 2:] = best, best[:-1], best[:-2]
-        step[2, ~may_skip] = -np.inf
-        move = step.argmax(axis=0)
-        reached = step.max(axis=0)
-        behind, origin = _best_behind(best)
-        again = behind[starts] - RESTART_NATS
-        better = starts[again > reached[starts]]
-        move[better], reached[better] = _RESTART, behind[better] - RESTART_NATS
-        moves.append(move)
-        origins.append(origin)
-        best = reached + frame
-    state = len(states) - 1 - int(best[-2] > best[-1])
-    if not np.isfinite(best[state]):
+    skips = np.full(len(states), -np.inf)
+    skips[3::2][phones[1:] != phones[:-1]] = 0.0
+    bests = _best_ways(log_probabilities[:, states].astype(np.float64), starts, skips)
+    last = bests[-1]
+    state = len(states) - 1 - int(last[-2] > last[-1])
+    if not np.isfinite(last[_BEFORE + state]):
         return None
-    path = np.empty(len(emissions), np.int64)
-    for place in range(len(emissions) - 1, -1, -1):
-        path[place] = state
-        if place:
-            move = moves[place - 1][state]
-            state = int(origins[place - 1][state]) if move == _RESTART else state - int(move)
+    path = np.empty(len(bests), np.int64)
+    path[-1] = state
+    for place in range(len(bests) - 1, 0, -1):
+        state = path[place - 1] = _origin(bests[place - 1], state, state in starts, skips[state])
     return states[path]
 
 
-def _best_behind(best: NDArray[np.float64]) -> tuple[NDArray[np.float64], Places]:
-    """For each state the best of those behind it, and which that is."""
-    backwards = np.concatenate([[-np.inf], best[:0:-1]])  # of the last state first, behind which there is none
-    highest = np.maximum.accumulate(backwards)
-    is_new = np.concatenate([[True], highest[1:] > highest[:-1]])
-    places = np.maximum.accumulate(np.where(is_new, np.arange(len(backwards)), 0))
-    return highest[::-1], (len(best) - places)[::-1]
+def _best_ways(emissions: NDArray[np.float64], starts: Places, skips: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the best way to each state is worth [shape=(frames, _BEFORE + states)]."""
+    bests = np.full((emissions.shape[0], _BEFORE + emissions.shape[1]), -np.inf)
+    bests[0, _BEFORE : _BEFORE + 2] = emissions[0, :2]
+    behind = emissions.shape[1] - 2 - starts  # their places, counted from the end
+    for before, best, frame in zip(bests[:-1], bests[1:, _BEFORE:], emissions[1:], strict=True):
+        np.maximum(before[2:], before[1:-1], out=best)
+        np.maximum(best, before[:-2] + skips, out=best)
+        again = np.maximum.accumulate(before[::-1])[behind] - RESTART_NATS
+        best[starts] = np.maximum(best[starts], again)
+        best += frame
+    return bests
+
+
+def _origin(before: NDArray[np.float64], state: int, is_start: bool, skip: float) -> int:
+    """Where the best way to a state was a frame earlier: who may stay stays, and goes back only if that is better."""
+    two, one, stays = before[state : state + 3].tolist()
+    reached = max(stays, one, two + skip)
+    if is_start:
+        behind = before[: _BEFORE + state : -1]
+        place = int(behind.argmax())
+        if behind[place] - RESTART_NATS > reached:
+            return len(before) - _BEFORE - 1 - place
+    return state - (stays, one, two + skip).index(reached)
