@@ -12,10 +12,10 @@ from torch.utils.data import Dataset, Sampler
 
 from models.clips.augment import AUGMENTATIONS, Chain
 from models.clips.batches import Clip, collate_apart, collate_joined, collate_matched, collate_text
-from models.clips.expected_texts import ExpectedTexts
+from models.clips.expected_texts import Asked, ExpectedTexts
 from models.clips.features import FRAMES_PER_SECOND, HOP_LENGTH, log_mel, magnitude_spectrogram
 from models.clips.hearing import SHORTEST_HEARD_SECONDS
-from models.clips.joined_answers import LONGEST_PAUSE_SECONDS, AnswerJoiner, Joined, one_after_the_other
+from models.clips.joined_answers import LONGEST_PAUSE_SECONDS, AnswerJoiner, one_after_the_other
 from models.clips.rooms import ROOMS, OtherRecordings
 from models.clips.tables import clip_paths, scalars, utterances
 from models.clips.tokens import TextTokenizer
@@ -141,11 +141,11 @@ class ComparisonDataset(Dataset[Clip]):
     def make_clip(self, row: int, response: Waveform) -> Clip:
         """What a network reads of a row, from its response's waveform."""
         rng = np.random.default_rng([self._seed, int(self._epoch), row])
-        response, joined = self._join(row, response, rng)
+        response, of_two = self._join(row, response, rng)
         if self._room is not None:
             response = self._room(response, partial(self._others.draw, row, self.read_response), rng)
         if self._expected is not None:
-            clip = self._expected.read(row, rng, joined)
+            clip = self._expected.read(row, rng, of_two)
             clip["response"] = self._log_mel(response, self._augment_response, rng)
             if self._phones:
                 clip["phones"], clip["phone_words"] = (
@@ -159,14 +159,14 @@ class ComparisonDataset(Dataset[Clip]):
             clip = Clip(log_mel=log_mel(magnitudes, self._n_mels), reference_frames=boundary)
         return Clip(**clip, scalars=self._scalars[row], labels=self._labels[row])
 
-    def _join(self, row: int, response: Waveform, rng: np.random.Generator) -> tuple[Waveform, Joined | None]:
+    def _join(self, row: int, response: Waveform, rng: np.random.Generator) -> tuple[Waveform, Asked | None]:
         """Two answers instead of one where it is drawn so, and both can be heard and asked for."""
         joined = None if self._joiner is None else self._joiner.draw(row, rng)
-        if joined is None or self._expected is None or not self._expected.takes(joined):
+        if joined is None or self._expected is None or (asked := self._expected.ask(joined)) is None:
             return response, None
         heard = [response if one == row else self.read_response(one) for one in joined.rows]
         both = one_after_the_other(heard, rng.uniform(0, LONGEST_PAUSE_SECONDS))
-        return (both, joined) if len(both) <= self.max_frames * HOP_LENGTH else (response, None)
+        return (both, asked) if len(both) <= self.max_frames * HOP_LENGTH else (response, None)
 
     def _joined_spectrogram(
         self, reference: Waveform, response: Waveform, rng: np.random.Generator

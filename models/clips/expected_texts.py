@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,22 @@ from models.clips.joined_answers import Joined
 from models.clips.tokens import TextTokenizer
 from models.speech.arpabet import Phones
 from models.speech.pronunciation import spoken_words
+
+
+class Asked(NamedTuple):
+    """What is asked for of what is heard.
+
+    Attributes
+    ----------
+    text
+        With what is known of its words and end.
+    alone
+        Where both texts of two answers are asked for: each without the other.
+    """
+
+    tokens: Tensor
+    text: DrawnText
+    alone: Sequence[DrawnText] = ()
 
 
 class ExpectedTexts:
@@ -43,13 +60,15 @@ class ExpectedTexts:
         self._n_drawn = drawn_texts
         self._drawers = self._make_drawers() if drawn_texts else {}
 
-    def read(self, row: int, rng: np.random.Generator, joined: Joined | None = None) -> Clip:
+    def read(self, row: int, rng: np.random.Generator, of_two: Asked | None = None) -> Clip:
         """Of a row's clip the text, and those that are drawn for it.
 
-        Where two answers are heard in its place and both texts are asked for, the first that are drawn are one of them alone.
+        Parameters
+        ----------
+        of_two
+            Of `ask`, where two answers are heard in its place; the first texts that are drawn are then those of one alone.
         """
-        own, alone = (self._row(row), []) if joined is None else self._asked(joined)
-        tokens = self._tokens[own.text] if joined is None else torch.tensor(self._tokenizer.encode(own.text))
+        tokens, own, alone = of_two or Asked(self._tokens[self._texts[row]], self._row(row))
         found = Clip(tokens=tokens)
         if self._said is not None or self._n_drawn:
             found["token_labels"] = self._of_tokens(*own)
@@ -63,16 +82,18 @@ class ExpectedTexts:
             ]
         return found
 
-    def takes(self, joined: Joined) -> bool:
-        """Whether the tokenizer takes the text that is asked for."""
-        return self._tokenizer.encode_if_taken(self._asked(joined)[0].text) is not None
+    def ask(self, joined: Joined) -> Asked | None:
+        """What is asked for of two answers that are heard; None where the tokenizer does not take it."""
+        text, alone = self._text_of(joined)
+        tokens = self._tokenizer.encode_if_taken(text.text)
+        return None if tokens is None else Asked(torch.tensor(tokens), text, alone)
 
     def _row(self, row: int) -> DrawnText:
         said, gaps = self._known(row)
         return DrawnText(self._texts[row], tuple(said), tuple(gaps))
 
-    def _asked(self, joined: Joined) -> tuple[DrawnText, list[DrawnText]]:
-        """What is asked for of two answers that are heard, and the texts of one alone where it is both."""
+    def _text_of(self, joined: Joined) -> tuple[DrawnText, list[DrawnText]]:
+        """The text, and those of one answer alone where it is both."""
         first, second = map(self._row, joined.rows)
         if joined.said_twice:
             return _said_twice(first), []

@@ -67,14 +67,14 @@ def test_what_is_asked_and_known_of_two_answers(
 ) -> None:
     texts = ExpectedTexts(TABLE, tokenizer, drawn_texts=3)
     row = 2 if joined.asked != (0, 1) and not joined.said_twice else 0
-    found = texts.read(row, np.random.default_rng(0), joined)
+    found = texts.read(row, np.random.default_rng(0), texts.ask(joined))
     assert found["tokens"].tolist() == tokenizer.encode(text)
     torch.testing.assert_close(found["token_labels"], texts._of_tokens(text, said, gaps), equal_nan=True)
 
 
 def test_each_text_alone_is_drawn_where_both_are_asked_for(tokenizer: TextTokenizer) -> None:
     texts = ExpectedTexts(TABLE, tokenizer, drawn_texts=3)
-    found = texts.read(0, np.random.default_rng(0), Joined((0, 1), (0, 1)))
+    found = texts.read(0, np.random.default_rng(0), texts.ask(Joined((0, 1), (0, 1))))
     first, second, third = found["drawn_tokens"]
     assert [first.tolist(), second.tolist()] == [tokenizer.encode("we go"), tokenizer.encode("he ran")]
     assert third.tolist() != tokenizer.encode("we go he ran")
@@ -86,7 +86,7 @@ def test_each_text_alone_is_drawn_where_both_are_asked_for(tokenizer: TextTokeni
 def test_labels_of_words_stay_with_their_words(tokenizer: TextTokenizer) -> None:
     labels = [(0.0, 1.0, NAN), (1.0, 0.0, NAN), (NAN, NAN, NAN), (NAN, NAN)]
     texts = ExpectedTexts(TABLE.assign(word_labels=labels), tokenizer, drawn_texts=2)
-    found = texts.read(0, np.random.default_rng(0), Joined((0, 1), (0, 1)))
+    found = texts.read(0, np.random.default_rng(0), texts.ask(Joined((0, 1), (0, 1))))
     expected = texts._of_tokens("we go he ran", [0, 1, 1, 0, NAN], [1, 1, 1, 1, 1])
     torch.testing.assert_close(found["token_labels"], expected, equal_nan=True)
 
@@ -119,8 +119,8 @@ def test_what_can_not_be_heard_or_read_is_not_joined(tokenizer: TextTokenizer, t
     assert all(short[row]["tokens"].tolist() == tokenizer.encode(TEXTS[row]) for row in range(4))
     few = replace(tokenizer, most_tokens=len(tokenizer.encode("we go")) + 4)
     texts = ExpectedTexts(TABLE, few, drawn_texts=1)
-    assert not texts.takes(Joined((0, 1), (0, 1)))
-    assert texts.takes(Joined((0, 1), (1,)))
+    assert texts.ask(Joined((0, 1), (0, 1))) is None
+    assert texts.ask(Joined((0, 1), (1,))) is not None
 
 
 def test_the_pause_is_the_quiet_behind_the_first() -> None:
