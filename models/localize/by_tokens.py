@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+from torch import Tensor
 
 from models.ensemble.metrics import Values, sigmoid
 from models.localize.heard import Transcripts, transcript, weigh, with_heard, written_as_expected
@@ -64,19 +65,12 @@ def localize_by_tokens(
     hypotheses = listener.hypotheses() if listener.can_write else []
     written = weigh(hypotheses, task) if hypotheses else None
     found, evidence = find_evidence(listener, words, written)
-    width, suffixes = int(network.decoder.config.d_model), [] if written is None else [WRITING]
-    probabilities = score_evidence(table_of_width(TABLE, width, *suffixes), evidence)
-    logit = found.whole
-    if network.phone_evidence is not None:
-        logit = listener.weigh_phones(logit, utterance_of(task, text, *given[:1]))
-    whole = float(sigmoid(np.array([logit]))[0])
-    if len(words) == 1:  # it is right where the answer is; without it there is no text to be asked of
-        probabilities = replace(probabilities, units=np.array([[whole, 0.0, 1 - whole]]))
-    every_look, owners = listener.look(text)
-    looks = following_heads(every_look)
-    spans = within(word_spans(looks, owners, len(words)), loud_frames(spectrum))
+    width = int(network.decoder.config.d_model)
+    whole = _whole(network, listener, found, task, text, given)
+    probabilities = _probabilities(evidence, width, written is not None, whole)
+    times, alignment = _look(listener, text, spectrum, end)
     well = said_well(found, width, evidence.units.get("written"), phones_said(listener.phones(), task, text, given))
-    units = _units(words, probabilities, well, [(_seconds(start, end), _seconds(stop, end)) for start, stop in spans])
+    units = _units(words, probabilities, well, times)
     heard = written if listener.stands_by(hypotheses) else None
     return Localization(
         expected_text=text,
@@ -87,7 +81,7 @@ def localize_by_tokens(
         gap_scores=tuple(probabilities.gaps[:, 0].tolist()),
         response_seconds=end,
         response_log_mel=spectrum.numpy(),
-        alignment=_alignment(looks, owners, len(words)),
+        alignment=alignment,
         transcript=None if heard is None else transcript(heard),
     )
 
@@ -95,6 +89,32 @@ def localize_by_tokens(
 def table_name(width: int, writes: bool = False) -> str:
     """What coefficients that are fitted on such networks are to be called."""
     return f"{TABLE}, width {width}{WRITING if writes else ''}"
+
+
+def _whole(
+    network: VerifierNetwork, listener: Listener, found: ReadText, task: str, text: str, given: Sequence[Phones]
+) -> float:
+    """The probability that the answer was right."""
+    logit = found.whole
+    if network.phone_evidence is not None:
+        logit = listener.weigh_phones(logit, utterance_of(task, text, *given[:1]))
+    return float(sigmoid(np.array([logit]))[0])
+
+
+def _probabilities(evidence: Evidence, width: int, writes: bool, whole: float) -> Probabilities:
+    """Of each word and gap. A single word is right where the answer is; without it there is no text to be asked of."""
+    suffixes = [WRITING] if writes else []
+    found = score_evidence(table_of_width(TABLE, width, *suffixes), evidence)
+    return replace(found, units=np.array([[whole, 0.0, 1 - whole]])) if len(found.units) == 1 else found
+
+
+def _look(listener: Listener, text: str, spectrum: Tensor, end: float) -> tuple[list[Seconds], Alignment]:
+    """When each word was spoken, not behind the second `end`, and where its tokens look."""
+    every_look, owners = listener.look(text)
+    looks, n_words = following_heads(every_look), len(text.split())
+    spans = within(word_spans(looks, owners, n_words), loud_frames(spectrum))
+    times = [(_seconds(start, end), _seconds(stop, end)) for start, stop in spans]
+    return times, _alignment(looks, owners, n_words)
 
 
 def _seconds(frame: int, end: float) -> float:
@@ -134,7 +154,7 @@ def find_evidence(
 
 
 def _units(
-    words: Sequence[str], probabilities: Probabilities, well: Values, spans: Sequence[Seconds]
+    words: Sequence[str], probabilities: Probabilities, well: Values, times: Sequence[Seconds]
 ) -> tuple[Unit, ...]:
     """In order, with a mark where more was said; what is missing has no length.
 
@@ -143,12 +163,12 @@ def _units(
     right = np.concatenate([[1.0], probabilities.units[:, 0], [1.0]])
     units: list[Unit] = []
     for gap, (nothing, _) in enumerate(probabilities.gaps.tolist()):
-        at = spans[gap][0] if gap < len(words) else spans[-1][1]
+        at = times[gap][0] if gap < len(words) else times[-1][1]
         if nothing < min(UNLIKELY, right[gap], right[gap + 1]):
             units.append(Unit("", "inserted", nothing, at, at))
         if gap < len(words):
             kind = likeliest_kind(probabilities.units[gap])
-            stop = at if kind == "missing" else spans[gap][1]
+            stop = at if kind == "missing" else times[gap][1]
             score, of_well = float(probabilities.units[gap, 0]), float(well[gap])
             units.append(Unit(words[gap], kind, score, at, stop, None if kind == "missing" else of_well))
     return tuple(units)
