@@ -149,29 +149,40 @@ def run_tasks(
     int, Result or RayError
         A share's place as it ends, with what `work` returned, what it raised, or what ended its last process.
     """
-    resources = {"num_cpus": needs["CPU"], "num_gpus": needs["GPU"], "memory": needs["memory"] or None}
-    remote = ray.remote(max_retries=0, scheduling_strategy="SPREAD", **resources, **settings)(work)
+    start = _starter(ray, work, needs, settings)
     tries = [1] * len(shares)
-    running = {remote.remote(*share): place for place, share in enumerate(shares)}
+    running = {start(*share): place for place, share in enumerate(shares)}
     try:
         while running:
             done, _ = ray.wait(list(running), timeout=NEWS_SECONDS)
             if not done:
                 check_room(ray, needs, what, wait=True)
             for handle in done:
-                place = running.pop(handle)
-                try:
-                    found = ray.get(handle)
-                except ray.exceptions.RayError as error:
-                    found = error
-                    if not isinstance(error, ray.exceptions.RayTaskError) and tries[place] < MOST_TRIES:
-                        tries[place] += 1
-                        running[remote.remote(*shares[place])] = place
-                        continue
-                yield place, found
+                place, (found, died) = running.pop(handle), _outcome(ray, handle)
+                if died and tries[place] < MOST_TRIES:
+                    tries[place] += 1
+                    running[start(*shares[place])] = place
+                else:
+                    yield place, found
     finally:
         for handle in running:
             ray.cancel(handle, force=True)
+
+
+def _starter(
+    ray: Any, work: Callable[..., Any], needs: Mapping[str, float], settings: Mapping[str, Any]
+) -> Callable[..., Any]:
+    """What starts `work` somewhere, once, and gives its handle."""
+    resources = {"num_cpus": needs["CPU"], "num_gpus": needs["GPU"], "memory": needs["memory"] or None}
+    return ray.remote(max_retries=0, scheduling_strategy="SPREAD", **resources, **settings)(work).remote
+
+
+def _outcome(ray: Any, handle: Any) -> tuple[Any, bool]:
+    """What a task that has ended returned, raised or was ended by; and whether its process or node died."""
+    try:
+        return ray.get(handle), False
+    except ray.exceptions.RayError as error:
+        return error, not isinstance(error, ray.exceptions.RayTaskError)
 
 
 def _check_answers(address: str) -> None:
