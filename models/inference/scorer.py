@@ -1,20 +1,16 @@
 """Trained models with one line: `Scorer.from_pretrained("folder or hub id").score("clip.wav", "old", "deletion", "KG")`."""
 
-import hashlib
 import os
 import shutil
 import tempfile
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from models.base.compute import resolve_device, resolve_precision
-from models.base.environment import cache_folder
 from models.base.files import SHIPPED_MODEL, sole_writer
-from models.base.locks import take_lock
 from models.ensemble.metrics import Values
 from models.ensemble.source import EnsembleSource
 from models.errors import InputError
@@ -23,22 +19,14 @@ from models.inference.hearing import find_unheard, tell_unheard
 from models.inference.networks import KeptNetworks
 from models.inference.origins import locate, read_ensemble
 from models.inference.published import Published, read_published, write_published
+from models.inference.published_references import PublishedReferences
 from models.inference.self_corrections import Counted, score_counted
 from models.inference.texts import heard_utterances
 from models.recipe import Recipe
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, resample
-from models.speech.checksums import differing_texts, refuse_older_speech
-from models.speech.identity import voice_key
+from models.speech.checksums import refuse_older_speech
 from models.speech.options import VoiceOptions
 from models.speech.pronunciation_table import NOTHING_GIVEN, given_beside, to_cell
-from models.speech.references import References, reference_path
-from models.speech.speaking import complete_references
-
-CACHE_VARIABLE = (
-    "SPEECH_TEXT_COMPARISON_CACHE"  # an environment variable: where references are kept that were spoken on demand
-)
-_WAIT_SECONDS = 120.0  # for another process that is speaking into the same cache
-speaking = threading.Lock()  # held by whoever speaks in this process: synthesisers are not thread-safe
 
 
 class Scorer:
@@ -72,8 +60,7 @@ class Scorer:
         self.device = resolve_device(device)
         self.precision = resolve_precision(precision, self.device)
         self._networks = KeptNetworks(self.device, self.precision)
-        self._cache = _path(cache_dir) or default_cache() / _folder_name(voice_key(published.voice))
-        self._voice = voice or VoiceOptions(published.voice["source"], published.voice["speed"])
+        self._references = PublishedReferences(published, _path(cache_dir), voice)
         self._given = NOTHING_GIVEN if published.references is None else given_beside(published.references)
 
     @classmethod
@@ -250,61 +237,12 @@ class Scorer:
 
     def references(self, said: Iterable[str]) -> dict[str, Waveform]:
         """What utterances sound like: float32 [shape=(n,)] at 16 kHz each; spoken now where they never were."""
-        texts = list(dict.fromkeys(said))
-        shipped, paths = self.published.references, self._shipped(texts)
-        found = {} if shipped is None or not paths else self._load_shipped(shipped, paths)
-        missing = [text for text in texts if text not in found]
-        if missing:
-            spoken, unspoken = self._speak(missing)
-            if unspoken:
-                raise InputError(next(iter(unspoken.values())))
-            found |= spoken.load(missing)
-        return found
+        return self._references.load(said)
 
     def speak(self, said: Iterable[str]) -> dict[str, str]:
         """Speak the utterances that have no reference yet; returns those that the voice can't speak, and why."""
-        texts = list(dict.fromkeys(said))
-        shipped = self._shipped(texts)
-        missing = [text for text in texts if text not in shipped]
-        return self._speak(missing)[1] if missing else {}
-
-    def _shipped(self, texts: Sequence[str]) -> dict[str, Path]:
-        """The published references, as far as they are there."""
-        shipped, voice = self.published.references, self.published.voice
-        paths = {} if shipped is None else {text: reference_path(shipped, voice, text) for text in texts}
-        return {text: path for text, path in paths.items() if path.is_file()}
-
-    def _load_shipped(self, shipped: Path, paths: Mapping[str, Path]) -> dict[str, Waveform]:
-        """Known are the checksums of training, and those of the files that were published."""
-        published = self.published.reference_sha256
-        expected = {text: published[path.name] for text, path in paths.items() if published}
-        references = References(shipped, {**self.published.trained_with, **expected})
-        if changed := differing_texts(references.checksums(paths), expected):
-            raise InputError(f"{paths[changed[0]]}: is not the file that was published; copy the folder again")
-        return references.load(paths)
-
-    def _speak(self, texts: list[str]) -> tuple[References, dict[str, str]]:
-        self._cache.mkdir(parents=True, exist_ok=True)
-        held = f"{self._cache}: another process has been speaking into it for {_WAIT_SECONDS:.0f} s; try again later"
-        with speaking:
-            lock = take_lock(self._cache / ".speaking.lock", _WAIT_SECONDS, held)
-            try:
-                trained_with = self.published.trained_with
-                return complete_references(self._cache, texts, self.published.voice, self._voice, trained_with)
-            finally:
-                lock.release()
-
-
-def default_cache() -> Path:
-    """Where references are kept that were spoken on demand, by voice."""
-    if CACHE_VARIABLE in os.environ:
-        return Path(os.environ[CACHE_VARIABLE])
-    return cache_folder() / "speech-text-comparison"
+        return self._references.speak(said)
 
 
 def _path(folder: str | Path | None) -> Path | None:
     return None if folder is None else Path(folder)
-
-
-def _folder_name(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()[:20]

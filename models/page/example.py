@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.inference.scorer import speaking
+from models.inference.published_references import speaking
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, resample
 from models.speech.espeak import SAMPLE_RATE_HZ as SPOKEN_RATE_HZ
 from models.speech.espeak import Espeak

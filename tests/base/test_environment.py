@@ -16,7 +16,7 @@ from models.base import environment
 SHOW = """
 import os, models, numba, getpass, matplotlib, matplotlib.figure
 from huggingface_hub import constants
-from models.inference.scorer import default_cache
+from models.inference.published_references import default_cache
 from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 for found in (default_cache(), numba.config.CACHE_DIR, matplotlib.get_cachedir(), constants.HF_HOME, default_cache_dir()):
     print(found or "its own")

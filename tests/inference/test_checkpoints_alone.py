@@ -19,7 +19,8 @@ from models.ensemble.checkpoint import load_checkpoint, save_checkpoint
 from models.ensemble.source import EnsembleSource, equal_blend
 from models.errors import InputError
 from models.inference.answers import Answer
-from models.inference.scorer import CACHE_VARIABLE, Scorer
+from models.inference.published_references import CACHE_VARIABLE
+from models.inference.scorer import Scorer
 
 pytestmark = pytest.mark.skipif(
     torch.__version__.startswith("2.4"), reason="torch below 2.6 reads no checkpoint without a checksum"

@@ -37,7 +37,8 @@ from models.errors import InputError
 from models.inference.answers import Answer
 from models.inference.hearing import PartlyHeard
 from models.inference.published import CONFIG_FILE
-from models.inference.scorer import CACHE_VARIABLE, Scorer
+from models.inference.published_references import CACHE_VARIABLE
+from models.inference.scorer import Scorer
 from models.inference.scoring import Member
 from models.speech.options import VoiceOptions
 from models.speech.references import read_identity, reference_path

@@ -16,7 +16,8 @@ pytest.importorskip("gradio", reason="the page's package, gradio, is not install
 
 from models.classroom.answer_lists import AnswerLists
 from models.errors import InputError
-from models.inference.scorer import CACHE_VARIABLE, Scorer
+from models.inference.published_references import CACHE_VARIABLE
+from models.inference.scorer import Scorer
 from models.page.form import _Handlers, _only_sent
 from models.page.phrases import all_phrases
 from models.page.server import build_app

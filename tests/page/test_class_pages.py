@@ -24,7 +24,8 @@ pytest.importorskip("gradio", reason="the page's package, gradio, is not install
 
 from models.clips.corrections import correct_labels, read_corrections
 from models.clips.tables import METADATA_COLUMNS
-from models.inference.scorer import CACHE_VARIABLE, Scorer
+from models.inference.published_references import CACHE_VARIABLE
+from models.inference.scorer import Scorer
 from models.localize.fluency import Fluency
 from models.page.form import _Handlers
 from models.page.server import build_app

@@ -28,7 +28,8 @@ from models.ensemble.checkpoint import Checkpoint
 from models.ensemble.rebuild import rebuild_network
 from models.errors import InputError
 from models.inference.answers import Answer
-from models.inference.scorer import CACHE_VARIABLE, Scorer
+from models.inference.published_references import CACHE_VARIABLE
+from models.inference.scorer import Scorer
 from models.service.answer_tables import batch_from_files, batch_from_folder
 from models.service.asking import check_text
 from models.service.service import AnswerTable, Service, to_csv
