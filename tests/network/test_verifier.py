@@ -18,7 +18,8 @@ from models.network.comparison import parameter_groups
 from models.network.decoder import cross_attention, decode
 from models.network.encoder import encode
 from models.network.pretrained import load_decoder, load_encoder, pretrained_network
-from models.network.verifier import TokenPooling, VerifierNetwork, mean_token_loss, transcription_loss
+from models.network.token_losses import mean_token_loss, transcription_loss
+from models.network.verifier import TokenPooling, VerifierNetwork
 
 PLAIN = replace(load("verifytiny"), token_loss=0.0, drawn_texts=0, drawn_loss=0.0, transcription_loss=0.0)
 NAMES = ("response", "response_frames", "tokens", "token_counts")
