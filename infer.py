@@ -1,12 +1,10 @@
 """Score the test clips with the ensemble: data/test_metadata.csv -> submission.csv."""
 
 import argparse
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from models import base, clips, cluster, ensemble, inference, speech
 from models.base.cli import (
@@ -18,7 +16,7 @@ from models.base.cli import (
     positive,
     run,
 )
-from models.base.files import sha256_of_file, sole_writer
+from models.base.files import sole_writer
 from models.cluster.options import ClusterOptions, add_clip_arguments, clip_options
 from models.errors import InputError
 from models.speech.checksums import refuse_older_speech
@@ -27,6 +25,8 @@ from models.speech.options import add_voice_arguments, trained_voice
 if TYPE_CHECKING:
     import pandas as pd
 
+    from models.cluster.clips import ClipCluster
+    from models.ensemble.correction import Correction
     from models.speech.audio import Waveform
 
 
@@ -60,15 +60,6 @@ def parse_arguments() -> tuple[argparse.Namespace, ClusterOptions | None]:
     return arguments, clip_options(arguments, parser)
 
 
-def check_output(path: Path) -> None:
-    """That a file can be written there, before hours of work are spent on it."""
-    if path.is_dir():
-        raise InputError(f"--output {path}: is a folder; give the name of a file, such as {path / 'submission.csv'}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"--output {path}: the folder can't be written to; give another")
-
-
 def check_strict(strict: bool, problems: dict[int, str]) -> None:
     if problems and strict:
         raise InputError(f"--strict: {len(problems)} clips can't be scored, the first: {next(iter(problems.values()))}")
@@ -89,57 +80,21 @@ def make_references(
     return found.load(one for one in said if one not in unspoken), unspoken
 
 
-@dataclass(frozen=True)
-class Here:
-    """Checks and scores clips by this process, as a `ClipCluster` does on others."""
-
-    data_dir: Path
-    device: Any
-    precision: str
-    num_workers: int
-    correction: Any
-    accept_self_corrections: bool
-
-    def check(self, filenames: Sequence[str]) -> "list[speech.Examined | InputError]":
-        return speech.examine_all(clips.clip_paths(self.data_dir, filenames))
-
-    def score(
-        self, members: Sequence[Any], table: "pd.DataFrame", references: "dict[str, Waveform]"
-    ) -> "inference.Counted":
-        print(f"{len(table)} clips, {len(members)} checkpoints, {self.device} in {self.precision}")
-        compute = (self.device, self.precision, self.num_workers)
-        rule = {"correction": self.correction, "accept_self_corrections": self.accept_self_corrections}
-        return inference.score_counted(members, table, self.data_dir, references, *compute, **rule)
-
-
-@contextmanager
 def workplace(
-    arguments: argparse.Namespace, options: ClusterOptions | None, source: "ensemble.EnsembleSource", correction: Any
-) -> Iterator[Any]:
+    arguments: argparse.Namespace,
+    options: ClusterOptions | None,
+    source: "ensemble.EnsembleSource",
+    correction: "Correction",
+) -> "AbstractContextManager[inference.Here | ClipCluster]":
     """Where clips are checked and scored. What is not there is told before hours of work; with Ray each node has its own."""
+    data_dir, accept = arguments.data_dir, arguments.accept_self_corrections
     if options is None:
         device = base.resolve_device(arguments.device)
         precision = base.resolve_precision(arguments.precision, device)
-        rule = (correction, arguments.accept_self_corrections)
-        yield Here(arguments.data_dir, device, precision, arguments.num_workers, *rule)
-        return
-    data_dir, source = arguments.data_dir.absolute(), source.absolute()
-    same = {
-        str(path): sha256_of_file(path) for path in (*source.files, *(data_dir / name for name in clips.TEST_TABLES))
-    }
-    node = cluster.NodeOptions(
-        data_dir,
-        arguments.data_dir,
-        source,
-        same,
-        arguments.folds_per_model,
-        arguments.device,
-        arguments.precision,
-        options.cpus,
-        arguments.accept_self_corrections,
-    )
-    with cluster.clip_cluster(options, node) as place:
-        yield place
+        return nullcontext(inference.Here(data_dir, device, precision, arguments.num_workers, correction, accept))
+    compute = (arguments.device, arguments.precision, options.cpus)
+    node = cluster.node_options(data_dir, source, arguments.folds_per_model, *compute, accept)
+    return cluster.clip_cluster(options, node)
 
 
 def tell_problems(output: Path, unscored: int, corrected: int, poor: int, cut: int) -> None:
@@ -162,7 +117,7 @@ def main() -> None:
     folder = inference.locate(arguments.model) if arguments.model else None
     source = ensemble.EnsembleSource(arguments.config, tuple(arguments.checkpoints), folder)
     models = inference.read_ensemble(source, folds_per_model=arguments.folds_per_model)
-    check_output(arguments.output)
+    inference.check_output(arguments.output)
     with workplace(arguments, options, source, models.correction) as place:
         members = models.members
         print(inference.describe_blend(members, models.correction, models.fitted))

@@ -6,7 +6,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "tables": [
-            "TEST_TABLES",
             "clip_paths",
             "read_all_metadata",
             "read_metadata",

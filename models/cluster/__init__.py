@@ -4,5 +4,5 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submod_attrs={"clip_task": ["NodeOptions"], "clips": ["clip_cluster"], "folds": ["train_on_ray"]},
+    submod_attrs={"clip_task": ["node_options"], "clips": ["clip_cluster"], "folds": ["train_on_ray"]},
 )

@@ -13,7 +13,7 @@ import torch
 from models import ensemble, inference
 from models.base.compute import resolve_device, resolve_precision
 from models.base.files import sha256_of_file
-from models.clips.tables import clip_paths, utterances
+from models.clips.tables import TEST_TABLES, clip_paths, utterances
 from models.errors import InputError
 from models.speech.examining import Examined, examine
 
@@ -43,6 +43,23 @@ class NodeOptions:
     precision: str
     cpus: int
     accept_self_corrections: bool = False
+
+
+def node_options(
+    data_dir: Path,
+    source: ensemble.EnsembleSource,
+    folds_per_model: int | None,
+    device: str,
+    precision: str,
+    cpus: int,
+    accept_self_corrections: bool,
+) -> NodeOptions:
+    """What tasks are told of a folder and an ensemble, with the checksums of their files as they are here."""
+    folder, source = data_dir.absolute(), source.absolute()
+    files = (*source.files, *(folder / name for name in TEST_TABLES))
+    same = {str(path): sha256_of_file(path) for path in files}
+    compute = (device, precision, cpus)
+    return NodeOptions(folder, data_dir, source, same, folds_per_model, *compute, accept_self_corrections)
 
 
 @dataclass(frozen=True)

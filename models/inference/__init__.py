@@ -7,13 +7,15 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "combining": ["describe_blend"],
         "answers": ["Answer"],
+        "here": ["Here"],
         "origins": ["choose_source", "locate", "read_ensemble"],
         "published": ["CONFIG_FILE", "Published", "read_published"],
         "scorer": ["Scorer"],
         "scoring": ["Member", "load_members", "score_clips"],
-        "self_corrections": ["Counted", "score_counted"],
+        "self_corrections": ["score_counted"],
         "submission": [
             "add_problems",
+            "check_output",
             "find_corrected",
             "find_poor",
             "find_unreadable",

@@ -1,5 +1,6 @@
 """`submission.csv` and, beside it, the list of clips that could not be scored."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,15 @@ from models.errors import InputError
 from models.speech.examining import Examined
 
 Priors = Mapping[str, Mapping[str, float]]
+
+
+def check_output(path: Path) -> None:
+    """That a file can be written there, before hours of work are spent on it."""
+    if path.is_dir():
+        raise InputError(f"--output {path}: is a folder; give the name of a file, such as {path / 'submission.csv'}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"--output {path}: the folder can't be written to; give another")
 
 
 def find_unreadable(results: Sequence[Examined | InputError], data_dir: Path) -> dict[int, str]:
