@@ -1,27 +1,25 @@
 """Where an answer departs from the expected text: one clip, or a CSV of clips -> JSON files and pictures."""
 
 import argparse
-import json
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from models import base, inference, speech
-from models import clips as tables
 from models import localize as room
 from models.base.cli import add_ensemble_arguments, add_self_corrections_argument, make_parser, run
-from models.base.files import replace_when_done
 from models.clips.groups import GRADES, TASKS
 from models.clips.hearing import told_cut
 from models.errors import InputError
 from models.speech.checksums import refuse_older_speech
 from models.speech.options import add_voice_arguments, trained_voice
-from models.speech.written import find_file, normal_text
 
 if TYPE_CHECKING:
+    from models.ensemble.checkpoint import Checkpoint
+    from models.localize.asked import AskedClip
     from models.speech.audio import Waveform
 
 
@@ -67,28 +65,14 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def read_clips(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """What is asked for: of each clip its name, path, text, task and grade."""
-    if arguments.csv is None:
-        text, path = normal_text(arguments.text), find_file(arguments.audio.parent, arguments.audio.name)
-        answer = {"text": text, "task": arguments.task, "grade": arguments.grade}
-        given = speech.to_cell(speech.given_beside(arguments.tts_dir).get((arguments.task, text), ()))
-        return [{"name": arguments.audio.name, "path": path, **answer, "pronunciation": given}]
-    if not arguments.csv.is_file():
-        raise InputError(f"--csv {arguments.csv}: no such file; give a CSV with filename, task, expected_text, grade")
-    table = tables.read_metadata(arguments.csv, speech.given_beside(arguments.tts_dir))
-    given = table["pronunciation"] if "pronunciation" in table else [""] * len(table)
-    paths = tables.clip_paths(arguments.data_dir or arguments.csv.parent, table["filename"])
-    return [
-        {
-            **{"name": row.filename, "path": path, "text": row.expected_text, "task": row.task, "grade": row.grade},
-            "pronunciation": pronunciation,
-        }
-        for row, path, pronunciation in zip(table.itertuples(), paths, given, strict=True)
-    ]
+def read_clips(arguments: argparse.Namespace) -> "list[AskedClip]":
+    """What is asked for."""
+    if arguments.csv is not None:
+        return room.read_table(arguments.csv, arguments.data_dir, arguments.tts_dir)
+    return [room.one_clip(arguments.audio, arguments.text, arguments.task, arguments.grade, arguments.tts_dir)]
 
 
-def make_speak(arguments: argparse.Namespace, checkpoint: Any, said: list[str]) -> "Callable[[str], Waveform]":
+def make_speak(arguments: argparse.Namespace, checkpoint: "Checkpoint", said: list[str]) -> "Callable[[str], Waveform]":
     """What gives the reference of each utterance, in the voice that the model was trained with."""
     if not said:
         return {}.__getitem__  # no folder of references is needed
@@ -106,38 +90,33 @@ def make_speak(arguments: argparse.Namespace, checkpoint: Any, said: list[str]) 
 
 
 def localize_clips(
-    arguments: argparse.Namespace, checkpoint: Any, clips: list[dict[str, Any]]
+    arguments: argparse.Namespace, checkpoint: "Checkpoint", clips: "list[AskedClip]"
 ) -> Iterator[tuple[str, str, bool]]:
     """Writes each clip's files; yields what is to be told of clips: the name, in words, and whether it could not be done."""
     model = room.load_model(checkpoint, base.resolve_device(arguments.device))
     method = room.choose_method(model.recipe, arguments.method, model.name)
     if method != "tokens":
-        said = (
-            speech.utterance_of(clip["task"], clip["text"], speech.first_choice(clip["pronunciation"]))
-            for clip in clips
-        )
-        refuse_older_speech(zip((clip["text"] for clip in clips), said, strict=True), checkpoint.references)
-    needed = ((clip["text"], clip["task"], method, clip["pronunciation"]) for clip in clips)
+        said = [speech.utterance_of(clip.task, clip.text, speech.first_choice(clip.pronunciation)) for clip in clips]
+        refuse_older_speech(zip((clip.text for clip in clips), said, strict=True), checkpoint.references)
+    needed = ((clip.text, clip.task, method, clip.pronunciation) for clip in clips)
     speak = make_speak(arguments, checkpoint, [said for each in needed for said in room.needed_utterances(*each)])
     for clip in tqdm(clips, "localizing", unit=" clips", disable=None):
         try:
-            response = speech.read_answer(clip["path"])
-            text, task, given = clip["text"], clip["task"], clip["pronunciation"]
-            asked, rest = (model, text, task, clip["grade"]), (speak, method, given)
+            response = speech.read_answer(clip.path)
+            asked, rest = (model, clip.text, clip.task, clip.grade), (speak, method, clip.pronunciation)
             if arguments.accept_self_corrections:
                 found = room.localize_counted(*asked, response, *rest)
             else:
-                found = room.localize(
-                    *asked, response[: round(model.recipe.max_seconds * speech.SAMPLE_RATE_HZ)], *rest
-                )
-            reference = room.reference_seconds(text, task, method, speak, given)
+                heard_samples = round(model.recipe.max_seconds * speech.SAMPLE_RATE_HZ)
+                found = room.localize(*asked, response[:heard_samples], *rest)
+            reference = room.reference_seconds(clip.text, clip.task, method, speak, clip.pronunciation)
         except InputError as error:
-            yield clip["name"], str(error), True
+            yield clip.name, str(error), True
             continue
-        failed = room.write_result(arguments.output_dir, clip["name"], found, arguments.picture)
+        failed = room.write_result(arguments.output_dir, clip.name, found, arguments.picture)
         cut = told_cut([model.recipe], len(response) / speech.SAMPLE_RATE_HZ, reference)
         if failed or cut:
-            yield clip["name"], "; ".join(filter(None, (cut, failed))), False
+            yield clip.name, "; ".join(filter(None, (cut, failed))), False
         if arguments.csv is None:
             if found.counted_from_seconds:
                 print(f"self-corrected: from {found.counted_from_seconds:.2f} s on")
@@ -149,28 +128,20 @@ def main() -> None:
     if arguments.picture and find_spec("matplotlib") is None:
         raise InputError("--picture needs a package: pip install matplotlib")
     clips = read_clips(arguments)
-    texts = [clip["text"] for clip in clips]
     source = inference.choose_source(arguments.config, arguments.checkpoints, arguments.model)
     print(f"asked: {', '.join(map(str, source.files))}")
     told: list[tuple[str, str, bool]] = []
-    for checkpoint, places in room.choose_checkpoints(source, arguments.method, texts):
+    for checkpoint, places in room.choose_checkpoints(source, arguments.method, [clip.text for clip in clips]):
         told += localize_clips(arguments, checkpoint, [clips[place] for place in places])
     undone = [name for name, _, failed in told if failed]
     if undone and arguments.csv is None:
         raise InputError(told[0][1])
     print(f"wrote {arguments.output_dir}: {len(clips) - len(undone)} clips")
-    listed = arguments.output_dir / room.PROBLEMS_FILE
-    if told and arguments.csv is None:
-        print(told[0][1])
-    elif told:
-        with replace_when_done(listed) as temporary:
-            problems = {name: words for name, words, _ in told}
-            temporary.write_text(json.dumps(problems, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        print(
-            f"{len(undone)} clips could not be done, {len(told) - len(undone)} not to their end or not drawn, and why: {listed}"
-        )
-    elif arguments.csv is not None:
-        listed.unlink(missing_ok=True)  # an earlier run's
+    if arguments.csv is not None:
+        listed = room.write_problems(arguments.output_dir, {name: words for name, words, _ in told})
+        kinds = f"{len(undone)} clips could not be done, {len(told) - len(undone)} not to their end or not drawn"
+    if told:
+        print(told[0][1] if arguments.csv is None else f"{kinds}, and why: {listed}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from models.base.files import fitting_name, replace_when_done
@@ -22,6 +23,17 @@ def result_path(output_dir: Path, clip: str, ending: str) -> Path:
     folders = [f"{folder}~" if _LIKE_RESULTS.fullmatch(folder) else folder for folder in folders]
     name = f"{name}~" if not folders and _LIKE_PROBLEMS.fullmatch(name) else name
     return Path(output_dir, *(fitting_name(folder, "") for folder in folders), fitting_name(name, ending))
+
+
+def write_problems(output_dir: Path, problems: Mapping[str, str]) -> Path:
+    """Write what is to be told of clips, by name, and return where; of an earlier run's file nothing stays."""
+    path = output_dir / PROBLEMS_FILE
+    if not problems:
+        path.unlink(missing_ok=True)
+        return path
+    with replace_when_done(path) as temporary:
+        temporary.write_text(json.dumps(problems, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
 
 
 def write_result(output_dir: Path, clip: str, found: Localization, picture: bool) -> str:
