@@ -28,7 +28,9 @@ inference/test_inference inference/test_shipped inference/test_submission
 network/test_alignment network/test_encoder network/test_network network/test_phone_classifier network/test_phone_evidence
 network/test_restarts network/test_verifier
 packing/test_packing
-speech/test_audio speech/test_pronunciation speech/test_reference_checksums speech/test_references speech/test_voices
+scripts/test_preprocess
+speech/test_audio speech/test_hf_voice speech/test_melo speech/test_pronunciation speech/test_reference_checksums
+speech/test_references speech/test_respelling speech/test_voices
 """.split()
 NO_CHECKSUM = "reads a checkpoint without its checksum, as get_config.py and check_models.py do: needs torch 2.6"
 LEFT_OUT = {

@@ -22,7 +22,8 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import INFER, ROOT, Script, checkpoints, priors, read_rows, save_piper, save_vits, save_wheel, set_cell
+from fake_voices import save_piper, save_vits
+from fakes import INFER, ROOT, Script, checkpoints, priors, read_rows, save_wheel, set_cell
 
 from models.base.files import sha256_of_file
 from models.clips.tables import read_test_table, utterances

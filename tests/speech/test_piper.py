@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import PIPER_SETTINGS, Script, save_piper
+from fake_voices import PIPER_SETTINGS, save_piper
+from fakes import Script
 
 from models.errors import InputError
 from models.speech.arpabet import ipa_word

@@ -3,7 +3,6 @@
 Run: .venv/bin/python -m pytest tests/speech/test_references.py
 """
 
-import csv
 import errno
 import hashlib
 import json
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from fakes import ROOT, SAID, TEXTS
+from fakes import ROOT, TEXTS, listed_references, times_of_references
 
 from models.errors import InputError
 from models.speech import speaking
@@ -86,19 +85,6 @@ def waves(folder: Path) -> dict[str, bytes]:
     return {name: content for name, content in contents(folder).items() if name.endswith(".wav")}
 
 
-def times(folder: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.wav")}
-
-
-def listed(folder: Path) -> dict[str, str]:
-    """Text -> file of `data_paths.csv`, read by Python's own csv module."""
-    with open(folder / "data_paths.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
-    assert rows[0] == ["path", "text"]
-    assert len({text for _, text in rows[1:]}) == len(rows) - 1
-    return {text: path for path, text in rows[1:]}
-
-
 # What is made
 
 
@@ -114,20 +100,20 @@ def test_one_file_for_each_distinct_text(tts_dir: Path, voice: FakeVoice) -> Non
 def test_only_what_is_missing_is_made(tts_dir: Path, voice: FakeVoice) -> None:
     speak(tts_dir, "cat", "old", "eat")
     reference_path(tts_dir, voice.identity, "old").unlink()
-    before = times(tts_dir)
+    before = times_of_references(tts_dir)
     voice.spoken.clear()
     assert speak(tts_dir, "eat", "old", "fox", "cat") == 2
     assert voice.spoken == ["old", "fox"]
-    assert {name: time for name, time in times(tts_dir).items() if name in before} == before
-    assert len(times(tts_dir)) == 4
+    assert {name: time for name, time in times_of_references(tts_dir).items() if name in before} == before
+    assert len(times_of_references(tts_dir)) == 4
     assert speak(tts_dir, "eat", "old", "fox", "cat") == 0
 
 
 def test_the_list_is_the_union_of_all_runs(tts_dir: Path, voice: FakeVoice) -> None:
     speak(tts_dir, "cat", "old")
     speak(tts_dir, "old", "fox")
-    assert list(listed(tts_dir)) == ["cat", "old", "fox"]
-    for text, path in listed(tts_dir).items():
+    assert list(listed_references(tts_dir)) == ["cat", "old", "fox"]
+    for text, path in listed_references(tts_dir).items():
         assert tts_dir / path == reference_path(tts_dir, voice.identity, text)
         assert (tts_dir / path).is_file()
 
@@ -136,13 +122,13 @@ def test_the_list_does_not_name_a_file_that_was_deleted(tts_dir: Path, voice: Fa
     speak(tts_dir, "cat", "old")
     reference_path(tts_dir, voice.identity, "cat").unlink()
     speak(tts_dir, "old")
-    assert list(listed(tts_dir)) == ["old"]
+    assert list(listed_references(tts_dir)) == ["old"]
 
 
 def test_odd_texts_survive(tts_dir: Path, voice: FakeVoice) -> None:
     speak(tts_dir, *ODD_TEXTS)
     speak(tts_dir, "fox")
-    assert set(listed(tts_dir)) == {*ODD_TEXTS, "fox"}
+    assert set(listed_references(tts_dir)) == {*ODD_TEXTS, "fox"}
     assert len(waves(tts_dir)) == len(ODD_TEXTS) + 1
     loaded = References(tts_dir).load(ODD_TEXTS)
     for text in ODD_TEXTS:
@@ -153,10 +139,10 @@ def test_the_list_is_rebuilt_if_another_program_has_spoilt_it(tts_dir: Path, voi
     speak(tts_dir, "naïve", "cat")
     (tts_dir / "data_paths.csv").write_text("path,text\nx.wav,naïve\ny.wav,cat\n", encoding="latin-1")
     assert speak(tts_dir, "naïve", "fox") == 1
-    assert set(listed(tts_dir)) == {"naïve", "cat", "fox"}
+    assert set(listed_references(tts_dir)) == {"naïve", "cat", "fox"}
     (tts_dir / "data_paths.csv").write_text("")
     assert speak(tts_dir, "cat", "naïve") == 0
-    assert set(listed(tts_dir)) == {"naïve", "cat"}
+    assert set(listed_references(tts_dir)) == {"naïve", "cat"}
 
 
 def test_paths_depend_on_voice_and_text_alone() -> None:
@@ -179,13 +165,13 @@ def test_a_run_that_was_cut_off_goes_on(tts_dir: Path, voice: FakeVoice, error: 
         speak(tts_dir, *texts)
     assert References(tts_dir).missing(texts) == ["eat", "fox", "lap"]
     assert set(contents(tts_dir)) == {"voice.json", *waves(tts_dir)}  # no temporary files
-    before = times(tts_dir)
+    before = times_of_references(tts_dir)
     voice.fails_at = None
     voice.spoken.clear()
     assert speak(tts_dir, *texts) == 3
     assert voice.spoken == ["eat", "fox", "lap"]
-    assert before.items() <= times(tts_dir).items()
-    assert list(listed(tts_dir)) == texts
+    assert before.items() <= times_of_references(tts_dir).items()
+    assert list(listed_references(tts_dir)) == texts
 
 
 def test_a_file_is_written_whole_or_not_at_all(
@@ -258,14 +244,14 @@ def test_a_killed_process_loses_nothing(tmp_path: Path, run_script: Callable[...
     wait_until(lambda: len(list(folder.glob("*.wav"))) >= 5)
     process.kill()
     process.wait()
-    before, already = times(folder), waves(folder)
+    before, already = times_of_references(folder), waves(folder)
     assert 5 <= len(before) < len(texts)
     assert speak(folder, *texts) == len(texts) - len(before)
-    assert before.items() <= times(folder).items()
+    assert before.items() <= times_of_references(folder).items()
     speak(whole, *texts)
     assert waves(folder) == waves(whole)
     assert already.items() <= waves(whole).items()
-    assert listed(folder) == listed(whole)
+    assert listed_references(folder) == listed_references(whole)
 
 
 def is_alive(process_id: str) -> bool:
@@ -314,7 +300,7 @@ def test_a_text_that_is_not_spoken_is_named_from_another_process(tts_dir: Path) 
     with pytest.raises(InputError, match=r"'\?\?'"):
         speak(tts_dir, "cat", "??", "old", "fox", jobs=2)
     speak(tts_dir, "cat", jobs=2)
-    assert list(listed(tts_dir)) == ["cat"]
+    assert list(listed_references(tts_dir)) == ["cat"]
 
 
 @pytest.mark.slow
@@ -480,63 +466,3 @@ def test_a_broken_reference_is_named_with_the_way_out(tts_dir: Path, voice: Fake
     path.unlink()
     speak(tts_dir, "cat", "old")
     References(tts_dir).load(["cat", "old"])
-
-
-# The script
-
-
-def preprocess(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, ROOT / "preprocess.py", *arguments]
-    return subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, timeout=300)
-
-
-@pytest.mark.slow
-def test_preprocess_twice(make_data: Callable[..., Path], tts_dir: Path) -> None:
-    data_dir = make_data()
-    options = ("--data_dir", data_dir, "--tts_dir", tts_dir, "--jobs", "2")
-    first = preprocess(*options)
-    assert first.returncode == 0, first.stderr
-    texts = set(SAID)
-    assert set(listed(tts_dir)) == texts
-    assert read_identity(tts_dir)["speed"] == 0.7
-    before = times(tts_dir)
-    assert len(before) == len(texts)
-    second = preprocess(*options)
-    assert second.returncode == 0, second.stderr
-    assert times(tts_dir) == before
-    loaded = References(tts_dir).load(texts)
-    assert all(len(waveform) > 1600 for waveform in loaded.values())
-
-
-@pytest.mark.slow
-def test_preprocess_speaks_the_texts_of_test_clips_too(make_data: Callable[..., Path], tts_dir: Path) -> None:
-    data_dir = make_data(train=4, test=4)
-    metadata = data_dir / "test_metadata.csv"
-    metadata.write_text(metadata.read_text().replace(",cat,", ',"well, a new one",'))
-    assert preprocess("--data_dir", data_dir, "--tts_dir", tts_dir, "--jobs", "1").returncode == 0
-    assert set(listed(tts_dir)) == {"old", "cat", "teevog{T IY V AA G}", "we like to play", "well, a new one"}
-    metadata.unlink()
-    assert preprocess("--data_dir", data_dir, "--tts_dir", tts_dir / "train_only").returncode == 0
-    assert set(listed(tts_dir / "train_only")) == {"old", "cat", "teevog{T IY V AA G}", "we like to play"}
-
-
-@pytest.mark.slow
-def test_preprocess_help() -> None:
-    process = preprocess("--help")
-    assert process.returncode == 0
-    for option in ("--data_dir", "--tts_dir", "--voice", "--speed", "--jobs", "--speaker_embedding", "--vocoder"):
-        assert option in process.stdout
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "wrong",
-    [("--speed", "9"), ("--voice", "melo"), ("--data_dir", "/no/such/folder")],
-    ids=["speed", "voice", "data"],
-)
-def test_preprocess_fails_with_a_message(make_data: Callable[..., Path], tts_dir: Path, wrong: tuple[str, str]) -> None:
-    process = preprocess("--data_dir", make_data(train=4, test=4), "--tts_dir", tts_dir, *wrong, cwd=tts_dir.parent)
-    assert process.returncode == 1
-    assert process.stderr.startswith("error: ")
-    assert "Traceback" not in process.stderr
-    assert not tts_dir.exists()
