@@ -153,6 +153,9 @@ def refused(script: Script, monkeypatch: pytest.MonkeyPatch, work: Path) -> Call
 
     def call(name: str, *arguments: object, mentions: tuple[object, ...] = ()) -> str:
         monkeypatch.setattr("models.training.setup.FoldTrainer.train", long_work)
+        monkeypatch.setattr(
+            "models.inference.self_corrections.score_clips", long_work
+        )  # which calls it by a name of its own
         monkeypatch.setattr("models.inference.scoring.score_clips", long_work)
         before = snapshot(work)
         outcome = script(name, *arguments)

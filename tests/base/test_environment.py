@@ -112,8 +112,15 @@ def test_a_user_without_a_name_gets_one(monkeypatch: pytest.MonkeyPatch, error: 
     assert os.environ["LOGNAME"] == str(os.getuid())
 
 
-LIBRARY = "from models.localize.picture import draw"
-SCRIPT = "from models.base.cli import run\ndef main(): import models.localize.picture, models.report.svg\nrun(main)"
+BACKEND = "import matplotlib; print(matplotlib.get_backend())"
+LIBRARY = f"from models.localize.picture import draw\n{BACKEND}"
+SCRIPT = f"""
+from models.base.cli import run
+def main():
+    import models.localize.picture, models.report.svg
+    {BACKEND}
+run(main)
+"""
 ABSENT = "module://not_installed.backend_inline"  # as of Jupyter, where matplotlib_inline is not installed
 
 
@@ -123,7 +130,9 @@ ABSENT = "module://not_installed.backend_inline"  # as of Jupyter, where matplot
 )
 def test_pictures_do_not_depend_on_a_backend(backend: str, program: str) -> None:
     told = {**os.environ, "MPLBACKEND": backend, "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", program], env=told, check=True, timeout=300)
+    command = [sys.executable, "-c", program]
+    process = subprocess.run(command, env=told, check=True, timeout=300, capture_output=True, text=True)
+    assert process.stdout.strip().lower() == "agg"
 
 
 @pytest.mark.parametrize("backend", ["module://json.decoder", "TkAgg"])

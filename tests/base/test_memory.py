@@ -118,8 +118,10 @@ def test_batches_of_ever_new_lengths_take_no_more_memory() -> None:
 
 def test_where_there_is_no_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute.sys, "platform", "win32")
-    monkeypatch.setattr(compute.ctypes, "CDLL", None)
+    opened: list[object] = []
+    monkeypatch.setattr(compute.ctypes, "CDLL", opened.append)
     compute.release_freed()
+    assert not opened
 
 
 def test_training_and_evaluation_release_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,7 @@ def test_training_names_a_variable_that_a_launcher_has_left(
 def test_what_misleads_nobody_is_passed_over(surround: Surround, variables: dict[str, str]) -> None:
     surround(variables)
     processes.refuse_other_launchers()
+    assert processes.under_torchrun() == (variables == TORCHRUN)
 
 
 @pytest.mark.parametrize("variables", [*STALE[:-1], *HARMLESS[:-1]])
