@@ -137,11 +137,14 @@ def main() -> None:
     if undone and arguments.csv is None:
         raise InputError(told[0][1])
     print(f"wrote {arguments.output_dir}: {len(clips) - len(undone)} clips")
-    if arguments.csv is not None:
-        listed = room.write_problems(arguments.output_dir, {name: words for name, words, _ in told})
-        kinds = f"{len(undone)} clips could not be done, {len(told) - len(undone)} not to their end or not drawn"
+    if arguments.csv is None:
+        if told:
+            print(told[0][1])
+        return
+    listed = room.write_problems(arguments.output_dir, {name: words for name, words, _ in told})
     if told:
-        print(told[0][1] if arguments.csv is None else f"{kinds}, and why: {listed}")
+        others = len(told) - len(undone)
+        print(f"{len(undone)} clips could not be done, {others} not to their end or not drawn, and why: {listed}")
 
 
 if __name__ == "__main__":
