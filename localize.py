@@ -130,9 +130,8 @@ def main() -> None:
     clips = read_clips(arguments)
     source = inference.choose_source(arguments.config, arguments.checkpoints, arguments.model)
     print(f"asked: {', '.join(map(str, source.files))}")
-    told: list[tuple[str, str, bool]] = []
-    for checkpoint, places in room.choose_checkpoints(source, arguments.method, [clip.text for clip in clips]):
-        told += localize_clips(arguments, checkpoint, [clips[place] for place in places])
+    parts = room.choose_checkpoints(source, arguments.method, [clip.text for clip in clips])
+    told = [one for part, at in parts for one in localize_clips(arguments, part, [clips[place] for place in at])]
     undone = [name for name, _, failed in told if failed]
     if undone and arguments.csv is None:
         raise InputError(told[0][1])
@@ -143,8 +142,8 @@ def main() -> None:
         return
     listed = room.write_problems(arguments.output_dir, {name: words for name, words, _ in told})
     if told:
-        others = len(told) - len(undone)
-        print(f"{len(undone)} clips could not be done, {others} not to their end or not drawn, and why: {listed}")
+        partly = len(told) - len(undone)
+        print(f"{len(undone)} clips could not be done, {partly} not to their end or not drawn, and why: {listed}")
 
 
 if __name__ == "__main__":
