@@ -70,5 +70,17 @@ def test_what_is_missing_or_other_still_falls_behind(said: list[int]) -> None:
     assert (frames.max(axis=1) - frames[np.arange(len(frames)), path]).sum() > RESTART_NATS
 
 
+def test_equal_phones_have_a_pause_between_them() -> None:
+    """Or they would be one."""
+    phones, words = np.array([1, 1, 2]), np.array([0, 0, 0])
+    assert heard(spoken_path(spoken(1, 1, 2), phones, words)) == [1, 1, 2]
+    frames = spoken(1, 2)
+    without = np.delete(frames, 2, axis=0)  # two frames of each phone, nothing between them
+    path = spoken_path(without, phones, words)
+    assert path is not None
+    assert path.tolist()[:3] == [1, PAUSE, 1]
+    assert spoken_path(without[:3], phones, words) is None
+
+
 def test_of_more_phones_than_frames_there_is_no_way() -> None:
     assert spoken_path(spoken(1)[:2], PHONES, WORDS) is None

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-from fakes import Script, tone, trained_checkpoint, write_rows
+from fakes import Script, load, tone, trained_checkpoint, write_rows
 
 from models.clips import dataset
 from models.clips.groups import TASKS
@@ -145,6 +145,17 @@ def test_scores_rest_on_the_phones_and_all_ways_to_ask_agree(data_dir: Path, wei
         assert found.probability == pytest.approx(scores[place], abs=1e-5)
 
 
+def test_a_given_pronunciation_is_what_should_have_been_said(data_dir: Path, weighed: Checkpoint) -> None:
+    response, _ = soundfile.read(data_dir / "1.wav", dtype="float32")
+
+    def probability(given: str) -> float:
+        asked = (weighed, "cat", "deletion", "1", response, lambda _: pytest.fail("a reference"))
+        return localize(*asked, pronunciation=given).probability
+
+    assert probability("K AE T") == probability("")
+    assert abs(probability("B OY") - probability("")) > 0.001
+
+
 def test_the_batch_changes_no_score(data_dir: Path, weighed: Checkpoint) -> None:
     table = read_training_table(data_dir)
     member, device = [Member(weighed, 4, 1.0)], torch.device("cpu")
@@ -186,6 +197,9 @@ def test_what_tells_no_phones_or_has_other_clips_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=r"teach_phones\.py"):
         weigh_phones.check_tells_phones(trained_checkpoint(encoder_dir, "taughtmodel"))
+    aligned = replace(folds[0], recipe=load("aligntiny"))  # tells phones, but is no verifier
+    with pytest.raises(InputError, match=r"teach_phones\.py"):
+        weigh_phones.check_tells_phones(aligned)
     table = pd.DataFrame(read_training_table(data_dir)).set_index("filename", drop=False)[2:]
     with pytest.raises(InputError, match="lacks 2 of the clips"):
         weigh_phones.read_evidence(folds[0], table, data_dir, torch.device("cpu"))
