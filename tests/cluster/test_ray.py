@@ -75,7 +75,7 @@ def test_a_fold_goes_on_elsewhere_when_its_node_is_killed(cluster: Any, folder: 
     wait_for(lambda: not trainings(), folder)
     assert not (folder / "out" / "model2s_0.pth").exists()
     add_node(cluster)
-    assert process.wait(300) == 0, output(folder)
+    assert process.wait(600) == 0, output(folder)
     assert output(folder).count("model2s_0: begins on") == 2
     assert "going on from" in output(folder)
     assert "1 folds trained" in output(folder)
