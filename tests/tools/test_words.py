@@ -298,8 +298,9 @@ def test_leak_checks_tell_each_task(kids: Path, tmp_path: Path) -> None:
     words, references = tmp_path / "words", tmp_path / "tts_data"
     make_words(kids, words, seed=0)
     where = ["--data_dir", str(words), "--tts_dir", str(references)]
-    for script in ("preprocess.py", "experiments/leak_checks.py"):
-        command = [sys.executable, script, *where]
+    asked = ["--model", "assets/models/verifytiny-children", "--work", str(tmp_path / "asked")]
+    for script, more in {"preprocess.py": [], "experiments/leak_checks.py": asked}.items():
+        command = [sys.executable, script, *where, *more]
         shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     cells = {row[1].strip(): row[2:-1] for line in shown.splitlines() if len(row := line.split("|")) > 3}
     assert {"all", "blending", "deletion", NONWORDS} <= set(cells)
@@ -314,6 +315,9 @@ def test_leak_checks_tell_each_task(kids: Path, tmp_path: Path) -> None:
             "its letters",
         )
         assert all(areas[name] == 0.5 for name in balanced)  # recordings and texts are as often right as wrong
+    of_noise = pd.read_csv(tmp_path / "asked" / "noise" / "scores.csv")["score"]
+    assert len(of_noise) == int(cells["all"][0])
+    assert of_noise.max() < 0.5  # nothing that was asked for is heard there
 
 
 @pytest.mark.slow
