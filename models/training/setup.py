@@ -41,8 +41,7 @@ def training_arguments(job: TrainingJob, device: torch.device) -> TrainingArgume
         Where a batch can't be split evenly over the processes, or the environment speaks of another launcher than torchrun.
     """
     refuse_other_launchers()
-    recipe = job.recipe
-    precision = resolve_precision(job.options.precision, device)
+    recipe, precision = job.recipe, resolve_precision(job.options.precision, device)
     os.environ["ACCELERATE_MIXED_PRECISION"] = "no"  # what a launcher has left; else float32 would be what that says
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.run_dir / "tensorboard")
     clips_at_once = _clips_at_once(job)
