@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 
 from models.errors import InputError
 from models.speech.pronunciation import without_capitals
+from models.speech.written import plain_word
 
 ENGLISH_TOKENS = 51_864  # of the English-only models, whose tokenizers name languages all the same
 START, LANGUAGE, END = "<|startoftranscript|>", "<|en|>", "<|endoftext|>"
@@ -129,8 +130,8 @@ def tokenizer_from_dict(values: Mapping[str, Any] | None) -> TextTokenizer | Non
 
 
 def _as_written(text: str) -> str:
-    """As a sentence stands in Whisper's transcripts, which it judges better than bare lower case."""
-    sentence = text.strip()
+    """As a sentence stands in Whisper's transcripts, which it judges better than bare lower case or signs it seldom writes."""
+    sentence = " ".join(map(plain_word, text.split()))
     if text.isupper() or _is_title(text):
         sentence = without_capitals(sentence.upper())
     stop = "." if sentence[-1].isalnum() else ""

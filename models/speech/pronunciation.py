@@ -19,16 +19,14 @@ from models.speech.lexicon import look_up
 from models.speech.reading import read_words
 from models.speech.respelling import read_respelling
 from models.speech.utterance import join_words, share_by_alignment, split_words
-from models.speech.written import normal_text
+from models.speech.written import normal_text, plain_word
 
 NONWORDS = "nonword_repetition"  # the task whose texts are respellings
 
 Source = Literal["given", "respelling", "lexicon", "rules"]
 _SUREST_FIRST: tuple[Source, ...] = ("given", "respelling", "lexicon", "rules")
 
-# Windows' curly one is read as the control sign 0x92. Braces mean phones to a voice.
-_SIGNS = dict.fromkeys("\u2019\u2018\u02bc\u00b4`\u0092", "'") | {"{": "", "}": ""}
-_INVISIBLE = "Cf"  # signs that only steer how others are shown: at a zero-width space a voice begins to spell
+_BRACES = str.maketrans("", "", "{}")  # mean phones to a voice
 # Data often lacks apostrophes. Contractions whose letters are a word of their own without one (its, were, well, ill) stand here
 # only where hardly anybody writes that word.
 _CONTRACTIONS = {
@@ -191,12 +189,14 @@ def _read(utterance: str) -> list[Phones]:
 
 @lru_cache(maxsize=8192)
 def spoken_words(task: str, text: str) -> tuple[SpokenWord, ...]:
-    """Each word of a text, divided at blanks."""
-    return tuple(_spoken_word(task, word) for word in normal_text(text).split())
+    """Each word of a text, divided at blanks. A full stop between them, by itself, is none that is read ("dot")."""
+    words = normal_text(text).split()
+    words[:-1] = ["," if word == "." else word for word in words[:-1]]
+    return tuple(_spoken_word(task, word) for word in words)
 
 
 def _spoken_word(task: str, word: str) -> SpokenWord:
-    spelling = "".join(_SIGNS.get(sign, sign) for sign in word if unicodedata.category(sign) != _INVISIBLE) or "-"
+    spelling = plain_word(word).translate(_BRACES) or "-"
     bare = spelling.strip("'\".,;:!?()[]-…“”„")
     key = _CONTRACTIONS.get(bare.lower(), bare.lower())
     spelling = _CAPITALS.sub(_in_small_letters, spelling) if key == bare.lower() else spelling.replace(bare, key)

@@ -14,6 +14,7 @@ Item = TypeVar("Item")
 
 _RATE_WPM = round(0.7 * NORMAL_RATE_WPM)  # of the references with which the phone classifier was trained
 _PAUSE = 0  # its class
+_MARKS = ".,;:!?…"
 
 
 def read_words(utterance: str) -> list[list[str]]:
@@ -26,7 +27,7 @@ def read_words(utterance: str) -> list[list[str]]:
     """
     words = split_words(utterance)
     told = [word if phones is None else espeak_notation(phones) for word, phones in words]
-    starts = np.cumsum([0, *(len(word) + 1 for word in told)])[:-1]
+    starts = _word_starts(told)
     phones: list[list[str]] = [[] for _ in words]
     for name, start in _phone_table(" ".join(told), told != [word for word, _ in words]):
         phones[max(0, int(np.searchsorted(starts, start, side="right")) - 1)].append(name)
@@ -48,7 +49,8 @@ def phones_and_words(utterance: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def share_out(phones: list[Item], shares: Sequence[int]) -> list[list[Item]]:
-    """Neighbouring parts of `phones`, of lengths in proportion to `shares`."""
+    """Neighbouring parts of `phones`, of lengths in proportion to `shares`; alike where there are none."""
+    shares = shares if any(shares) else [1] * len(shares)
     ends = np.round(np.cumsum(shares) / max(1, sum(shares)) * len(phones)).astype(int).tolist()
     return [phones[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
@@ -67,6 +69,14 @@ def _espeak() -> Espeak:
     return Espeak(fresh=False)
 
 
+def _word_starts(told: Sequence[str]) -> list[int]:
+    """Where each word begins for espeak-ng: behind a full stop that no capital follows a character early."""
+    starts = [0]
+    for word in told[:-1]:
+        starts.append(starts[-1] + len(word) + 1)
+    return [start - (len(word) > 1 and word.endswith(".")) for start, word in zip(starts, ["", *told], strict=False)]
+
+
 def _part_merged(told: Sequence[str], phones: list[list[str]]) -> list[list[str]]:
     """Words that espeak-ng took for one with the word before get their part of its phones, as many as when spoken alone."""
     first = 0
@@ -75,7 +85,12 @@ def _part_merged(told: Sequence[str], phones: list[list[str]]) -> list[list[str]
         while after < len(told) and not phones[after]:
             after += 1
         if after > first + 1:
-            alone = [len(_phone_table(word, word.startswith("[["))) for word in told[first:after]]
+            alone = [_phones_alone(word) for word in told[first:after]]
             phones[first:after] = share_out(phones[first], alone)
         first = after
     return phones
+
+
+def _phones_alone(word: str) -> int:
+    """How many a word has by itself. Marks have none: espeak-ng names some ("colon") where nothing stands beside them."""
+    return len(_phone_table(word, word.startswith("[["))) if word.strip(_MARKS) else 0

@@ -3,8 +3,13 @@
 import os
 import unicodedata
 from pathlib import Path
+from unicodedata import category
 
 from models.errors import InputError
+
+# Windows' curly one is read as the control sign 0x92.
+_APOSTROPHES = dict.fromkeys("\u2019\u2018\u201b\u02bc\u00b4`\u2032\uff07\u0092", "'")
+_UNSEEN = ("Cf", "Cc")  # signs that only steer how others are shown, and control signs
 
 
 def normal_text(text: str) -> str:
@@ -22,6 +27,13 @@ def normal_text(text: str) -> str:
     if any("\ud800" <= sign <= "\udfff" for sign in text):
         raise InputError(f"the text {text[:60]!r} is not UTF-8; type it in a terminal that is set to UTF-8")
     return unicodedata.normalize("NFC", text)
+
+
+def plain_word(word: str) -> str:
+    """A word with one kind of apostrophe and without signs that nobody sees: at a zero-width space a voice begins to spell, at a
+    zero it ends. A word of nothing else becomes a dash."""
+    seen = (_APOSTROPHES.get(sign, sign) for sign in word if sign in _APOSTROPHES or category(sign) not in _UNSEEN)
+    return "".join(seen) or "-"
 
 
 def same_look(name: str) -> str:

@@ -199,6 +199,25 @@ def test_a_text_is_written_as_in_transcripts(text: str, fed: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        *("a  cat can't", "a\tcat\ncan't", "a cat\u00a0can't", "a cat\r\ncan't\n"),
+        *(f"a cat can{sign}t" for sign in "\u2019\u2018\u201b\u02bc\u00b4`\u2032\uff07\u0092"),
+        *(f"a ca{sign}t can't" for sign in "\u200b\u00ad\ufeff\0\x07"),
+    ],
+)
+def test_signs_that_look_alike_are_fed_alike(text: str) -> None:
+    """As tables, word processors and web pages have them."""
+    assert _as_written(text) == " A cat can't."
+
+
+def test_a_word_of_signs_that_nobody_sees_stays_a_word(encoder_dir: Path) -> None:
+    """Who counts the words of a text finds as many."""
+    _, tokenizer = load_decoder(str(encoder_dir))
+    assert max(tokenizer.words("we \u200b go")) == len("we \u200b go".split())
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("  ", "empty"),

@@ -31,7 +31,7 @@ from models.speech.pronunciation import (
     without_capitals,
 )
 from models.speech.pronunciation_table import from_cell, given_beside, leave_beside, read_given, write_pronunciations
-from models.speech.reading import read_words
+from models.speech.reading import read_words, share_out
 from models.speech.utterance import join_words, share_by_alignment, split_words
 from models.speech.voices import make_voice
 
@@ -118,6 +118,8 @@ def test_a_lexicon_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
         ("well", "W EH L", "well", "lexicon"),
         ("isn\u2019t", "IH Z AH N T", "isn't", "lexicon"),
         ("isn\u0092t", "IH Z AH N T", "isn't", "lexicon"),
+        ("isn\u2032t", "IH Z AH N T", "isn't", "lexicon"),
+        ("isn\uff07t", "IH Z AH N T", "isn't", "lexicon"),
         ("IT", "IH T", "it", "lexicon"),
         ("US", "AH S", "us", "lexicon"),
         ("TV", "T IY V IY", "TV", "lexicon"),
@@ -162,7 +164,7 @@ def test_accents_that_are_composed_already_are_spoken_as_before() -> None:
     assert utterance_of(SENTENCES, "the naïve fox") == "the naïve fox"
 
 
-@pytest.mark.parametrize("sign", ["\u200b", "\u200d", "\u00ad", "\ufeff", "\u2060"])
+@pytest.mark.parametrize("sign", ["\u200b", "\u200d", "\u00ad", "\ufeff", "\u2060", "\0", "\x07"])
 def test_signs_that_nobody_sees_are_not_spoken(sign: str) -> None:
     assert utterance_of(SENTENCES, f"a fi{sign}sh") == "a fish"
     assert pronounce_text(SENTENCES, f"fi{sign}sh") == pronounce_text(SENTENCES, "fish")
@@ -311,6 +313,28 @@ def test_the_voice_says_the_phones_and_the_same_ones_again() -> None:
     assert len(told) > 4000
     assert not (len(told) == len(voice.speak("kahyb")) and (told == voice.speak("kahyb")).all())
     assert (told == voice.speak("nonsense{K AY B}")).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "alike"),
+    [
+        ("go. stop it", "go, stop it"),
+        ("yes. no. maybe. so. what", "yes, no, maybe, so, what"),
+        ("a happy : hand", "a happy , hand"),
+        ("a happy ! hand", "a happy , hand"),
+        ("a happy . hand", "a happy , hand"),
+        ("hand !", "hand ,"),
+    ],
+)
+def test_signs_between_words_leave_each_word_its_phones(text: str, alike: str) -> None:
+    def initials(one: str) -> list[str]:
+        return [*map("".join, (from_espeak(names)[:2] for names in read_words(utterance_of(SENTENCES, one))))]
+
+    assert initials(text) == initials(alike)
+
+
+def test_phones_of_words_that_say_nothing_alone_are_kept() -> None:
+    assert share_out(["D", "AA", "T"], [0, 0]) == [["D", "AA"], ["T"]]
 
 
 def test_a_text_that_only_looks_like_the_voice_s_notation_is_read() -> None:
