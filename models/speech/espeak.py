@@ -218,7 +218,7 @@ class Espeak:
         if Espeak._holder is not None:
             Espeak._holder.close()
         data_path = _data_path()
-        library = ctypes.CDLL(espeakng_loader.get_library_path())
+        library = _open_library(espeakng_loader.get_library_path())
         options = _OPTION_PHONEME_EVENTS | _OPTION_DONT_EXIT
         rate = library.espeak_Initialize(_OUTPUT_SYNCHRONOUS, 0, data_path, options)
         if rate != SAMPLE_RATE_HZ:
@@ -240,6 +240,15 @@ class Espeak:
                 self._phones.append(Phone(name, int(event.sample), max(0, int(event.text_position) - 1)))
             index += 1
         return 0
+
+
+def _open_library(path: str) -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL(path)
+    except OSError as error:
+        raise InputError(
+            f"espeak-ng's library can't be loaded ({error}); reinstall it: pip install --force-reinstall espeakng-loader"
+        ) from error
 
 
 def _data_path() -> bytes:

@@ -134,6 +134,18 @@ def test_espeak_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
         EspeakVoice(0.7)
 
 
+def test_a_library_that_can_not_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import espeakng_loader
+
+    library = tmp_path / "libespeak-ng.so"
+    library.write_text("of another system")
+    monkeypatch.setattr(espeakng_loader, "get_library_path", lambda: str(library))
+    with pytest.raises(InputError, match=r"libespeak-ng\.so.*pip install"):
+        EspeakVoice(0.7)
+    monkeypatch.undo()
+    assert EspeakVoice(0.7).speak("cat").any()
+
+
 # Options and identities
 
 
