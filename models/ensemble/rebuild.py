@@ -9,6 +9,7 @@ from models.network.build import make_network
 from models.network.comparison import ComparisonNetwork
 from models.network.decoder import build_decoder
 from models.network.encoder import build_encoder
+from models.network.phones import PHONE_CLASSES
 
 
 def rebuild_network(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> ComparisonNetwork:
@@ -53,4 +54,6 @@ def _blank_network(checkpoint: Checkpoint) -> ComparisonNetwork:
     phones, weighs = settings.get("phone_classes", 0), settings.get("weighs_phones", False)
     network = make_network(encoder, checkpoint.recipe, phones, decoder, tokenizer, weighs)
     network.phone_names = tuple(settings.get("phones", network.phone_names))  # older ones name none
+    if weighs and network.phone_names != PHONE_CLASSES:
+        raise InputError("its scores rest on phones that are not those of this version")
     return network

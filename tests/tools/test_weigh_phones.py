@@ -14,7 +14,7 @@ from models.clips import dataset
 from models.clips.groups import TASKS
 from models.clips.tables import read_training_table
 from models.ensemble.checkpoint import Checkpoint, OutOfFold, load_checkpoint, save_checkpoint
-from models.ensemble.rebuild import rebuild_network
+from models.ensemble.rebuild import check_weights, rebuild_network
 from models.errors import InputError
 from models.inference.published import Published, read_published, write_published
 from models.inference.scorer import Scorer
@@ -183,6 +183,14 @@ def test_without_espeak_nothing_is_scored_as_if_it_were_there(
     monkeypatch.setattr(dataset, "phones_and_words", missing)
     with pytest.raises(InputError, match="espeak-ng"):
         by_member(weighed, data_dir)
+
+
+@pytest.mark.parametrize("names", [list(PHONE_CLASSES[::-1]), list(PHONE_CLASSES[:-1])])
+def test_phones_of_another_inventory_are_not_taken_for_these(weighed: Checkpoint, names: list[str]) -> None:
+    """A text's are told by their places."""
+    with pytest.raises(InputError, match="phones"):
+        check_weights(replace(weighed, encoder={**weighed.encoder, "phones": names}))
+    check_weights(weighed)
 
 
 def test_a_mean_of_folds_forgets_weights_too(folds: list[Checkpoint]) -> None:
