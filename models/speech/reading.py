@@ -14,6 +14,7 @@ Item = TypeVar("Item")
 
 _RATE_WPM = round(0.7 * NORMAL_RATE_WPM)  # of the references with which the phone classifier was trained
 _PAUSE = 0  # its class
+_MEANT = {"?": "t"}  # a glottal stop, which sounds like a pause, stands for it: "kitten"
 _MARKS = ".,;:!?…"
 
 
@@ -59,9 +60,8 @@ def share_out(phones: list[Item], shares: Sequence[int]) -> list[list[Item]]:
 def _phone_table(told: str, told_phones: bool) -> tuple[tuple[str, int], ...]:
     """Name of each phone, and where its word begins in the text."""
     utterance = _espeak().speak(told, rate_wpm=_RATE_WPM, told_phones=told_phones)
-    return tuple(
-        (phone.name, phone.word_start) for phone in utterance.phones if espeak_class(phone.name) not in (None, _PAUSE)
-    )
+    named = ((_MEANT.get(phone.name, phone.name), phone.word_start) for phone in utterance.phones)
+    return tuple((name, start) for name, start in named if espeak_class(name) not in (None, _PAUSE))
 
 
 @lru_cache(maxsize=1)

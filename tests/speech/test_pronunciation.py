@@ -333,6 +333,14 @@ def test_signs_between_words_leave_each_word_its_phones(text: str, alike: str) -
     assert initials(text) == initials(alike)
 
 
+@pytest.mark.parametrize("text", ["kitten", "buttons", "certainly", "a cotton mitten", "it is written"])
+def test_a_t_that_the_voice_swallows_is_a_phone(text: str) -> None:
+    """It says a glottal stop, as some do; who says it clearly is as right, and who leaves it out is not."""
+    read = [from_espeak(names) for names in read_words(text)]
+    lexical = [look_up(word)[0] for word in text.split()]
+    assert [phones.count("T") for phones in read] == [phones.count("T") for phones in lexical]
+
+
 def test_phones_of_words_that_say_nothing_alone_are_kept() -> None:
     assert share_out(["D", "AA", "T"], [0, 0]) == [["D", "AA"], ["T"]]
 
