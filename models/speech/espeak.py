@@ -261,6 +261,11 @@ def _data_path() -> bytes:
             f"espeak-ng's data lie in {os.fsdecode(path)}, a path of {len(path)} bytes where {_LONGEST_PATH} are the most; make "
             "the environment (.venv) in a folder with a shorter path"
         )
+    if not os.path.isfile(os.path.join(path, b"en_dict")):
+        raise InputError(
+            f"espeak-ng's data, {os.fsdecode(path)}, have no English (en_dict), so it would read nothing, or by another's data; "
+            "reinstall it: pip install --force-reinstall espeakng-loader"
+        )
     return path
 
 

@@ -146,6 +146,22 @@ def test_a_library_that_can_not_be_loaded_is_named(monkeypatch: pytest.MonkeyPat
     assert EspeakVoice(0.7).speak("cat").any()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_data_without_english_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """espeak-ng itself goes on, and reads nothing in any text."""
+    import espeakng_loader
+
+    data = Path(espeakng_loader.get_data_path())
+    monkeypatch.setattr(espeakng_loader, "get_data_path", lambda: str(tmp_path))
+    for file in data.iterdir():
+        if file.name != "en_dict":
+            (tmp_path / file.name).symlink_to(file)
+    with pytest.raises(InputError, match=r"en_dict.*pip install"):
+        EspeakVoice(0.7)
+    (tmp_path / "en_dict").symlink_to(data / "en_dict")
+    assert EspeakVoice(0.7).speak("cat").any()
+
+
 # Options and identities
 
 
