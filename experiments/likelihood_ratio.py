@@ -23,11 +23,11 @@ from models.clips.batches import pad_together
 from models.clips.features import log_mel, magnitude_spectrogram
 from models.clips.tables import clip_paths, read_test_table, read_training_table
 from models.errors import InputError
-from models.localize.accepted import best_reading
 from models.localize.edits import join
 from models.localize.units import Reading, read_accepted
 from models.network.aligned import AlignedNetwork
 from models.network.phone_fit import align_phones
+from models.network.readings import best_reading
 from models.speech.audio import read_audio
 from models.speech.pronunciation import accepted_utterances
 from tools.phone_reader import MAX_SECONDS, load_reader

@@ -18,7 +18,6 @@ from models.clips.groups import TASKS
 from models.ensemble import Checkpoint, load_checkpoint, save_checkpoint
 from models.errors import InputError
 from models.localize.model import LoadedModel, load_model
-from models.localize.units import read_accepted
 from models.network.build import network_settings
 from models.network.comparison import half_weights
 from models.network.phone_classifier import PhoneClassifier, phone_loss
@@ -26,6 +25,7 @@ from models.network.phones import PHONE_CLASSES
 from models.network.verifier import VerifierNetwork
 from models.speech.audio import read_audio
 from models.speech.pronunciation import utterance_of
+from models.speech.reading import accepted_readings
 
 SENTENCES = TASKS[-1]  # the task whose texts are told word by word
 BATCH_CLIPS = 16
@@ -97,10 +97,8 @@ def spoken_phones(text: str) -> list[int]:
     InputError
         Where espeak-ng is not installed.
     """
-    readings = read_accepted([utterance_of(SENTENCES, text)])
-    if not readings:
-        raise InputError("espeak-ng is not installed: it reads the words; install it, or the package espeakng-loader")
-    return [phone for word in readings[0] for phone in word]
+    (reading,) = accepted_readings([utterance_of(SENTENCES, text)])
+    return [phone for word in reading for phone in word]
 
 
 @torch.inference_mode()

@@ -30,7 +30,6 @@ from models.network.phone_evidence import N_EVIDENCE, PhoneEvidence
 from models.network.verifier import VerifierNetwork
 
 BATCH_CLIPS = 16
-PHONES = ("phones", "phone_words", "phone_counts")  # of a batch
 STRENGTH = 1.0  # of the regression's penalty, as scikit-learn has it: the larger, the freer
 SENTENCES = len(TASKS) - 1  # the place of the task whose answers are sentences; the others' share their slopes
 
@@ -102,7 +101,7 @@ def evidence_of(network: VerifierNetwork, batch: dict[str, Tensor]) -> Tensor:
     heard, mask = network.hear(batch["response"], batch["response_frames"])
     answers, judged = network.judge(heard, mask, batch["tokens"], batch["token_counts"])
     logits = network.answer(network.pooling(answers, judged), batch["scalars"], None)["logits"]
-    return torch.column_stack([logits, network.phone_columns(heard, mask, *(batch[name] for name in PHONES))])
+    return torch.column_stack([logits, network.phone_columns(heard, mask, batch["readings"])])
 
 
 def check_tells_phones(checkpoint: Checkpoint) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.clips.features import pad_frames
+from models.clips.readings import stack_readings
 
 
 class Clip(TypedDict, total=False):
@@ -25,8 +26,7 @@ class Clip(TypedDict, total=False):
     )
     drawn_tokens: list[Tensor]  # as `tokens`: of wrong texts for the same response
     drawn_labels: list[Tensor]  # as `token_labels`
-    phones: Tensor  # int64 [shape=(phones,)]: their classes in the expected text, as espeak-ng reads it
-    phone_words: Tensor  # int64 [shape=(phones,)]: which word each belongs to
+    readings: Tensor  # int64 [shape=(readings, words, phones)]: how the expected text may be said, the usual way first; -1: none
     scalars: Tensor  # float32 [shape=(2,)]: task, grade
     labels: Tensor  # float32 [shape=()]: the score, 0 where it is not known
 
@@ -89,7 +89,7 @@ def collate_text(clips: Sequence[Clip]) -> dict[str, Tensor]:
     response [shape=(batch, n_mels, frames)] and response_frames [shape=(batch,)]; tokens [shape=(texts, tokens)] and
     token_counts [shape=(texts,)]: each response's own text, then those that were drawn; where there are such, text_rows
     [shape=(texts,)]: which response each text is read with; where words have labels, token_labels [shape=(texts, tokens, 2)];
-    where phones are asked for, phones and phone_words [shape=(batch, most)] and phone_counts [shape=(batch,)]
+    where phones are asked for, readings [shape=(batch, readings, words, phones)], -1 where there is no more of any
     """
     response, response_frames = pad_together([clip["response"] for clip in clips])
     drawn = [(row, *pair) for row, clip in enumerate(clips) for pair in _drawn(clip)]
@@ -107,10 +107,8 @@ def collate_text(clips: Sequence[Clip]) -> dict[str, Tensor]:
     if all("token_labels" in clip for clip in clips):
         labels = [*(clip["token_labels"] for clip in clips), *(labels for _, _, labels in drawn)]
         batch["token_labels"] = nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=math.nan)
-    if all("phones" in clip for clip in clips):
-        batch["phones"] = nn.utils.rnn.pad_sequence([clip["phones"] for clip in clips], batch_first=True)
-        batch["phone_words"] = nn.utils.rnn.pad_sequence([clip["phone_words"] for clip in clips], batch_first=True)
-        batch["phone_counts"] = torch.tensor([len(clip["phones"]) for clip in clips])
+    if all("readings" in clip for clip in clips):
+        batch["readings"] = stack_readings([clip["readings"] for clip in clips])
     return batch
 
 

@@ -16,12 +16,12 @@ from models.clips.expected_texts import Asked, ExpectedTexts
 from models.clips.features import FRAMES_PER_SECOND, HOP_LENGTH, log_mel, magnitude_spectrogram
 from models.clips.hearing import SHORTEST_HEARD_SECONDS
 from models.clips.joined_answers import LONGEST_PAUSE_SECONDS, AnswerJoiner, one_after_the_other
+from models.clips.readings import read_texts
 from models.clips.rooms import ROOMS, OtherRecordings
 from models.clips.tables import clip_paths, scalars, utterances
 from models.clips.tokens import TextTokenizer
 from models.recipe import Layout
 from models.speech.audio import SAMPLE_RATE_HZ, Waveform, read_audio
-from models.speech.reading import phones_and_words
 
 POOL_BATCHES = 32  # large enough that a batch's clips differ little in length, small enough that batches vary by epoch
 
@@ -51,7 +51,7 @@ class ComparisonDataset(Dataset[Clip]):
     drawn_texts
         Of the layout "text": how many wrong texts are drawn, anew in each epoch, for each clip that is right.
     phones
-        Of the layout "text": whether the expected text's phones are told too.
+        Of the layout "text": whether the phones are told of all that counts as the expected text, too.
     joined_answers
         Of the layout "text", with drawn texts: in what share of the clips two right answers are heard (`AnswerJoiner`).
 
@@ -83,8 +83,8 @@ class ComparisonDataset(Dataset[Clip]):
         self._is_fixed = padding == "fixed"
         self._n_mels = n_mels
         self._sources = clip_paths(data_dir, table["filename"]) if sources is None else sources
-        self._utterances = [] if tokenizer is not None and not phones else utterances(table)
-        self._phones = [phones_and_words(said) for said in self._utterances] if phones else []
+        self._utterances = [] if tokenizer is not None else utterances(table)
+        self._readings = read_texts(table) if phones else []
         self._references = references
         self._expected = None if tokenizer is None else ExpectedTexts(table, tokenizer, drawn_texts)
         self._joiner = AnswerJoiner(table, joined_answers) if joined_answers else None
@@ -147,10 +147,8 @@ class ComparisonDataset(Dataset[Clip]):
         if self._expected is not None:
             clip = self._expected.read(row, rng, of_two)
             clip["response"] = self._log_mel(response, self._augment_response, rng)
-            if self._phones:
-                clip["phones"], clip["phone_words"] = (
-                    torch.tensor(part, dtype=torch.int64) for part in self._phones[row]
-                )
+            if self._readings:
+                clip["readings"] = self._readings[row]
         elif self._layout == "apart":
             clip = self._apart(self._references[self._utterances[row]], response, row, rng)
         else:

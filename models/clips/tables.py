@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from models.clips.csv_files import check_filenames, read_csv, refuse
 from models.clips.groups import GRADES, SCALAR_STEPS, TASKS
 from models.errors import InputError
-from models.speech.pronunciation import utterance_of
-from models.speech.pronunciation_table import NOTHING_GIVEN, Given, first_choice, from_cell, to_cell
+from models.speech.pronunciation import accepted_utterances, utterance_of
+from models.speech.pronunciation_table import NOTHING_GIVEN, Given, all_choices, first_choice, from_cell, to_cell
 from models.speech.written import find_file, normal_text
 
 METADATA_COLUMNS = ("filename", "task", "expected_text", "grade")
@@ -56,6 +56,13 @@ def utterances(table: pd.DataFrame) -> list[str]:
     given = table.get("pronunciation", pd.Series("", table.index))
     rows = zip(table["task"], table["expected_text"], given, strict=True)
     return [utterance_of(task, text, first_choice(phones)) for task, text, phones in rows]
+
+
+def accepted(table: pd.DataFrame) -> list[tuple[str, ...]]:
+    """All that counts as the text of each row said right: `accepted_utterances`."""
+    given = table.get("pronunciation", pd.Series("", table.index))
+    rows = zip(table["task"], table["expected_text"], given, strict=True)
+    return [accepted_utterances(task, text, all_choices(phones)) for task, text, phones in rows]
 
 
 def read_labels(file: Path) -> pd.DataFrame:

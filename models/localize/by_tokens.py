@@ -35,7 +35,7 @@ from models.network.phones import FRAME_SECONDS
 from models.network.verifier import VerifierNetwork
 from models.speech.arpabet import Phones
 from models.speech.audio import Waveform
-from models.speech.pronunciation import utterance_of
+from models.speech.pronunciation import accepted_utterances
 
 TABLE = "word, tokens"  # of coefficients, and the network's width
 
@@ -97,7 +97,7 @@ def _whole(
     """The probability that the answer was right."""
     logit = found.whole
     if network.phone_evidence is not None:
-        logit = listener.weigh_phones(logit, utterance_of(task, text, *given[:1]))
+        logit = listener.weigh_phones(logit, accepted_utterances(task, text, tuple(given)))
     return float(sigmoid(np.array([logit]))[0])
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from models.clips.features import FRAMES_PER_SECOND
+from models.clips.readings import readings_tensor
 from models.ensemble.metrics import Values
 from models.errors import InputError
 from models.localize.read_text import ReadText
@@ -15,7 +16,7 @@ from models.network.beam_search import Hypothesis, search
 from models.network.decoder import cross_attention
 from models.network.phones import PHONE_CLASSES
 from models.network.verifier import VerifierNetwork
-from models.speech.reading import phones_and_words
+from models.speech.reading import accepted_readings
 
 SUREST = 12.0  # logits beyond it say no more
 _TEXTS_AT_ONCE = 16  # of a long text there are many
@@ -77,13 +78,13 @@ class Listener:
         return found[0].cpu()
 
     @torch.inference_mode()
-    def weigh_phones(self, logit: float, utterance: str) -> float:
-        """A whole text's logit with what its phones say, by networks that weigh them; utterance: what a voice says for it."""
+    def weigh_phones(self, logit: float, utterances: Sequence[str]) -> float:
+        """A whole text's logit with what its phones say, by networks that weigh them; utterances: of `accepted_utterances`."""
         network, device = self._network, self._heard.device
-        phones, words = (torch.tensor([part], dtype=torch.int64, device=device) for part in phones_and_words(utterance))
-        counts, logits = (torch.tensor([value], device=device) for value in (phones.shape[1], logit))
-        columns = network.phone_columns(self._heard, self._mask, phones, words, counts)
-        return float(network.weigh_phones(logits, columns, counts, self._scalars)[0])
+        readings = readings_tensor(accepted_readings(utterances))[None].to(device)
+        columns = network.phone_columns(self._heard, self._mask, readings)
+        logits = torch.tensor([logit], device=device)
+        return float(network.weigh_phones(logits, columns, readings, self._scalars)[0])
 
     def stands_by(self, hypotheses: Sequence[Hypothesis]) -> bool:
         """Whether the network finds its own best text right when it reads it.

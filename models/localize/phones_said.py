@@ -12,12 +12,13 @@ from torch import Tensor
 
 from models.ensemble.metrics import Values
 from models.errors import InputError
-from models.localize.accepted import best_reading
 from models.localize.edits import edit_gains
 from models.localize.unit_scores import signed_log
-from models.localize.units import Reading, read_accepted
+from models.localize.units import read_accepted
+from models.network.readings import best_reading
 from models.speech.arpabet import Phones
 from models.speech.pronunciation import accepted_utterances
+from models.speech.reading import Reading
 
 
 def phones_said(

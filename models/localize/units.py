@@ -9,9 +9,7 @@ from dataclasses import dataclass
 
 from models.errors import InputError
 from models.network.phones import PHONE_CLASSES
-from models.speech.arpabet import Phones, espeak_class, from_espeak
-from models.speech.reading import read_words, share_out
-from models.speech.utterance import split_words
+from models.speech.reading import Reading, accepted_readings, share_out
 
 # The classes of which espeak-ng's own names say little to a reader, in the International Phonetic Alphabet.
 _IPA = dict(
@@ -21,8 +19,6 @@ _IPA = dict(
         strict=True,
     )
 )
-
-Reading = list[list[int]]  # phone classes of each word
 
 
 @dataclass(frozen=True)
@@ -51,24 +47,11 @@ def pronounce(text: str, utterance: str) -> Pronunciation | None:
 
 
 def read_accepted(utterances: Sequence[str]) -> list[Reading]:
-    """How espeak-ng says each, but for words that are told as in the first: these sound as there, whatever their neighbours.
-
-    Returns
-    -------
-    list[Reading]
-        The first one first, without those that sound like one before; none where espeak-ng is not installed.
-    """
+    """As `accepted_readings`; none where espeak-ng is not installed."""
     try:
-        read = [read_words(utterance) for utterance in utterances]
+        return accepted_readings(utterances)
     except InputError:
         return []
-    told = [split_words(utterance) for utterance in utterances]
-    by_sound: dict[tuple[Phones, ...], Reading] = {}
-    for words, own in zip(read, told, strict=True):
-        pairs = zip(words, own, read[0], told[0], strict=True)
-        kept = [word if is_told != usually else usual for word, is_told, usual, usually in pairs]
-        by_sound.setdefault(tuple(map(from_espeak, kept)), [_classes(word) for word in kept])
-    return list(by_sound.values())
 
 
 def pronounce_as_read(text: str, read: Sequence[int]) -> Pronunciation | None:
@@ -80,10 +63,6 @@ def pronounce_as_read(text: str, read: Sequence[int]) -> Pronunciation | None:
 def phone_name(index: int) -> str:
     """A phone class in the International Phonetic Alphabet."""
     return _IPA.get(PHONE_CLASSES[index], PHONE_CLASSES[index])
-
-
-def _classes(names: Sequence[str]) -> list[int]:
-    return [index for name in names if (index := espeak_class(name)) is not None]
 
 
 def in_units(text: str, phones: Reading) -> Pronunciation | None:

@@ -160,9 +160,7 @@ class VerifierNetwork(ComparisonNetwork):
         labels: Tensor | None = None,
         token_labels: Tensor | None = None,
         text_rows: Tensor | None = None,
-        phones: Tensor | None = None,
-        phone_words: Tensor | None = None,
-        phone_counts: Tensor | None = None,
+        readings: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Returns what `answer` does of each response and its own text, and of its phones where they count.
 
@@ -188,27 +186,25 @@ class VerifierNetwork(ComparisonNetwork):
                 of_texts = transcription_loss(written[:n], judged[:n, self.n_prompt :], labels)
                 outputs["loss"] = outputs["loss"] + self.transcription_loss * of_texts
             if self.phone_evidence is not None:
-                if phones is None or phone_words is None or phone_counts is None:
-                    raise ValueError("its scores rest on phones: give phones, phone_words and phone_counts")
-                columns = self.phone_columns(heard, heard_mask, phones, phone_words, phone_counts)
-                outputs["logits"] = self.weigh_phones(outputs["logits"], columns, phone_counts, scalars)
+                if readings is None:
+                    raise ValueError("its scores rest on phones: give readings of the texts")
+                columns = self.phone_columns(heard, heard_mask, readings)
+                outputs["logits"] = self.weigh_phones(outputs["logits"], columns, readings, scalars)
             return outputs
 
-    def weigh_phones(self, logits: Tensor, columns: Tensor, phone_counts: Tensor, scalars: Tensor) -> Tensor:
+    def weigh_phones(self, logits: Tensor, columns: Tensor, readings: Tensor, scalars: Tensor) -> Tensor:
         """The logits [shape=(batch,)] with what the phones of the texts say, `columns`, where that counts."""
         if self.phone_evidence is None:
             return logits
         tasks = (scalars[:, 0].float() * SCALAR_STEPS).round().long()
-        weighed: Tensor = self.phone_evidence(logits, columns, tasks, phone_counts)
+        weighed: Tensor = self.phone_evidence(logits, columns, tasks, readings)
         return weighed
 
-    def phone_columns(
-        self, heard: Tensor, heard_mask: Tensor, phones: Tensor, phone_words: Tensor, phone_counts: Tensor
-    ) -> Tensor:
+    def phone_columns(self, heard: Tensor, heard_mask: Tensor, readings: Tensor) -> Tensor:
         """As `evidence_columns`, of what was heard."""
         assert self.phone_classifier is not None
         log_probabilities = self.phone_classifier(heard, heard_mask)
-        return evidence_columns(log_probabilities, heard_mask.sum(dim=1), phones, phone_words, phone_counts)
+        return evidence_columns(log_probabilities, heard_mask.sum(dim=1), readings)
 
     @torch.no_grad()
     def start_from(self, batch: dict[str, Tensor]) -> None:

@@ -6,11 +6,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from models.speech.arpabet import espeak_class, espeak_notation
+from models.speech.arpabet import Phones, espeak_class, espeak_notation, from_espeak
 from models.speech.espeak import NORMAL_RATE_WPM, Espeak
 from models.speech.utterance import split_words
 
 Item = TypeVar("Item")
+Reading = list[list[int]]  # phone classes of each word
 
 _RATE_WPM = round(0.7 * NORMAL_RATE_WPM)  # of the references with which the phone classifier was trained
 _PAUSE = 0  # its class
@@ -35,18 +36,31 @@ def read_words(utterance: str) -> list[list[str]]:
     return _part_merged(told, phones)
 
 
-@lru_cache(maxsize=8192)  # rows share texts
-def phones_and_words(utterance: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The classes of all phones of an utterance, as `read_words` has them, and the word that each belongs to.
+def accepted_readings(utterances: Sequence[str]) -> list[Reading]:
+    """How espeak-ng says each, but for words that are told as in the first: these sound as there, whatever their neighbours.
+
+    Returns
+    -------
+    list[Reading]
+        The first one first, without those that sound like one before.
 
     Raises
     ------
     InputError
         Where espeak-ng is not installed.
     """
-    words = ((place, espeak_class(name)) for place, names in enumerate(read_words(utterance)) for name in names)
-    found = [(index, place) for place, index in words if index is not None]
-    return tuple(index for index, _ in found), tuple(place for _, place in found)
+    read = [read_words(utterance) for utterance in utterances]
+    told = [split_words(utterance) for utterance in utterances]
+    by_sound: dict[tuple[Phones, ...], Reading] = {}
+    for words, own in zip(read, told, strict=True):
+        pairs = zip(words, own, read[0], told[0], strict=True)
+        kept = [word if is_told != usually else usual for word, is_told, usual, usually in pairs]
+        by_sound.setdefault(tuple(map(from_espeak, kept)), [_classes(word) for word in kept])
+    return list(by_sound.values())
+
+
+def _classes(names: Sequence[str]) -> list[int]:
+    return [index for name in names if (index := espeak_class(name)) is not None]
 
 
 def share_out(phones: list[Item], shares: Sequence[int]) -> list[list[Item]]:

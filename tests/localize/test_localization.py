@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from fakes import ROOT, shipped_model
 from experiments.known_edits import find_change
 from experiments.measure_localization import goodness, hits
 from models.errors import InputError
-from models.localize.accepted import best_reading, pronounce_as_heard
+from models.localize.accepted import pronounce_as_heard
 from models.localize.edits import STAR, edit_gains, log_likelihoods, place_units
 from models.localize.localization import localize, needed_utterances
 from models.localize.methods import METHODS, choose_method
@@ -23,6 +23,7 @@ from models.localize.model import LoadedModel
 from models.localize.result import Localization, to_json
 from models.localize.units import pronounce, pronounce_as_read, read_accepted
 from models.network.pretrained import pretrained_network
+from models.network.readings import best_reading
 from models.recipe import Recipe
 from models.speech.audio import Waveform, resample
 from models.speech.espeak import Espeak
@@ -258,7 +259,7 @@ def test_what_was_said_is_right(shipped: LoadedModel, speak: Callable[[str], Wav
     assert kinds.count("right") >= 0.85 * len(kinds)
 
 
-def uninstalled(utterance: str) -> None:
+def uninstalled(utterances: Sequence[str]) -> None:
     raise InputError("espeak-ng is not installed")
 
 
@@ -269,7 +270,7 @@ def test_the_changed_word_is_found_without_espeak(
     """Phones are read in the reference instead."""
     answers = {said: answer(said) for _, said, *_ in NEAR_MISSES}
     references = {expected: speak(expected) for expected, *_ in NEAR_MISSES}
-    monkeypatch.setattr("models.localize.units.read_words", uninstalled)
+    monkeypatch.setattr("models.localize.units.accepted_readings", uninstalled)
     found = [
         localize(shipped, expected, "sentence_repetition", "1", answers[said], references.__getitem__)
         for expected, said, *_ in NEAR_MISSES

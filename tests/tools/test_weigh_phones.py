@@ -10,7 +10,7 @@ import soundfile
 import torch
 from fakes import Script, load, tone, trained_checkpoint, write_rows
 
-from models.clips import dataset
+from models.clips import readings
 from models.clips.groups import TASKS
 from models.clips.tables import read_training_table
 from models.ensemble.checkpoint import Checkpoint, OutOfFold, load_checkpoint, save_checkpoint
@@ -156,6 +156,21 @@ def test_a_given_pronunciation_is_what_should_have_been_said(data_dir: Path, wei
     assert abs(probability("B OY") - probability("")) > 0.001
 
 
+def test_all_that_is_accepted_counts_alike(data_dir: Path, weighed: Checkpoint) -> None:
+    """The order in which pronunciations are given is no judgement."""
+    table = read_training_table(data_dir)[1:2]
+    device = torch.device("cpu")
+
+    def score(given: str) -> float:
+        asked = table.assign(pronunciation=given)
+        return float(score_clips([Member(weighed, 4, 1.0)], asked, data_dir, {}, device, "fp32", 0)[0])
+
+    either = {score("K AE T"), score("B OY")}
+    assert len(either) == 2
+    assert score("K AE T|B OY") == score("B OY|K AE T")
+    assert score("K AE T|B OY") in either
+
+
 def test_the_batch_changes_no_score(data_dir: Path, weighed: Checkpoint) -> None:
     table = read_training_table(data_dir)
     member, device = [Member(weighed, 4, 1.0)], torch.device("cpu")
@@ -177,10 +192,10 @@ def test_a_published_one_scores_the_same(tmp_path: Path, data_dir: Path, weighed
 def test_without_espeak_nothing_is_scored_as_if_it_were_there(
     monkeypatch: pytest.MonkeyPatch, data_dir: Path, weighed: Checkpoint
 ) -> None:
-    def missing(utterance: str) -> None:
+    def missing(utterances: tuple[str, ...]) -> None:
         raise InputError("espeak-ng is not installed")
 
-    monkeypatch.setattr(dataset, "phones_and_words", missing)
+    monkeypatch.setattr(readings, "accepted_readings", missing)
     with pytest.raises(InputError, match="espeak-ng"):
         by_member(weighed, data_dir)
 
