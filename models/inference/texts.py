@@ -8,6 +8,7 @@ from models.clips.tables import utterances
 from models.errors import InputError
 from models.inference.hearing import Unheard, find_unheard
 from models.inference.scoring import Member
+from models.speech.reading import read_words
 from models.speech.samples import Waveform
 
 
@@ -25,7 +26,15 @@ def find_unheard_rows(
 
 
 def refused_texts(members: Sequence[Member], texts: Iterable[str]) -> dict[str, str]:
-    """The texts that a member's tokenizer does not take, with the reason."""
+    """The texts that a member's tokenizer does not take, with the reason.
+
+    Raises
+    ------
+    InputError
+        Where scores rest on phones and espeak-ng, which reads the texts, is not installed: before any recording is read.
+    """
+    if any(member.checkpoint.weighs_phones for member in members):
+        read_words("word")
     tokenizers = {member.features["tokenizer"] for member in members} - {None}
     found: dict[str, str] = {}
     for text in set(texts):

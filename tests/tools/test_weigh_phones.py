@@ -16,9 +16,11 @@ from models.clips.tables import read_training_table
 from models.ensemble.checkpoint import Checkpoint, OutOfFold, load_checkpoint, save_checkpoint
 from models.ensemble.rebuild import check_weights, rebuild_network
 from models.errors import InputError
+from models.inference import texts
 from models.inference.published import Published, read_published, write_published
 from models.inference.scorer import Scorer
 from models.inference.scoring import Member, score_clips
+from models.inference.texts import refused_texts
 from models.localize.localization import localize
 from models.network.build import network_settings
 from models.network.comparison import half_weights
@@ -198,6 +200,18 @@ def test_without_espeak_nothing_is_scored_as_if_it_were_there(
     monkeypatch.setattr(readings, "accepted_readings", missing)
     with pytest.raises(InputError, match="espeak-ng"):
         by_member(weighed, data_dir)
+
+
+def test_a_missing_espeak_is_told_before_recordings_are_read(
+    monkeypatch: pytest.MonkeyPatch, weighed: Checkpoint, folds: list[Checkpoint]
+) -> None:
+    def missing(utterance: str) -> None:
+        raise InputError("espeak-ng is not installed")
+
+    monkeypatch.setattr(texts, "read_words", missing)
+    assert refused_texts([Member(folds[0], 4, 1.0)], ["cat"]) == {}
+    with pytest.raises(InputError, match="espeak-ng"):
+        refused_texts([Member(weighed, 4, 1.0)], ["cat"])
 
 
 @pytest.mark.parametrize("names", [list(PHONE_CLASSES[::-1]), list(PHONE_CLASSES[:-1])])
