@@ -27,7 +27,8 @@ def read_texts(table: pd.DataFrame) -> list[Tensor]:
 def readings_tensor(readings: Sequence[Reading]) -> Tensor:
     """The phone classes of each word: int64 [shape=(readings, words, phones)], -1 where a word has no more."""
     most = max((len(word) for reading in readings for word in reading), default=0)
-    return torch.tensor([[[*word, *[-1] * (most - len(word))] for word in reading] for reading in readings])
+    padded = [[[*word, *[-1] * (most - len(word))] for word in reading] for reading in readings]
+    return torch.tensor(padded, dtype=torch.int64)  # else, of words without phones, of floats
 
 
 def stack_readings(readings: Sequence[Tensor]) -> Tensor:

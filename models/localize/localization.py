@@ -41,7 +41,7 @@ def localize(
         "tokens" asks a verifier; "alignment" compares frames, by an aligned model; "auto" takes what suits the model. A joint
         model can't be asked.
     pronunciation
-        Where it has been given, as in a table of pronunciations; of several, "alignment" takes the one that fits best.
+        Where it has been given, as in a table of pronunciations; of several the one that fits best counts.
 
     Raises
     ------

@@ -153,8 +153,18 @@ def test_pronunciations_that_sound_alike_are_one() -> None:
     alike = read_accepted(["read", "read{R IY D}", "read{R EH D}", "read"])
     assert alike == read_accepted(["read", "read{R EH D}"])
     assert len(alike) == 2
-    plain, told = read_accepted(["we read the book", "we read{R EH D} the book"])
-    assert [word for word, (one, other) in enumerate(zip(plain, told, strict=True)) if one != other] == [1]
+
+
+@pytest.mark.parametrize(
+    ("usual", "other", "place"),
+    [
+        ("we read the book", "we read{R EH D} the book", 1),
+        ("an hour or more", "an hour or{ER} more", 2),  # before which the voice would say "hour" otherwise, too
+    ],
+)
+def test_a_word_said_otherwise_leaves_its_neighbours_as_they_are(usual: str, other: str, place: int) -> None:
+    plain, told = read_accepted([usual, other])
+    assert [word for word, (one, new) in enumerate(zip(plain, told, strict=True)) if one != new] == [place]
 
 
 def test_a_text_with_one_pronunciation_is_judged_by_it() -> None:

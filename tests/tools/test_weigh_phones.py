@@ -12,11 +12,12 @@ from fakes import Script, load, tone, trained_checkpoint, write_rows
 
 from models.clips import readings
 from models.clips.groups import TASKS
-from models.clips.tables import read_training_table
+from models.clips.tables import read_metadata, read_training_table
 from models.ensemble.checkpoint import Checkpoint, OutOfFold, load_checkpoint, save_checkpoint
 from models.ensemble.rebuild import check_weights, rebuild_network
 from models.errors import InputError
 from models.inference import texts
+from models.inference.answers import Answer
 from models.inference.published import Published, read_published, write_published
 from models.inference.scorer import Scorer
 from models.inference.scoring import Member, score_clips
@@ -171,6 +172,32 @@ def test_all_that_is_accepted_counts_alike(data_dir: Path, weighed: Checkpoint) 
     assert len(either) == 2
     assert score("K AE T|B OY") == score("B OY|K AE T")
     assert score("K AE T|B OY") in either
+
+
+@pytest.mark.parametrize("given", ["K AE T|B OY", "B OY|K AE T", "B OY", ""])
+def test_of_given_pronunciations_all_ways_to_ask_take_the_same(data_dir: Path, weighed: Checkpoint, given: str) -> None:
+    """In a table's column, of which other cells are empty, with an answer, and where words are looked for."""
+    rows = read_training_table(data_dir)
+    listed = rows.drop(columns="score").assign(pronunciation=[given if text == "cat" else "" for text in TEXTS])
+    listed.to_csv(data_dir / "test_metadata.csv", index=False)
+    table, device = read_metadata(data_dir / "test_metadata.csv"), torch.device("cpu")
+    scores = score_clips([Member(weighed, 4, 1.0)], table, data_dir, {}, device, "fp32", 0)
+    place = TEXTS.index("cat")
+    np.testing.assert_array_equal(np.delete(scores, place), np.delete(by_member(weighed, data_dir), place))
+    asked = ("cat", "deletion", "1")
+    priors = {task: dict.fromkeys(("KG", "1", "2", "3"), 0.5) for task in TASKS}
+    scorer = Scorer(Published([Member(weighed, 4, 1.0)], weighed.voice, priors), precision="fp32")
+    (score,) = scorer.score_batch([Answer(data_dir / "1.wav", *asked, given)])
+    assert score == pytest.approx(scores[place], abs=1e-6)
+    response, _ = soundfile.read(data_dir / "1.wav", dtype="float32")
+    found = localize(weighed, *asked, response, lambda _: pytest.fail("a reference"), pronunciation=given)
+    assert found.probability == pytest.approx(scores[place], abs=1e-5)
+
+
+def test_processes_that_load_audio_hand_over_the_phones(data_dir: Path, weighed: Checkpoint) -> None:
+    table, device = read_training_table(data_dir), torch.device("cpu")
+    apart = score_clips([Member(weighed, 4, 1.0)], table, data_dir, {}, device, "fp32", 2)
+    np.testing.assert_array_equal(apart, by_member(weighed, data_dir))
 
 
 def test_the_batch_changes_no_score(data_dir: Path, weighed: Checkpoint) -> None:
