@@ -13,9 +13,9 @@ from models.speech.utterance import split_words
 Item = TypeVar("Item")
 Reading = list[list[int]]  # phone classes of each word
 
-_RATE_WPM = (
-    2 * NORMAL_RATE_WPM
-)  # phones are the same at any; faster speech is sooner made, but faster still takes another way
+MOST_READINGS = 60  # of a text: about 50 words; each is read and compared as a whole, so more would take their square
+# Phones are the same at any rate; faster speech is sooner made, but for faster still espeak-ng takes another way.
+_RATE_WPM = 2 * NORMAL_RATE_WPM
 _PAUSE = 0  # its class
 _MEANT = {"?": "t"}  # a glottal stop, which sounds like a pause, stands for it: "kitten"
 _MARKS = ".,;:!?…"
@@ -44,13 +44,15 @@ def accepted_readings(utterances: Sequence[str]) -> list[Reading]:
     Returns
     -------
     list[Reading]
-        The first one first, without those that sound like one before.
+        The first one first, without those that sound like one before; of a text with more than MOST_READINGS it alone.
 
     Raises
     ------
     InputError
         Where espeak-ng is not installed.
     """
+    if len(utterances) > MOST_READINGS:
+        utterances = utterances[:1]
     read = [read_words(utterance) for utterance in utterances]
     told = [split_words(utterance) for utterance in utterances]
     by_sound: dict[tuple[Phones, ...], Reading] = {}

@@ -6,7 +6,7 @@ import torch
 from models.clips.readings import read_texts, readings_tensor, stack_readings
 from models.network.readings import readings_of
 from models.speech.pronunciation import accepted_utterances
-from models.speech.reading import accepted_readings
+from models.speech.reading import MOST_READINGS, accepted_readings
 
 SENTENCES = "sentence_repetition"
 
@@ -33,6 +33,13 @@ def test_no_column_is_a_column_of_empty_cells() -> None:
 def test_what_a_table_gives_stands_in_the_place_of_what_is_known() -> None:
     (both,) = read_texts(table_of("read").assign(pronunciation="R EH D|R IH D"))
     assert readings_of(both) == accepted_readings(["read{R EH D}", "read{R IH D}"])
+
+
+def test_of_a_long_text_the_usual_reading_alone_is_known() -> None:
+    """Its time and memory would grow with the square of its words."""
+    short, long = read_texts(table_of(" ".join(["read"] * 10), " ".join(["read"] * MOST_READINGS)))
+    assert len(readings_of(short)) > 1
+    assert len(readings_of(long)) == 1
 
 
 def test_readings_come_back_from_a_batch_of_texts_of_other_sizes() -> None:
