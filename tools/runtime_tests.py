@@ -21,7 +21,7 @@ REQUIREMENTS = ROOT / "requirements-runtime.txt"
 # requirements.txt alone, whose transformers the Trainer's arguments are written for.
 INFERENCE_TESTS = """
 base/test_lock
-clips/test_any_table clips/test_dataset clips/test_features clips/test_tables
+clips/test_any_table clips/test_dataset clips/test_features clips/test_readings clips/test_tables
 ensemble/test_checkpoint ensemble/test_ensemble
 hardening/test_bad_files hardening/test_bad_input hardening/test_fuzz
 inference/test_inference inference/test_shipped inference/test_submission
