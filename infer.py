@@ -113,9 +113,9 @@ def tell_problems(output: Path, unscored: int, corrected: int, poor: int, cut: i
 
 def main() -> None:
     arguments, options = parse_arguments()
-    table = clips.read_test_table(arguments.data_dir, speech.given_beside(arguments.tts_dir))
     folder = inference.locate(arguments.model) if arguments.model else None
     source = ensemble.EnsembleSource(arguments.config, tuple(arguments.checkpoints), folder)
+    table = clips.read_test_table(arguments.data_dir, inference.given_pronunciations(source, arguments.tts_dir))
     models = inference.read_ensemble(source, folds_per_model=arguments.folds_per_model)
     inference.check_output(arguments.output)
     with workplace(arguments, options, source, models.correction) as place:

@@ -19,6 +19,7 @@ from models.speech.options import add_voice_arguments, trained_voice
 
 if TYPE_CHECKING:
     from models.ensemble.checkpoint import Checkpoint
+    from models.ensemble.source import EnsembleSource
     from models.localize.asked import AskedClip
     from models.speech.audio import Waveform
 
@@ -65,11 +66,12 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def read_clips(arguments: argparse.Namespace) -> "list[AskedClip]":
+def read_clips(arguments: argparse.Namespace, source: "EnsembleSource") -> "list[AskedClip]":
     """What is asked for."""
+    given = inference.given_pronunciations(source, arguments.tts_dir)
     if arguments.csv is not None:
-        return room.read_table(arguments.csv, arguments.data_dir, arguments.tts_dir)
-    return [room.one_clip(arguments.audio, arguments.text, arguments.task, arguments.grade, arguments.tts_dir)]
+        return room.read_table(arguments.csv, arguments.data_dir, given)
+    return [room.one_clip(arguments.audio, arguments.text, arguments.task, arguments.grade, given)]
 
 
 def make_speak(arguments: argparse.Namespace, checkpoint: "Checkpoint", said: list[str]) -> "Callable[[str], Waveform]":
@@ -127,8 +129,8 @@ def main() -> None:
     arguments = parse_arguments()
     if arguments.picture and find_spec("matplotlib") is None:
         raise InputError("--picture needs a package: pip install matplotlib")
-    clips = read_clips(arguments)
     source = inference.choose_source(arguments.config, arguments.checkpoints, arguments.model)
+    clips = read_clips(arguments, source)
     print(f"asked: {', '.join(map(str, source.files))}")
     parts = room.choose_checkpoints(source, arguments.method, [clip.text for clip in clips])
     told = [one for part, at in parts for one in localize_clips(arguments, part, [clips[place] for place in at])]

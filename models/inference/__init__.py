@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "combining": ["describe_blend"],
         "answers": ["Answer"],
         "here": ["Here"],
-        "origins": ["choose_source", "locate", "read_ensemble"],
+        "origins": ["choose_source", "given_pronunciations", "locate", "read_ensemble"],
         "published": ["CONFIG_FILE", "Published", "read_published"],
         "scorer": ["Scorer"],
         "scoring": ["Member", "load_members", "score_clips"],

@@ -7,8 +7,9 @@ from pathlib import Path
 from models.base.files import PROJECT_DIR, SHIPPED_MODEL
 from models.ensemble.source import EnsembleSource
 from models.errors import InputError
-from models.inference.published import CONFIG_FILE, Published, read_published
+from models.inference.published import CONFIG_FILE, REFERENCES_FOLDER, Published, read_published
 from models.inference.scoring import load_members
+from models.speech.pronunciation_table import Given, given_beside
 
 DEFAULT_CONFIG = Path("model_configs.pkl")
 
@@ -43,6 +44,12 @@ def read_ensemble(source: EnsembleSource, tts_dir: Path | None = None, folds_per
         correction=config.correction,
         fitted=config.fitted,
     )
+
+
+def given_pronunciations(source: EnsembleSource, tts_dir: Path) -> Given:
+    """What was given as references were spoken: a published model's own, and those in `tts_dir`, which come first."""
+    published = {} if source.model is None else given_beside(source.model / REFERENCES_FOLDER)
+    return {**published, **given_beside(tts_dir)}
 
 
 def locate(source: str, revision: str | None = None) -> Path:

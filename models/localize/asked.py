@@ -5,7 +5,7 @@ from pathlib import Path
 
 from models.clips.tables import clip_paths, read_metadata
 from models.errors import InputError
-from models.speech.pronunciation_table import given_beside, to_cell
+from models.speech.pronunciation_table import Given, to_cell
 from models.speech.written import find_file, normal_text
 
 
@@ -27,19 +27,18 @@ class AskedClip:
     pronunciation: str = ""
 
 
-def one_clip(audio: Path, text: str, task: str, grade: str, tts_dir: Path) -> AskedClip:
-    """A recording by itself, with what was given for its text when the references in `tts_dir` were spoken."""
+def one_clip(audio: Path, text: str, task: str, grade: str, given: Given) -> AskedClip:
+    """A recording by itself, with what is given for its text."""
     text, path = normal_text(text), find_file(audio.parent, audio.name)
-    given = to_cell(given_beside(tts_dir).get((task, text), ()))
-    return AskedClip(audio.name, path, text, task, grade, given)
+    return AskedClip(audio.name, path, text, task, grade, to_cell(given.get((task, text), ())))
 
 
-def read_table(csv: Path, data_dir: Path | None, tts_dir: Path) -> list[AskedClip]:
+def read_table(csv: Path, data_dir: Path | None, given: Given) -> list[AskedClip]:
     """Those of a table, whose recordings lie in `data_dir`, or else beside it."""
     if not csv.is_file():
         raise InputError(f"--csv {csv}: no such file; give a CSV with filename, task, expected_text, grade")
-    table = read_metadata(csv, given_beside(tts_dir))
-    given = table["pronunciation"] if "pronunciation" in table else [""] * len(table)
+    table = read_metadata(csv, given)
+    cells = table["pronunciation"] if "pronunciation" in table else [""] * len(table)
     paths = clip_paths(data_dir or csv.parent, table["filename"])
     columns = (table[name] for name in ("expected_text", "task", "grade"))
-    return [AskedClip(*each) for each in zip(table["filename"], paths, *columns, given, strict=True)]
+    return [AskedClip(*each) for each in zip(table["filename"], paths, *columns, cells, strict=True)]

@@ -74,7 +74,7 @@ def share_out(phones: list[Item], shares: Sequence[int]) -> list[list[Item]]:
     return [phones[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)  # some 3,000 sentences, each in about five ways: 40 MB
 def _phone_table(told: str, told_phones: bool) -> tuple[tuple[str, int], ...]:
     """Name of each phone, and where its word begins in the text."""
     utterance = _espeak().speak(told, rate_wpm=_RATE_WPM, told_phones=told_phones)

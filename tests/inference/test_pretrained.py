@@ -33,14 +33,18 @@ from models.base.files import sha256_of_file
 from models.clips.tables import read_test_table
 from models.ensemble.checkpoint import load_checkpoint, save_checkpoint
 from models.ensemble.config import EnsembleConfig, ModelEntry, read_config, write_config
+from models.ensemble.source import EnsembleSource
 from models.errors import InputError
 from models.inference.answers import Answer
 from models.inference.hearing import PartlyHeard
+from models.inference.origins import given_pronunciations
 from models.inference.published import CONFIG_FILE
 from models.inference.published_references import CACHE_VARIABLE
 from models.inference.scorer import Scorer
 from models.inference.scoring import Member
+from models.speech.arpabet import parse_phones
 from models.speech.options import VoiceOptions
+from models.speech.pronunciation_table import leave_beside
 from models.speech.references import read_identity, reference_path
 
 PUBLISH = "publish.py"
@@ -116,6 +120,24 @@ def test_scores_are_those_of_infer(script: Script, work: Path) -> None:
         assert rate_hz == 16_000
     assert len(scorer.published.members) == 8  # a model of no weight is not published
     assert np.ptp(wanted) > 0.001  # or everything would be equal
+
+
+@pytest.mark.slow
+def test_what_was_given_as_texts_were_spoken_counts_for_infer_too(script: Script, work: Path) -> None:
+    """Of a published folder; what is given beside the references that are asked for comes first."""
+    first = answers(work)[0]
+    key, other = (first.task, first.text), "B OY " * len(first.text.split())
+    leave_beside(work / "tts_data", {key: (parse_phones(other),)})
+    assert script(PUBLISH).code == 0
+    usual = script(INFER, "--model", "published", "--tts_dir", "elsewhere", "--precision", "fp32")
+    assert usual.code == 0, usual.output
+    wanted = load(work / "published").score_batch(answers(work))
+    np.testing.assert_allclose(pd.read_csv("submission.csv")["score"], wanted, rtol=0, atol=1e-6)
+    source = EnsembleSource(Path(), (), work / "published")
+    assert given_pronunciations(source, work / "elsewhere") == {key: (parse_phones(other),)}
+    again = (parse_phones(other.replace("OY", "IY")),)
+    leave_beside(work / "elsewhere", {key: again})
+    assert given_pronunciations(source, work / "elsewhere") == {key: again}
 
 
 @pytest.mark.slow
