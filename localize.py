@@ -42,9 +42,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--grade", choices=GRADES, default="1", help="… and the child's grade (default: %(default)s)")
     parser.add_argument("--csv", type=Path, help="or many clips: a CSV with filename, task, expected_text, grade")
-    parser.add_argument(
-        "--data_dir", type=Path, help="where the CSV's recordings lie (default: the folder of the CSV itself)"
-    )
+    parser.add_argument("--data_dir", type=Path, help="where the CSV's recordings lie (default: the CSV's own folder)")
     parser.add_argument(
         "--tts_dir", type=Path, default=Path("tts_data"), help="folder with the references (default: %(default)s)"
     )

@@ -53,16 +53,18 @@ def read_all_metadata(files: Iterable[Path], given: Given = NOTHING_GIVEN) -> pd
 
 def utterances(table: pd.DataFrame) -> list[str]:
     """What a voice says for each row of metadata: references are kept by it."""
-    given = table.get("pronunciation", pd.Series("", table.index))
-    rows = zip(table["task"], table["expected_text"], given, strict=True)
-    return [utterance_of(task, text, first_choice(phones)) for task, text, phones in rows]
+    return [utterance_of(task, text, first_choice(phones)) for task, text, phones in _texts(table)]
 
 
 def accepted(table: pd.DataFrame) -> list[tuple[str, ...]]:
     """All that counts as the text of each row said right: `accepted_utterances`."""
+    return [accepted_utterances(task, text, all_choices(phones)) for task, text, phones in _texts(table)]
+
+
+def _texts(table: pd.DataFrame) -> Iterable[tuple[str, str, str]]:
+    """Of each row task, text and the pronunciations that are given for it."""
     given = table.get("pronunciation", pd.Series("", table.index))
-    rows = zip(table["task"], table["expected_text"], given, strict=True)
-    return [accepted_utterances(task, text, all_choices(phones)) for task, text, phones in rows]
+    return zip(table["task"], table["expected_text"], given, strict=True)
 
 
 def read_labels(file: Path) -> pd.DataFrame:

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import ctc_loss
 from torch.nn.utils.rnn import pad_sequence
 
-from models.network.phones import PAUSE
+from models.network.phone_fit import negative_log_likelihood
 from models.speech.reading import Reading
 
 
@@ -42,10 +41,10 @@ def best_reading(log_probabilities: Tensor, readings: Sequence[Reading]) -> Read
 def _log_likelihoods(log_probabilities: Tensor, readings: Sequence[Reading]) -> Tensor:
     """Of each reading, in nats [shape=(readings,)]; -inf of more phones than frames."""
     phones = [torch.tensor([phone for word in reading for phone in word], dtype=torch.long) for reading in readings]
-    counts, n_frames = torch.tensor([len(own) for own in phones]), len(log_probabilities)
-    emissions = log_probabilities[:, None].expand(-1, len(readings), -1)
-    lengths = torch.full((len(readings),), n_frames)
-    return -ctc_loss(emissions, pad_sequence(phones, batch_first=True), lengths, counts, blank=PAUSE, reduction="none")
+    counts = torch.tensor([len(own) for own in phones])
+    alike = log_probabilities.expand(len(readings), -1, -1)
+    lengths = torch.full_like(counts, len(log_probabilities))
+    return -negative_log_likelihood(alike, lengths, pad_sequence(phones, batch_first=True), counts)
 
 
 def readings_of(tensor: Tensor) -> list[Reading]:

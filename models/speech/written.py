@@ -3,7 +3,6 @@
 import os
 import unicodedata
 from pathlib import Path
-from unicodedata import category
 
 from models.errors import InputError
 
@@ -32,7 +31,11 @@ def normal_text(text: str) -> str:
 def plain_word(word: str) -> str:
     """A word with one kind of apostrophe and without signs that nobody sees: at a zero-width space a voice begins to spell, at a
     zero it ends. A word of nothing else becomes a dash."""
-    seen = (_APOSTROPHES.get(sign, sign) for sign in word if sign in _APOSTROPHES or category(sign) not in _UNSEEN)
+    seen = (
+        _APOSTROPHES.get(sign, sign)
+        for sign in word
+        if sign in _APOSTROPHES or unicodedata.category(sign) not in _UNSEEN
+    )
     return "".join(seen) or "-"
 
 
